@@ -1,0 +1,121 @@
+//! Events: what a program reports on stdout under `--json`, one JSON object a line, so that another program can follow
+//! it. The orchestrator follows its children in this way. Fields may be added; unknown ones are to be ignored.
+
+use std::{
+    io::{self, Write},
+    net::SocketAddr,
+    path::PathBuf,
+};
+
+use serde::{Deserialize, Serialize};
+
+/// One line on stdout.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "kebab-case")]
+pub enum Event {
+    /// receiver: ready for senders. Sent once, after the chunk directory is recovered and the port is bound.
+    Listening {
+        /// The address that was bound; its port is the real one, also when port 0 was asked for.
+        address: SocketAddr,
+        /// Samples that are already durable from an earlier run.
+        samples: u64,
+    },
+    /// receiver: a chunk became durable.
+    Stored {
+        /// Durable samples in the directory.
+        samples: u64,
+        /// Chunk files in the directory.
+        chunks: u64,
+    },
+    /// receiver: every expected stream has ended and the directory is complete.
+    Complete {
+        /// Samples in the directory.
+        samples: u64,
+        /// Chunk files in the directory.
+        chunks: u64,
+        /// Seconds from the first sample received by this process to the manifest.
+        seconds: f64,
+    },
+    /// sender: something that nobody should miss, such as generated digits in place of MNIST.
+    Notice {
+        /// One sentence.
+        text: String,
+    },
+    /// sender: samples that the receiver has made durable.
+    Acknowledged {
+        /// Durable samples of this stream.
+        samples: u64,
+        /// All samples of this stream.
+        of: u64,
+    },
+    /// trainer: the data is read and training begins.
+    Training {
+        /// Samples in all partitions.
+        samples: u64,
+        /// Partitions.
+        partitions: u64,
+        /// The first round to train.
+        first_round: u32,
+        /// The last round.
+        rounds: u32,
+        /// The run folder.
+        run_dir: PathBuf,
+    },
+    /// trainer: part of a round is trained.
+    Progress {
+        /// The round, from 1.
+        round: u32,
+        /// Samples passed through the network in this round so far, all partitions together.
+        samples: u64,
+        /// Samples of the whole round.
+        of: u64,
+    },
+    /// trainer: a round is averaged, evaluated and saved.
+    Round {
+        /// The round, from 1.
+        round: u32,
+        /// Mean loss over the samples trained on.
+        train_loss: f64,
+        /// Mean loss on the test set.
+        test_loss: f64,
+        /// Share of the test set that is right, 0 to 1.
+        test_accuracy: f64,
+        /// Share of the received data that is right, 0 to 1, where it was asked for.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        received_accuracy: Option<f64>,
+        /// SHA-256 of the averaged model.
+        model_sha256: String,
+        /// Seconds that the round took.
+        seconds: f64,
+    },
+    /// trainer: the text of the summary, for people.
+    Summary {
+        /// Several lines.
+        text: String,
+    },
+}
+
+/// Writes one event as a line on stdout.
+///
+/// # Errors
+/// When stdout is gone.
+pub fn emit(event: &Event) -> io::Result<()> {
+    let mut line = serde_json::to_vec(event)?;
+    line.push(b'\n');
+    let mut stdout = io::stdout().lock();
+    stdout.write_all(&line)?;
+    stdout.flush()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_is_one_flat_json_object() {
+        let event = Event::Stored { samples: 2000, chunks: 2 };
+        let text = serde_json::to_string(&event).unwrap();
+        assert_eq!(text, r#"{"event":"stored","samples":2000,"chunks":2}"#);
+        assert_eq!(serde_json::from_str::<Event>(&text).unwrap(), event);
+    }
+}

@@ -1,0 +1,191 @@
+//! The flags of the four programs. A group that two programs share stands here once; the doc comment of a field is its
+//! help text.
+
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+
+use clap::{Args, ValueEnum, builder::RangedU64ValueParser};
+use serde::Serialize;
+
+/// What is streamed, and how fast: sender and orchestrator.
+#[derive(Args, Clone, Debug, Serialize)]
+#[command(next_help_heading = "Streaming")]
+#[serde(rename_all = "kebab-case")]
+pub struct Streaming {
+    /// Directory with the four IDX files, raw or .gz [default: $MNIST_DIR, else data/mnist]
+    #[arg(long, value_name = "DIR")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub data: Option<PathBuf>,
+    /// Which dataset. `auto` takes any IDX files in --data; where there are none it downloads MNIST, and draws digits
+    /// itself if that cannot be reached. `mnist` insists on MNIST. `generated` always draws
+    #[arg(long, value_enum, default_value = "auto")]
+    pub dataset: Dataset,
+    /// Training samples to stream
+    #[arg(long, value_name = "N", default_value = "20000", value_parser = at_least_one::<u64>())]
+    pub samples: u64,
+    /// The first sample's index in the dataset
+    #[arg(long, value_name = "INDEX", default_value = "0")]
+    pub offset: u64,
+    /// Samples per batch; the simulated latency is per batch
+    #[arg(long, value_name = "N", default_value = "500", value_parser = at_least_one::<u32>())]
+    pub samples_per_batch: u32,
+    /// Simulated network latency before each batch, such as 50ms or 1s
+    #[arg(long, value_name = "TIME", default_value = "50ms", value_parser = humantime::parse_duration)]
+    #[serde(with = "humantime_serde")]
+    pub batch_delay: Duration,
+}
+
+/// Where samples come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+#[expect(missing_docs, reason = "the help text of --dataset says it")]
+pub enum Dataset {
+    Auto,
+    Mnist,
+    Generated,
+}
+
+/// The chunk directory: receiver, trainer and orchestrator.
+#[derive(Args, Clone, Debug, Serialize)]
+#[command(next_help_heading = "Chunk directory")]
+#[serde(rename_all = "kebab-case")]
+pub struct Directory {
+    /// The chunk directory
+    #[arg(long, value_name = "DIR", default_value = "data/streaming_input")]
+    pub dir: PathBuf,
+}
+
+/// How samples are cut into chunks: receiver and orchestrator.
+#[derive(Args, Clone, Debug, Serialize)]
+#[command(next_help_heading = "Chunk directory")]
+#[serde(rename_all = "kebab-case")]
+pub struct Chunking {
+    /// Samples per chunk file
+    #[arg(long, value_name = "N", default_value = "1000", value_parser = RangedU64ValueParser::<u32>::new().range(1..=100_000))]
+    pub samples_per_chunk: u32,
+}
+
+/// How the model is trained: trainer and orchestrator.
+#[derive(Args, Clone, Debug, Serialize)]
+#[command(next_help_heading = "Training")]
+#[serde(rename_all = "kebab-case")]
+pub struct Training {
+    /// Rounds: each broadcasts the global model, trains it on every partition, and averages
+    #[arg(long, value_name = "N", default_value = "5", value_parser = at_least_one::<u32>())]
+    pub rounds: u32,
+    /// Passes over its partition that each partition makes in a round
+    #[arg(long, value_name = "N", default_value = "1", value_parser = at_least_one::<u32>())]
+    pub local_epochs: u32,
+    /// Samples per optimizer step, or `full` for one step per pass
+    #[arg(long, value_name = "N|full", default_value = "32", value_parser = batch_size)]
+    #[serde(serialize_with = "batch_size_text")]
+    pub batch_size: BatchSize,
+    /// Learning rate
+    #[arg(long, value_name = "RATE", default_value = "0.001", value_parser = learning_rate)]
+    pub learning_rate: f64,
+    /// Optimizer; it starts afresh in every partition and round
+    #[arg(long, value_enum, default_value = "adam")]
+    pub optimizer: Optimizer,
+    /// Disjoint parts of the data that are trained in parallel [default: CPU cores]
+    #[arg(long, value_name = "N", value_parser = at_least_one::<u32>())]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub partitions: Option<u32>,
+    /// Weight of a partition in the average: its samples, or the same for all
+    #[arg(long, value_enum, default_value = "samples")]
+    pub weighting: Weighting,
+    /// Seed of the initial weights, the partitioning and every shuffle: the same seed gives the same model, bit by bit
+    #[arg(long, value_name = "N", default_value = "42")]
+    pub seed: u64,
+    /// When to measure accuracy on the received data as well; the test set is measured every round
+    #[arg(long, value_enum, default_value = "at-end")]
+    pub received_accuracy: When,
+    /// Directory with the test set's IDX files [default: where the sender found its data]
+    #[arg(long, value_name = "DIR")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub test_data: Option<PathBuf>,
+}
+
+/// `--batch-size`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BatchSize {
+    /// The whole partition in one step.
+    Full,
+    /// So many samples a step; the last step of a pass may have fewer.
+    Samples(u32),
+}
+
+/// `--optimizer`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+#[expect(missing_docs, reason = "known by these names")]
+pub enum Optimizer {
+    Adam,
+    Sgd,
+}
+
+/// `--weighting`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+#[expect(missing_docs, reason = "the help text of --weighting says it")]
+pub enum Weighting {
+    Samples,
+    Uniform,
+}
+
+/// `--received-accuracy`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+#[expect(missing_docs, reason = "the values say it")]
+pub enum When {
+    AtEnd,
+    EachRound,
+}
+
+/// How a program talks to the program that started it.
+#[derive(Args, Clone, Copy, Debug)]
+#[command(next_help_heading = "Output")]
+pub struct Output {
+    /// Report events on stdout, one JSON object a line, instead of text
+    #[arg(long)]
+    pub json: bool,
+    /// Stop when stdin ends: a parent that holds it open leaves no child behind
+    #[arg(long)]
+    pub lifeline: bool,
+}
+
+/// Where the receiver listens.
+#[derive(Args, Clone, Copy, Debug)]
+pub struct Listen {
+    /// Address to listen on; port 0 picks a free one
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9999")]
+    pub listen: SocketAddr,
+}
+
+fn at_least_one<T>() -> RangedU64ValueParser<T>
+where
+    T: TryFrom<u64> + Clone + Send + Sync + 'static,
+    <T as TryFrom<u64>>::Error: Send + Sync + std::error::Error + 'static,
+{
+    RangedU64ValueParser::new().range(1..)
+}
+
+fn batch_size(text: &str) -> Result<BatchSize, String> {
+    match text.parse::<u32>() {
+        _ if text == "full" => Ok(BatchSize::Full),
+        Ok(samples) if samples > 0 => Ok(BatchSize::Samples(samples)),
+        _ => Err("give a number of samples, at least 1, or `full`".into()),
+    }
+}
+
+fn batch_size_text<S: serde::Serializer>(value: &BatchSize, serializer: S) -> Result<S::Ok, S::Error> {
+    match value {
+        BatchSize::Full => serializer.serialize_str("full"),
+        BatchSize::Samples(samples) => serializer.serialize_u32(*samples),
+    }
+}
+
+fn learning_rate(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(rate) if rate > 0.0 && rate.is_finite() => Ok(rate),
+        _ => Err("give a positive number, such as 0.001".into()),
+    }
+}

@@ -1,0 +1,156 @@
+//! Flag beats file beats preset beats default.
+//!
+//! A file or preset is a flat table whose keys are long flags without the dashes. Its values are handed to clap as if
+//! they had been typed, so each is checked by the same rules and nothing has to be said twice.
+
+use std::{ffi::OsString, process::ExitCode};
+
+use clap::{ArgMatches, Command, Parser, parser::ValueSource};
+
+use crate::exit::Code;
+
+/// A set of values below the flags.
+#[derive(Clone, Debug)]
+pub struct Layer {
+    /// How messages name it, such as a file's path.
+    pub name: String,
+    /// Flag names without dashes, and their values.
+    pub values: toml::Table,
+}
+
+/// What is wrong with the flags or with a layer.
+#[derive(Debug)]
+pub enum Error {
+    /// clap's own message: a wrong flag, or `--help`.
+    Flags(clap::Error),
+    /// A layer has a wrong key or value; one sentence.
+    Layer(String),
+}
+
+/// Parses the flags of this process, or prints what is wrong, or the help, and says how to exit.
+pub fn parse<T: Parser>() -> Result<T, ExitCode> {
+    T::try_parse().map_err(|error| explain(&Error::Flags(error)))
+}
+
+/// Parses `arguments` (the program's name first) over `layers`, the strongest first.
+///
+/// # Errors
+/// For wrong flags, and for keys and values of a layer that no flag accepts.
+pub fn resolve<T: Parser>(arguments: &[OsString], layers: &[Layer]) -> Result<T, Error> {
+    let mut command = T::command();
+    let typed = command.try_get_matches_from_mut(arguments).map_err(Error::Flags)?;
+    let mut combined: Vec<OsString> = arguments.iter().take(1).cloned().collect();
+    let mut chosen = Vec::new();
+    for layer in layers {
+        for (key, value) in &layer.values {
+            let token = as_flag(&command, layer, key, value)?;
+            if !is_typed(&typed, key) && !chosen.contains(&key) {
+                chosen.push(key);
+                combined.extend(token.map(OsString::from));
+            }
+        }
+    }
+    combined.extend(arguments.iter().skip(1).cloned());
+    let matches = command.try_get_matches_from(combined).map_err(Error::Flags)?;
+    T::from_arg_matches(&matches).map_err(Error::Flags)
+}
+
+/// Prints an error of the flags, or the help if that was asked for, and returns the exit code.
+#[expect(clippy::print_stderr, reason = "the last line of a program that failed")]
+pub fn explain(error: &Error) -> ExitCode {
+    match error {
+        Error::Flags(error) => {
+            let _ = error.print(); // Nobody is left to tell if stderr is gone.
+            if error.use_stderr() { Code::Usage.into() } else { ExitCode::SUCCESS }
+        }
+        Error::Layer(text) => {
+            eprintln!("error: {text}");
+            Code::Usage.into()
+        }
+    }
+}
+
+fn is_typed(matches: &ArgMatches, key: &str) -> bool {
+    matches.value_source(&key.replace('-', "_")) == Some(ValueSource::CommandLine)
+}
+
+/// The layer's value as it would be typed, checked on its own so that the message can name the layer.
+fn as_flag(command: &Command, layer: &Layer, key: &str, value: &toml::Value) -> Result<Option<String>, Error> {
+    let name = &layer.name;
+    if !command.get_arguments().any(|argument| argument.get_long() == Some(key)) {
+        return Err(Error::Layer(format!("unknown key `{key}` in `{name}`; the keys are the long flags of --help")));
+    }
+    let flag = match value {
+        toml::Value::Boolean(false) => return Ok(None),
+        toml::Value::Boolean(true) => format!("--{key}"),
+        toml::Value::String(text) => format!("--{key}={text}"),
+        toml::Value::Integer(_) | toml::Value::Float(_) => format!("--{key}={value}"),
+        _ => return Err(Error::Layer(format!("`{key}` in `{name}` must be one value"))),
+    };
+    match command.clone().try_get_matches_from(["x", &flag]) {
+        Ok(_) => Ok(Some(flag)),
+        Err(error) => {
+            let message = error.to_string();
+            let line = message.lines().next().unwrap_or_default();
+            Err(Error::Layer(format!("`{name}`: {}", line.trim_start_matches("error: "))))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Parser, Debug, PartialEq)]
+    struct Flags {
+        #[arg(long, default_value = "5")]
+        rounds: u32,
+        #[arg(long, default_value = "32")]
+        batch_size: String,
+        #[arg(long)]
+        fresh: bool,
+    }
+
+    fn layer(name: &str, text: &str) -> Layer {
+        Layer { name: name.into(), values: text.parse().unwrap() }
+    }
+
+    #[track_caller]
+    fn check(arguments: &[&str], layers: &[Layer], expect: Result<Flags, &str>) {
+        let arguments: Vec<OsString> = std::iter::once("x").chain(arguments.iter().copied()).map(Into::into).collect();
+        match (resolve::<Flags>(&arguments, layers), expect) {
+            (Ok(flags), Ok(expect)) => assert_eq!(flags, expect),
+            (Err(Error::Layer(text)), Err(expect)) => assert_eq!(text, expect),
+            (got, expect) => panic!("got {got:?}, expected {expect:?}"),
+        }
+    }
+
+    #[test]
+    fn flag_beats_file_beats_preset_beats_default() {
+        let file = layer("run.toml", "rounds = 7\nfresh = true");
+        let preset = layer("original", "rounds = 6\nbatch-size = \"full\"");
+        let layers = [file, preset];
+        check(&[], &layers, Ok(Flags { rounds: 7, batch_size: "full".into(), fresh: true }));
+        check(&["--rounds", "8"], &layers, Ok(Flags { rounds: 8, batch_size: "full".into(), fresh: true }));
+        check(&[], &[], Ok(Flags { rounds: 5, batch_size: "32".into(), fresh: false }));
+    }
+
+    #[test]
+    fn a_wrong_key_or_value_names_the_file() {
+        check(
+            &[],
+            &[layer("run.toml", "round = 7")],
+            Err("unknown key `round` in `run.toml`; the keys are the long flags of --help"),
+        );
+        check(
+            &[],
+            &[layer("run.toml", "rounds = -1")],
+            Err("`run.toml`: invalid value '-1' for '--rounds <ROUNDS>': -1 is not in 0..=4294967295"),
+        );
+    }
+
+    #[test]
+    fn a_wrong_value_in_a_file_is_an_error_even_if_a_flag_overrides_it() {
+        check(&["--rounds=3"], &[layer("run.toml", "rounds = []")], Err("`rounds` in `run.toml` must be one value"));
+    }
+}

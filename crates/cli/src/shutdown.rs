@@ -1,0 +1,195 @@
+//! When a program is told to stop: Ctrl-C, SIGTERM, or the end of its lifeline.
+//!
+//! A lifeline is a pipe on stdin that a parent process holds open. It ends when the parent closes it or dies, however
+//! it dies, so no child outlives its parent; and it works the same on every operating system.
+
+use std::{
+    io::{self, Read},
+    thread,
+};
+
+use tokio::sync::watch;
+
+use crate::exit::Code;
+
+/// Why the program is told to stop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// Ctrl-C (SIGINT).
+    Interrupt,
+    /// SIGTERM.
+    Terminate,
+    /// The parent process closed the lifeline, or is gone.
+    Lifeline,
+}
+
+impl Cause {
+    /// The exit code of a program that stopped for this cause.
+    pub fn code(self) -> Code {
+        match self {
+            Cause::Interrupt => Code::Interrupted,
+            Cause::Terminate | Cause::Lifeline => Code::Terminated,
+        }
+    }
+
+    /// How it reads in a message: `stopped by …`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Cause::Interrupt => "Ctrl-C",
+            Cause::Terminate => "SIGTERM",
+            Cause::Lifeline => "the parent process",
+        }
+    }
+}
+
+/// A stop that may come. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Shutdown(watch::Receiver<Option<Cause>>);
+
+/// The side that stops, for tests and for programs that stop themselves.
+#[derive(Clone, Debug)]
+pub struct Trigger(watch::Sender<Option<Cause>>);
+
+impl Trigger {
+    /// Stops; the first cause counts.
+    pub fn stop(&self, cause: Cause) {
+        self.0.send_if_modified(|slot| match slot {
+            None => {
+                *slot = Some(cause);
+                true
+            }
+            Some(_) => false,
+        });
+    }
+}
+
+impl Shutdown {
+    /// A stop under the caller's control.
+    pub fn manual() -> (Trigger, Shutdown) {
+        let (sender, receiver) = watch::channel(None);
+        (Trigger(sender), Shutdown(receiver))
+    }
+
+    /// The cause, if the program has been told to stop.
+    pub fn requested(&self) -> Option<Cause> {
+        *self.0.borrow()
+    }
+
+    /// Waits until the program is told to stop; forever, if nobody can tell it any more.
+    pub async fn wait(&mut self) -> Cause {
+        match self.0.wait_for(Option::is_some).await.map(|cause| *cause) {
+            Ok(Some(cause)) => cause,
+            _ => std::future::pending().await,
+        }
+    }
+}
+
+/// Listens for signals and, if `lifeline` is set, for the end of stdin, on threads of its own.
+///
+/// # Errors
+/// When the signal handlers or the threads cannot be set up.
+pub fn listen(lifeline: bool) -> io::Result<(Trigger, Shutdown)> {
+    let (trigger, shutdown) = Shutdown::manual();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
+    let on_signal = trigger.clone();
+    // Registered before returning: a signal that comes right after start must not find the default handler.
+    let mut signals = runtime.block_on(async { signals() })?;
+    thread::Builder::new().name("signals".into()).spawn(move || {
+        loop {
+            let cause = runtime.block_on(signals.next());
+            if on_signal.0.borrow().is_some() {
+                // A second signal means it: leave at once.
+                std::process::exit(cause.code() as i32);
+            }
+            on_signal.stop(cause);
+        }
+    })?;
+    if lifeline {
+        let on_end = trigger.clone();
+        thread::Builder::new().name("lifeline".into()).spawn(move || {
+            let mut buffer = [0; 64];
+            // Whatever is written is ignored; an error is as good as the end.
+            while matches!(io::stdin().read(&mut buffer), Ok(n) if n > 0) {}
+            on_end.stop(Cause::Lifeline);
+        })?;
+    }
+    Ok((trigger, shutdown))
+}
+
+/// Runs `then` on a thread of its own once the program is told to stop: for programs without an async runtime.
+///
+/// # Errors
+/// When the thread cannot be started.
+pub fn on_stop(mut shutdown: Shutdown, then: impl FnOnce(Cause) + Send + 'static) -> io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().build()?;
+    thread::Builder::new().name("stop".into()).spawn(move || then(runtime.block_on(shutdown.wait())))?;
+    Ok(())
+}
+
+#[cfg(unix)]
+mod platform {
+    use tokio::signal::unix::{Signal, SignalKind, signal};
+
+    use super::{Cause, io};
+
+    pub(super) struct Signals {
+        interrupt: Signal,
+        terminate: Signal,
+    }
+
+    pub(super) fn signals() -> io::Result<Signals> {
+        Ok(Signals { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
+    }
+
+    impl Signals {
+        pub(super) async fn next(&mut self) -> Cause {
+            tokio::select! {
+                _ = self.interrupt.recv() => Cause::Interrupt,
+                _ = self.terminate.recv() => Cause::Terminate,
+            }
+        }
+    }
+}
+
+#[cfg(windows)]
+mod platform {
+    use tokio::signal::windows::{CtrlBreak, CtrlC, ctrl_break, ctrl_c};
+
+    use super::{Cause, io};
+
+    pub(super) struct Signals {
+        ctrl_c: CtrlC,
+        ctrl_break: CtrlBreak,
+    }
+
+    pub(super) fn signals() -> io::Result<Signals> {
+        Ok(Signals { ctrl_c: ctrl_c()?, ctrl_break: ctrl_break()? })
+    }
+
+    impl Signals {
+        pub(super) async fn next(&mut self) -> Cause {
+            tokio::select! {
+                _ = self.ctrl_c.recv() => Cause::Interrupt,
+                _ = self.ctrl_break.recv() => Cause::Terminate,
+            }
+        }
+    }
+}
+
+use platform::signals;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_first_cause_counts_and_is_seen_by_every_clone() {
+        let (trigger, mut shutdown) = Shutdown::manual();
+        let mut clone = shutdown.clone();
+        assert_eq!(shutdown.requested(), None);
+        trigger.stop(Cause::Terminate);
+        trigger.stop(Cause::Interrupt);
+        assert_eq!(shutdown.wait().await, Cause::Terminate);
+        assert_eq!(clone.wait().await, Cause::Terminate);
+    }
+}

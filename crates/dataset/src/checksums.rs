@@ -1,0 +1,83 @@
+//! Checksums are how a dataset is recognised: MNIST is not a directory of that name but four files of known
+//! content, so that a run which says `mnist` is comparable with every other one that does.
+
+use std::path::Path;
+
+use crate::{
+    Error, Split,
+    idx::{self, FILES, Unpacked},
+};
+
+/// SHA-256 of the four files of a dataset, unpacked, in the order of [`FILES`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Checksums(pub [[u8; 32]; 4]);
+
+impl Checksums {
+    /// MNIST, as published by its authors.
+    pub const MNIST: Self = Self([
+        sha256("ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db"),
+        sha256("65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5"),
+        sha256("0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7"),
+        sha256("ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2"),
+    ]);
+
+    /// Fails unless all four files in `dir` are the ones meant.
+    pub(crate) fn verify_all(&self, dir: &Path) -> Result<(), Error> {
+        (0..FILES.len()).try_for_each(|file| self.verify(dir, file))
+    }
+
+    /// Fails unless the file at position `file` of [`FILES`] in `dir` is the one meant.
+    pub(crate) fn verify(&self, dir: &Path, file: usize) -> Result<(), Error> {
+        let found = idx::read(dir, FILES[file])?;
+        if found.sha256 == self.0[file] { Ok(()) } else { Err(damaged(&found.path)) }
+    }
+}
+
+/// The name of the dataset in `dir`, of which `images` and `labels` of `split` have been read: `mnist` if they are
+/// MNIST's, else the name of the directory.
+///
+/// Where neither is MNIST's, it is still a damaged MNIST and no dataset of its own if the directory is called
+/// that, or if a file of the other split is MNIST's.
+pub(crate) fn name(dir: &Path, split: Split, images: &Unpacked, labels: &Unpacked) -> Result<String, Error> {
+    let mnist = &Checksums::MNIST.0;
+    let [images_file, labels_file] = split.files();
+    match (images.sha256 == mnist[images_file], labels.sha256 == mnist[labels_file]) {
+        (true, true) => return Ok("mnist".to_owned()),
+        (true, false) => return Err(damaged(&labels.path)),
+        (false, true) => return Err(damaged(&images.path)),
+        (false, false) => {}
+    }
+    // `canonicalize` so that `.` and `..` have a name.
+    let absolute = dir.canonicalize().map_err(Error::io("open", dir))?;
+    let name = absolute.file_name().unwrap_or(absolute.as_os_str()).to_string_lossy();
+    let is_other_file_of_mnist =
+        |file: usize| idx::read(dir, FILES[file]).is_ok_and(|found| found.sha256 == mnist[file]);
+    if name.eq_ignore_ascii_case("mnist") || split.other().files().into_iter().any(is_other_file_of_mnist) {
+        return Err(damaged(&images.path));
+    }
+    Ok(name.into_owned())
+}
+
+fn damaged(path: &Path) -> Error {
+    Error::corrupt(path, "is not the file of that name in MNIST; delete it, and it can be downloaded again")
+}
+
+/// Parses 64 hexadecimal digits at compile time.
+const fn sha256(hex: &str) -> [u8; 32] {
+    const fn nibble(digit: u8) -> u8 {
+        match digit {
+            b'0'..=b'9' => digit - b'0',
+            b'a'..=b'f' => digit - b'a' + 10,
+            _ => panic!("not a hexadecimal digit"),
+        }
+    }
+    let hex = hex.as_bytes();
+    assert!(hex.len() == 64, "a SHA-256 sum has 64 digits");
+    let mut sum = [0; 32];
+    let mut at = 0;
+    while at < 32 {
+        sum[at] = nibble(hex[2 * at]) << 4 | nibble(hex[2 * at + 1]);
+        at += 1;
+    }
+    sum
+}

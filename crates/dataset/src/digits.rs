@@ -1,0 +1,245 @@
+//! A drawn digit stands in for a handwritten one on a machine that can reach no copy of MNIST: a [glyph](GLYPHS)
+//! whose points are shaken, bent, slanted, turned and scaled, drawn with a pen of random width, with noise on top.
+//!
+//! Every image has a random stream of its own, so that they can be drawn in parallel. The arithmetic is additions,
+//! multiplications, divisions and square roots alone, which are exact to the bit on every machine (sines and
+//! cosines are not): the same images everywhere, and in every version that keeps the checksum in the tests below.
+
+use std::{
+    fs,
+    path::Path,
+    sync::{
+        atomic::{AtomicUsize, Ordering},
+        mpsc,
+    },
+    thread,
+};
+
+use crate::{
+    CLASSES, COLS, Error, PIXELS, Progress, ROWS, Split,
+    glyphs::GLYPHS,
+    idx::{self, write_idx},
+    page::{Page, Pen, Point},
+    random::Stream,
+};
+
+/// Draws a dataset of `counts` train and test images into `dir`, which appears at once and whole, unless it is there.
+///
+/// Fails with [`Error::Corrupt`] if `dir` is there but incomplete.
+pub(crate) fn draw_all(dir: &Path, counts: [usize; 2], progress: &mut dyn FnMut(Progress)) -> Result<(), Error> {
+    if idx::require_all(dir).is_ok() {
+        return Ok(());
+    }
+    if dir.exists() {
+        return Err(Error::corrupt(dir, "lacks some of its four files; delete it, and the digits are drawn again"));
+    }
+    let part = dir.with_extension("part");
+    if part.exists() {
+        fs::remove_dir_all(&part).map_err(Error::io("remove", &part))?;
+    }
+    let total = counts.iter().sum::<usize>() as u64;
+    let mut before = 0;
+    for (split, count) in [Split::Train, Split::Test].into_iter().zip(counts) {
+        let (images, labels) =
+            draw(split, count, &mut |done| progress(Progress::Drawing { done: before + done, total }));
+        write_idx(&part, split, &images, &labels)?;
+        before += count as u64;
+    }
+    fs::rename(&part, dir).map_err(Error::io("create", dir))
+}
+
+/// Images drawn between two reports of progress; a few milliseconds of work.
+const BLOCK: usize = 500;
+
+/// Draws the first `count` digits of `split` on all cores: their images and labels. Reports how many are done.
+fn draw(split: Split, count: usize, progress: &mut dyn FnMut(u64)) -> (Vec<u8>, Vec<u8>) {
+    let mut images = vec![0; count * PIXELS];
+    let mut labels = vec![0; count];
+    let next = AtomicUsize::new(0);
+    let (sender, blocks) = mpsc::channel();
+    thread::scope(|scope| {
+        for _ in 0..thread::available_parallelism().map_or(1, usize::from) {
+            let (sender, next) = (sender.clone(), &next);
+            scope.spawn(move || {
+                loop {
+                    let start = next.fetch_add(BLOCK, Ordering::Relaxed);
+                    if start >= count {
+                        break;
+                    }
+                    let block: Vec<_> = (start..count.min(start + BLOCK)).map(|index| digit(split, index)).collect();
+                    // The receiver outlives this thread, whose scope it encloses.
+                    let _ = sender.send((start, block));
+                }
+            });
+        }
+        drop(sender);
+        let mut done = 0;
+        for (start, block) in blocks {
+            done += block.len() as u64;
+            for (index, (image, label)) in (start..).zip(block) {
+                images[index * PIXELS..][..PIXELS].copy_from_slice(&image);
+                labels[index] = label;
+            }
+            progress(done);
+        }
+    });
+    (images, labels)
+}
+
+/// Draws digit number `index` of `split`: its image and its label.
+fn digit(split: Split, index: usize) -> ([u8; PIXELS], u8) {
+    let key = [matches!(split, Split::Test).into(), index as u64];
+    let mut random = Stream::keyed("tributary generated digits, version 1", &key);
+    let label = random.below(CLASSES as u64) as usize;
+    let styles = GLYPHS[label];
+    let glyph = styles[random.below(styles.len() as u64) as usize];
+
+    let hand = Hand::new(&mut random);
+    let pen = Pen::new(&mut random);
+    let mut page = Page::new();
+    for stroke in glyph {
+        let points = hand.shake(stroke, &mut random);
+        page.draw(&points, &pen);
+    }
+    (page.print(&pen, &mut random), label as u8)
+}
+
+/// How one writer distorts a glyph: a smooth bend, then slant, size, turn and place.
+struct Hand {
+    /// Coefficients of `y²` and `xy` in x, of `x²` and `xy` in y: what straight lines bend into.
+    bend: [f32; 4],
+    slant: f32,
+    /// In pixels for the whole width and height.
+    width: f32,
+    height: f32,
+    /// Cosine and sine of the turn.
+    turn: (f32, f32),
+    middle: Point,
+}
+
+impl Hand {
+    fn new(random: &mut Stream) -> Self {
+        let mut within = |low, high| random.between(low, high);
+        // The tangent of half an angle gives its cosine and sine without either function; 0.16 is 18 degrees.
+        let half = within(-0.16, 0.16);
+        let height = within(15.0, 22.0);
+        Self {
+            bend: [within(-0.35, 0.35), within(-0.3, 0.3), within(-0.3, 0.3), within(-0.3, 0.3)],
+            slant: within(-0.25, 0.55),
+            width: height * within(0.55, 1.0),
+            height,
+            turn: ((1.0 - half * half) / (1.0 + half * half), 2.0 * half / (1.0 + half * half)),
+            middle: Point { x: COLS as f32 / 2.0 + within(-2.5, 2.5), y: ROWS as f32 / 2.0 + within(-2.0, 2.0) },
+        }
+    }
+
+    /// Where this hand, unsteady as it is, puts the points of a stroke on the page, in pixels.
+    fn shake(&self, stroke: &[(f32, f32)], random: &mut Stream) -> Vec<Point> {
+        let mut points: Vec<Point> = Vec::with_capacity(stroke.len());
+        for (i, &(x, y)) in stroke.iter().enumerate() {
+            if i > 0 && stroke[i - 1] == (x, y) {
+                // A corner must stay one point.
+                points.push(points[i - 1]);
+                continue;
+            }
+            let x = x - 0.5 + random.between(-0.09, 0.09);
+            let y = y - 0.5 + random.between(-0.08, 0.08);
+            points.push(self.place(x, y));
+        }
+        points
+    }
+
+    fn place(&self, x: f32, y: f32) -> Point {
+        let [yy, xy, xx, yx] = self.bend;
+        let (x, y) = (x + yy * y * y + xy * x * y, y + xx * x * x + yx * x * y);
+        let (x, y) = ((x - self.slant * y) * self.width, y * self.height);
+        let (cos, sin) = self.turn;
+        Point { x: self.middle.x + cos * x - sin * y, y: self.middle.y + sin * x + cos * y }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sha2::{Digest, Sha256};
+
+    use super::*;
+
+    /// The same machine-independent digits in every version; a change to them needs a new version in the key.
+    #[test]
+    fn the_seventy_thousand_digits_never_change() {
+        for (split, count, images_sha256, labels_sha256) in [
+            (
+                Split::Train,
+                60_000,
+                "e57b32981d667f0f2419d1830591f4af3a7eeb2231aee19549508c3aa7eeed7f",
+                "c8bab798af1bbda9599180b89aed7bf80b9b8184100feea23951ae4ac56b4b3f",
+            ),
+            (
+                Split::Test,
+                10_000,
+                "543a29d6943a3d6901c1ec7f10b2f47625f54f488a298cc2759d7a8818a1713c",
+                "18cbc5f37e166dbd0e8ae133ae58664fb7e2af260816f8e07c9327e8f89eb448",
+            ),
+        ] {
+            let (images, labels) = draw(split, count, &mut |_| ());
+            let hex = |bytes: &[u8]| -> String { Sha256::digest(bytes).iter().map(|b| format!("{b:02x}")).collect() };
+            assert_eq!([hex(&images), hex(&labels)], [images_sha256, labels_sha256]);
+        }
+    }
+
+    /// A classifier that knows only what the average digit looks like gets most of them right, so labels and images
+    /// belong together; but far from all, so there is something left to learn.
+    #[test]
+    fn digits_resemble_their_class_but_are_not_trivial_to_tell_apart() {
+        let (images, labels) = draw(Split::Train, 5_000, &mut |_| ());
+        let mut means = [[0.0f32; PIXELS]; CLASSES];
+        for (image, &label) in images.chunks_exact(PIXELS).zip(&labels) {
+            let count = labels.iter().filter(|&&other| other == label).count() as f32;
+            for (mean, &pixel) in means[usize::from(label)].iter_mut().zip(image) {
+                *mean += f32::from(pixel) / count;
+            }
+        }
+        let (images, labels) = draw(Split::Test, 1_000, &mut |_| ());
+        let right = images.chunks_exact(PIXELS).zip(&labels).filter(|&(image, &label)| {
+            let distance = |mean: &[f32; PIXELS]| -> f32 {
+                image.iter().zip(mean).map(|(&pixel, mean)| (f32::from(pixel) - mean).powi(2)).sum()
+            };
+            let distances = means.each_ref().map(distance);
+            distances.iter().all(|&other| other >= distances[usize::from(label)])
+        });
+        let right = right.count();
+        assert!((500..850).contains(&right), "{right} of 1,000 right");
+    }
+
+    #[test]
+    fn every_digit_shows_ink_and_train_and_test_digits_differ() {
+        let (train, _) = draw(Split::Train, 1_000, &mut |_| ());
+        let (test, _) = draw(Split::Test, 1_000, &mut |_| ());
+        for image in train.chunks_exact(PIXELS) {
+            let ink = image.iter().filter(|&&pixel| pixel > 128).count();
+            assert!((10..400).contains(&ink), "{ink} pixels of ink");
+        }
+        assert!(train.chunks_exact(PIXELS).zip(test.chunks_exact(PIXELS)).all(|(train, test)| train != test));
+    }
+
+    #[test]
+    fn a_dataset_appears_whole_reports_every_digit_and_is_drawn_once() {
+        let root = tempfile::tempdir().unwrap();
+        let dir = root.path().join("generated");
+        // Left by a process that was killed.
+        write_idx(&root.path().join("generated.part/stray"), Split::Train, &[], &[]).unwrap();
+        let mut last = None;
+        draw_all(&dir, [1_200, 300], &mut |progress| last = Some(progress)).unwrap();
+        assert_eq!(last, Some(Progress::Drawing { done: 1_500, total: 1_500 }));
+        assert_eq!(crate::load(&dir, Split::Train).unwrap().len(), 1_200);
+        assert_eq!(crate::load(&dir, Split::Test).unwrap().name, "generated");
+        assert_eq!(fs::read_dir(root.path()).unwrap().count(), 1);
+        assert_eq!(fs::read_dir(&dir).unwrap().count(), 4);
+
+        draw_all(&dir, [1_200, 300], &mut |_| panic!("drawn twice")).unwrap();
+
+        fs::remove_file(dir.join(idx::FILES[0])).unwrap();
+        let error = draw_all(&dir, [1_200, 300], &mut |_| ()).unwrap_err();
+        assert!(error.to_string().ends_with("delete it, and the digits are drawn again"), "{error}");
+    }
+}

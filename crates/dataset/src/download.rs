@@ -1,0 +1,371 @@
+//! A mirror is a web address below which the four gzip-compressed files of MNIST lie. Downloading tries one
+//! mirror after the other, within limits on every wait, and lets a file appear in the directory only when all of
+//! it has arrived, has the right checksum, and is safe on disk.
+//!
+//! A mirror that cannot be reached or has the wrong file is not asked again; one that breaks off or stalls gets a
+//! second chance after the others. A machine without a network therefore learns so within one failed name lookup
+//! per mirror.
+
+use std::{
+    fs::{self, File},
+    io::{self, Read, Write},
+    path::Path,
+    time::Duration,
+};
+
+use sha2::{Digest, Sha256};
+use ureq::Agent;
+
+use crate::{
+    Checksums, Error, Progress,
+    idx::{self, FILES},
+};
+
+/// Where to download from, and how patiently.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mirrors {
+    /// Base addresses, each ending in `/`, in the order in which they are tried.
+    pub urls: Vec<String>,
+    /// Limits on every wait.
+    pub limits: Limits,
+}
+
+impl Default for Mirrors {
+    fn default() -> Self {
+        Self {
+            urls: vec![
+                "https://ossci-datasets.s3.amazonaws.com/mnist/".to_owned(),
+                "https://storage.googleapis.com/cvdf-datasets/mnist/".to_owned(),
+            ],
+            limits: Limits::default(),
+        }
+    }
+}
+
+/// How long to wait for what.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// For the name lookup, and again for the connection with its TLS handshake.
+    pub connect: Duration,
+    /// For the next byte.
+    pub stall: Duration,
+    /// For one whole file from one mirror.
+    pub overall: Duration,
+}
+
+impl Default for Limits {
+    /// Short for the connection, because behind a firewall that drops packets every mirror costs all of it before
+    /// `--dataset auto` can go on; long for the whole, because 10 MB over a poor line take minutes.
+    fn default() -> Self {
+        Self { connect: Duration::from_secs(3), stall: Duration::from_secs(10), overall: Duration::from_secs(600) }
+    }
+}
+
+/// How often the list of mirrors is gone through for one file.
+const PASSES: usize = 2;
+
+/// No packed file of MNIST is larger than 10 MB; a mirror that sends more than this is not one.
+const MAX_PACKED_BYTES: u64 = 64 << 20;
+
+/// Makes `dir` hold the four files whose unpacked content has the sums `checksums`.
+///
+/// A file that is there, raw or `.gz`, is not fetched again, and is an [`Error::Corrupt`] if its sum differs: it is
+/// the user's to delete. Fails with [`Error::Unavailable`] if no mirror delivers a file; those that had arrived stay.
+pub fn fetch(
+    dir: &Path,
+    checksums: &Checksums,
+    mirrors: &Mirrors,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<(), Error> {
+    fs::create_dir_all(dir).map_err(Error::io("create", dir))?;
+    let mut mirrors: Vec<Mirror> = mirrors.urls.iter().map(|url| Mirror::new(url, &mirrors.limits)).collect();
+    for (file, name) in FILES.into_iter().enumerate() {
+        if idx::find(dir, name).is_some() {
+            checksums.verify(dir, file)?;
+            continue;
+        }
+        let name = format!("{name}.gz");
+        let Some(packed) = fetch_one(&name, &checksums.0[file], &mut mirrors, progress) else {
+            let tried: Vec<_> = mirrors.iter().map(Mirror::to_string).collect();
+            return Err(Error::Unavailable { file: name, dir: dir.to_owned(), tried: tried.join(", ") });
+        };
+        store(dir, &name, &packed)?;
+    }
+    Ok(())
+}
+
+/// The packed bytes of one file, verified, from the first mirror that delivers them. That mirror becomes the first,
+/// so that a slow or dead one is waited for once and not once for every file.
+fn fetch_one(
+    name: &str,
+    sha256: &[u8; 32],
+    mirrors: &mut [Mirror],
+    progress: &mut dyn FnMut(Progress),
+) -> Option<Vec<u8>> {
+    for _ in 0..PASSES {
+        for at in 0..mirrors.len() {
+            let mirror = &mut mirrors[at];
+            if mirror.given_up {
+                continue;
+            }
+            match mirror.get(name, sha256, progress) {
+                Ok(packed) => {
+                    mirrors.rotate_left(at);
+                    return Some(packed);
+                }
+                Err(failure) => {
+                    tracing::warn!("failed to download `{}{name}`: {}", mirror.url, failure.why);
+                    mirror.given_up = !failure.again;
+                    mirror.last_failure = Some(failure.why);
+                }
+            }
+        }
+    }
+    None
+}
+
+struct Mirror {
+    url: String,
+    agent: Agent,
+    given_up: bool,
+    last_failure: Option<String>,
+}
+
+/// Why one attempt at one mirror failed, and whether the same mirror may do better later.
+struct Failure {
+    why: String,
+    again: bool,
+}
+
+impl Mirror {
+    fn new(url: &str, limits: &Limits) -> Self {
+        let mut config = Agent::config_builder()
+            .user_agent(concat!("tributary/", env!("CARGO_PKG_VERSION")))
+            .timeout_resolve(Some(limits.connect))
+            .timeout_connect(Some(limits.connect))
+            .timeout_per_read(Some(limits.stall))
+            .timeout_per_write(Some(limits.stall))
+            .timeout_global(Some(limits.overall));
+        if url.starts_with("http://127.0.0.1:") {
+            // A proxy from the environment could not reach this machine's loopback interface.
+            config = config.proxy(None);
+        }
+        Self { url: url.to_owned(), agent: config.build().into(), given_up: false, last_failure: None }
+    }
+
+    fn get(&self, name: &str, sha256: &[u8; 32], progress: &mut dyn FnMut(Progress)) -> Result<Vec<u8>, Failure> {
+        let response = self.agent.get(format!("{}{name}", self.url)).call()?;
+        let mut body = response.into_body();
+        let total = body.content_length();
+        let mut body = body.as_reader().take(MAX_PACKED_BYTES);
+        let mut packed = Vec::new();
+        let mut piece = vec![0; 64 << 10];
+        loop {
+            progress(Progress::Downloading { file: name.to_owned(), done: packed.len() as u64, total });
+            match body.read(&mut piece) {
+                Ok(0) => break,
+                Ok(n) => packed.extend_from_slice(&piece[..n]),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(ureq::Error::from(error).into()),
+            }
+        }
+        let wrong = |why| Failure { why, again: false };
+        let unpacked = idx::unpack(&packed).map_err(|_| wrong("sent something that is not the file".to_owned()))?;
+        if Sha256::digest(&unpacked).as_slice() != sha256 {
+            return Err(wrong("sent a file with another checksum".to_owned()));
+        }
+        Ok(packed)
+    }
+}
+
+impl std::fmt::Display for Mirror {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {}", self.url, self.last_failure.as_deref().unwrap_or("not asked"))
+    }
+}
+
+impl From<ureq::Error> for Failure {
+    fn from(error: ureq::Error) -> Self {
+        use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
+        use ureq::{Error, Timeout};
+        let again = match &error {
+            Error::StatusCode(code) => *code >= 500,
+            Error::Timeout(Timeout::Resolve | Timeout::Connect) => false,
+            Error::Timeout(_) | Error::Protocol(_) => true,
+            // A connection that broke; not one that never was, because of a failed name lookup for instance.
+            Error::Io(error) => {
+                matches!(error.kind(), BrokenPipe | ConnectionAborted | ConnectionReset | UnexpectedEof)
+            }
+            _ => false,
+        };
+        Self { why: error.to_string(), again }
+    }
+}
+
+/// Puts a verified file in place: written beside its final name, synced, renamed, and the rename synced.
+fn store(dir: &Path, name: &str, packed: &[u8]) -> Result<(), Error> {
+    let part = dir.join(format!("{name}.part"));
+    let write = || {
+        let mut file = File::create(&part)?;
+        file.write_all(packed)?;
+        file.sync_all()
+    };
+    write().map_err(Error::io("write", &part))?;
+    let whole = dir.join(name);
+    fs::rename(&part, &whole).map_err(Error::io("create", &whole))?;
+    File::open(dir).and_then(|dir| dir.sync_all()).map_err(Error::io("sync", dir))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use super::*;
+    use crate::fake_mirror::{FakeMirror, Manner, checksums, dead_url, mirrors, packed};
+
+    fn names(dir: &Path) -> Vec<String> {
+        let mut names: Vec<_> =
+            fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+
+    fn all_packed() -> Vec<String> {
+        let mut names = FILES.map(|file| format!("{file}.gz"));
+        names.sort();
+        names.to_vec()
+    }
+
+    /// These mirrors, with little patience for one that stalls.
+    fn hurried(list: &[&FakeMirror]) -> Mirrors {
+        let mut mirrors = mirrors(list);
+        mirrors.limits.stall = Duration::from_millis(300);
+        mirrors
+    }
+
+    /// Expects that a lone mirror of this manner fails for this reason, after so many requests, leaving nothing.
+    #[track_caller]
+    fn check(manner: Manner, requests: usize, expect: &str) {
+        let dir = tempfile::tempdir().unwrap();
+        let mirror = FakeMirror::start(manner);
+        let started = Instant::now();
+        let error = fetch(dir.path(), &checksums(), &hurried(&[&mirror]), &mut |_| ()).unwrap_err();
+        assert!(started.elapsed() < Duration::from_secs(5), "{manner:?} took {:?}", started.elapsed());
+        assert_eq!(
+            error.to_string(),
+            format!(
+                "`train-images-idx3-ubyte.gz` could not be downloaded ({}: {expect}); pass `--dataset generated`, \
+                 or put the four MNIST files in `{}`",
+                mirror.url,
+                dir.path().display()
+            ),
+        );
+        assert_eq!(mirror.requests().len(), requests, "{manner:?}");
+        assert_eq!(names(dir.path()), [""; 0], "{manner:?}");
+    }
+
+    #[test]
+    fn a_good_mirror_gives_four_files_that_load_and_progress_that_adds_up() {
+        let root = tempfile::tempdir().unwrap();
+        let dir = root.path().join("fetched");
+        let mirror = FakeMirror::start(Manner::Good);
+        let mut last = std::collections::BTreeMap::new();
+        let mut note = |progress| {
+            let Progress::Downloading { file, done, total } = progress else { panic!("there is nothing to draw") };
+            last.insert(file, (done, total));
+        };
+        fetch(&dir, &checksums(), &mirrors(&[&mirror]), &mut note).unwrap();
+        assert_eq!(names(&dir), all_packed());
+        assert_eq!(crate::load(&dir, crate::Split::Train).unwrap().len(), 40);
+        for (file, name) in FILES.iter().enumerate() {
+            let size = packed(file, 1).len() as u64;
+            assert_eq!(last[&format!("{name}.gz")], (size, Some(size)));
+        }
+    }
+
+    #[test]
+    fn a_file_that_is_there_and_whole_is_not_fetched_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let mirror = FakeMirror::start(Manner::Good);
+        fs::write(dir.path().join(format!("{}.gz", FILES[0])), packed(0, 1)).unwrap();
+        // What a process that was killed has left is neither taken for the file nor in the way.
+        fs::write(dir.path().join(format!("{}.gz.part", FILES[1])), "half").unwrap();
+        fetch(dir.path(), &checksums(), &mirrors(&[&mirror]), &mut |_| ()).unwrap();
+        assert_eq!(mirror.requests(), [1, 2, 3].map(|file| format!("/mnist/{}.gz", FILES[file])));
+        assert_eq!(names(dir.path()), all_packed());
+
+        fetch(dir.path(), &checksums(), &mirrors(&[&mirror]), &mut |_| ()).unwrap();
+        assert_eq!(mirror.requests().len(), 3);
+    }
+
+    #[test]
+    fn a_damaged_file_that_is_there_is_named_and_left_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join(format!("{}.gz", FILES[0]));
+        fs::write(&path, packed(0, 2)).unwrap();
+        let mirror = FakeMirror::start(Manner::Good);
+        let error = fetch(dir.path(), &checksums(), &mirrors(&[&mirror]), &mut |_| ()).unwrap_err();
+        assert!(matches!(error, Error::Corrupt { path: ref bad, .. } if *bad == path), "{error:?}");
+        assert_eq!(fs::read(&path).unwrap(), packed(0, 2));
+    }
+
+    #[test]
+    fn a_mirror_with_the_wrong_file_is_asked_once() {
+        check(Manner::WrongBytes, 1, "sent a file with another checksum");
+        check(Manner::NotGzip, 1, "sent something that is not the file");
+        check(Manner::NotFound, 1, "http status: 404");
+        check(Manner::CutWithoutLength, 1, "sent something that is not the file");
+    }
+
+    #[test]
+    fn a_mirror_that_breaks_off_or_stalls_is_asked_twice() {
+        check(Manner::Cut, 2, "io: Peer disconnected");
+        check(Manner::ServerError, 2, "http status: 503");
+        check(Manner::Stall, 2, "timeout: per read");
+        check(Manner::Mute, 2, "timeout: per read");
+    }
+
+    #[test]
+    fn the_next_mirror_steps_in_whatever_is_wrong_with_the_first() {
+        use Manner::{Cut, CutWithoutLength, NotFound, NotGzip, ServerError, Stall, WrongBytes};
+        for manner in [WrongBytes, NotGzip, Cut, CutWithoutLength, NotFound, ServerError, Stall] {
+            let dir = tempfile::tempdir().unwrap();
+            let (bad, good) = (FakeMirror::start(manner), FakeMirror::start(Manner::Good));
+            fetch(dir.path(), &checksums(), &hurried(&[&bad, &good]), &mut |_| ()).unwrap();
+            assert_eq!(names(dir.path()), all_packed(), "{manner:?}");
+            assert_eq!((bad.requests().len(), good.requests().len()), (1, 4), "{manner:?}");
+        }
+    }
+
+    #[test]
+    fn a_file_that_takes_too_long_as_a_whole_is_given_up_too() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut slow = mirrors(&[&FakeMirror::start(Manner::Stall)]);
+        slow.limits.overall = Duration::from_millis(300);
+        let error = fetch(dir.path(), &checksums(), &slow, &mut |_| ()).unwrap_err().to_string();
+        assert!(error.contains("timeout: global"), "{error}");
+    }
+
+    #[test]
+    fn mirrors_that_cannot_be_reached_are_all_named_at_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut nowhere = mirrors(&[]);
+        nowhere.urls = vec![dead_url(), "http://tributary.invalid/".to_owned()];
+        let started = Instant::now();
+        let error = fetch(dir.path(), &checksums(), &nowhere, &mut |_| ()).unwrap_err();
+        assert!(started.elapsed() < Duration::from_secs(5), "took {:?}", started.elapsed());
+        let error = error.to_string();
+        assert!(nowhere.urls.iter().all(|url| error.contains(url)), "{error}");
+    }
+
+    #[test]
+    fn a_dead_address_gets_no_second_chance() {
+        let refused = io::Error::from(io::ErrorKind::ConnectionRefused);
+        assert!(!Failure::from(ureq::Error::Io(refused)).again);
+        let lookup = io::Error::other("failed to lookup address information");
+        assert!(!Failure::from(ureq::Error::Io(lookup)).again);
+        assert!(!Failure::from(ureq::Error::HostNotFound).again);
+        assert!(!Failure::from(ureq::Error::Timeout(ureq::Timeout::Connect)).again);
+        assert!(Failure::from(ureq::Error::Io(io::ErrorKind::ConnectionReset.into())).again);
+    }
+}

@@ -1,0 +1,65 @@
+//! What can go wrong with a dataset, sorted by what a caller can do about it.
+
+use std::{io, path::PathBuf};
+
+/// Why a dataset could not be provided or read. Every variant names the path or the mirrors concerned.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A file is there, and its content is wrong: the data must be replaced.
+    #[error("`{}` {what}", path.display())]
+    Corrupt {
+        /// The bad file.
+        path: PathBuf,
+        /// What is wrong with it and what to do, to be read after the path.
+        what: String,
+    },
+
+    /// A directory or file that the user named is not there.
+    #[error("`{}` {what}", path.display())]
+    Missing {
+        /// What was looked for.
+        path: PathBuf,
+        /// What to do, to be read after the path.
+        what: String,
+    },
+
+    /// No mirror could deliver a file.
+    #[error(
+        "`{file}` could not be downloaded ({tried}); pass `--dataset generated`, or put the four MNIST files in `{}`",
+        dir.display()
+    )]
+    Unavailable {
+        /// Name of the file, without its directory.
+        file: String,
+        /// Where the file belongs.
+        dir: PathBuf,
+        /// Every mirror tried, each with the reason of its last failure.
+        tried: String,
+    },
+
+    /// The operating system refused to read or write.
+    #[error("failed to {action} `{}`", path.display())]
+    Io {
+        /// What was being done: "read", "create", "write".
+        action: &'static str,
+        /// The file or directory concerned.
+        path: PathBuf,
+        /// The system's answer.
+        source: io::Error,
+    },
+}
+
+impl Error {
+    pub(crate) fn corrupt(path: impl Into<PathBuf>, what: impl Into<String>) -> Self {
+        Self::Corrupt { path: path.into(), what: what.into() }
+    }
+
+    pub(crate) fn missing(path: impl Into<PathBuf>, what: impl Into<String>) -> Self {
+        Self::Missing { path: path.into(), what: what.into() }
+    }
+
+    /// For `map_err`: `fs::read(path).map_err(Error::io("read", path))`.
+    pub(crate) fn io(action: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
+        move |source| Self::Io { action, path: path.into(), source }
+    }
+}

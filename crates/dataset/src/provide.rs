@@ -1,0 +1,266 @@
+//! Providing is deciding where the data comes from, and making it be there: find, else download, else draw.
+//!
+//! The rule that shapes this module: what the user named is used as it is or refused. Only our own directories,
+//! `data/mnist` and `data/generated`, are ever written to, and digits that are not MNIST are never passed off as
+//! MNIST without a notice.
+
+use std::{
+    fs::{self, File, TryLockError},
+    path::{Path, PathBuf},
+};
+
+use crate::{Checksums, Error, Progress, digits, download, download::Mirrors, idx};
+
+/// Which dataset the user wants: `--dataset auto|mnist|generated`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Choice {
+    /// MNIST if it can be had, else generated digits and a notice.
+    #[default]
+    Auto,
+    /// MNIST, to the bit, or an error.
+    Mnist,
+    /// Digits that the program draws itself.
+    Generated,
+}
+
+/// A directory that holds a whole dataset.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Provided {
+    /// To be handed to [`load`](crate::load()).
+    pub dir: PathBuf,
+    /// Set when MNIST could not be had and generated digits take its place: to be shown where nobody can miss it.
+    pub notice: Option<String>,
+}
+
+/// What [`Sources::provide`] works with; [`provide`] uses the default.
+#[derive(Debug, Clone)]
+pub struct Sources {
+    /// Our own directory: holds `mnist` and `generated`.
+    pub root: PathBuf,
+    /// Where to download from.
+    pub mirrors: Mirrors,
+    /// What counts as MNIST.
+    pub checksums: Checksums,
+    /// How many digits to draw for the train and for the test split.
+    pub drawn: [usize; 2],
+}
+
+impl Default for Sources {
+    fn default() -> Self {
+        Self {
+            root: PathBuf::from("data"),
+            mirrors: Mirrors::default(),
+            checksums: Checksums::MNIST,
+            drawn: [60_000, 10_000],
+        }
+    }
+}
+
+/// Finds the dataset that `choice` asks for, or else downloads it, or else (only for [`Choice::Auto`]) draws one.
+///
+/// The directory is `data` (an explicit `--data`), else `env_dir` (`$MNIST_DIR`), else `data/mnist`. The first two
+/// are the user's: if such a directory is missing or incomplete, that is an error, and nothing is downloaded into
+/// it or put in its place. [`Choice::Mnist`] checks that it is MNIST; the other choices take it as it is, except
+/// that [`Choice::Generated`] does not look at `env_dir`. Whether the content is sound is for
+/// [`load`](crate::load()) to say.
+///
+/// Several processes may call this at once: one does the work, and the others wait for it.
+pub fn provide(
+    choice: Choice,
+    data: Option<&Path>,
+    env_dir: Option<&Path>,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<Provided, Error> {
+    Sources::default().provide(choice, data, env_dir, progress)
+}
+
+impl Sources {
+    /// As [`provide`], from these sources.
+    pub fn provide(
+        &self,
+        choice: Choice,
+        data: Option<&Path>,
+        env_dir: Option<&Path>,
+        progress: &mut dyn FnMut(Progress),
+    ) -> Result<Provided, Error> {
+        // An empty `MNIST_DIR=` is the shell's way of unsetting it for one command.
+        let env_dir = env_dir.filter(|dir| choice != Choice::Generated && !dir.as_os_str().is_empty());
+        if let Some(dir) = data.or(env_dir) {
+            idx::require_all(dir)?;
+            if choice == Choice::Mnist {
+                self.checksums.verify_all(dir)?;
+            }
+            return Ok(Provided { dir: dir.to_owned(), notice: None });
+        }
+        if choice == Choice::Generated {
+            return Ok(Provided { dir: self.draw(progress)?, notice: None });
+        }
+        match self.fetch(choice, progress) {
+            Ok(dir) => Ok(Provided { dir, notice: None }),
+            Err(Error::Unavailable { dir: wanted, tried, .. }) if choice == Choice::Auto => {
+                let dir = self.draw(progress)?;
+                let notice = format!(
+                    "this is not MNIST, which could not be downloaded ({tried}), but digits that the program draws \
+                     itself; to use MNIST, put its four files in `{}`",
+                    wanted.display()
+                );
+                Ok(Provided { dir, notice: Some(notice) })
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn fetch(&self, choice: Choice, progress: &mut dyn FnMut(Progress)) -> Result<PathBuf, Error> {
+        let dir = self.root.join("mnist");
+        if idx::require_all(&dir).is_err() {
+            let _lock = self.lock()?;
+            download::fetch(&dir, &self.checksums, &self.mirrors, progress)?;
+        } else if choice == Choice::Mnist {
+            self.checksums.verify_all(&dir)?;
+        }
+        Ok(dir)
+    }
+
+    fn draw(&self, progress: &mut dyn FnMut(Progress)) -> Result<PathBuf, Error> {
+        let dir = self.root.join("generated");
+        if idx::require_all(&dir).is_err() {
+            let _lock = self.lock()?;
+            digits::draw_all(&dir, self.drawn, progress)?;
+        }
+        Ok(dir)
+    }
+
+    /// Waits until no other process writes below `root`; it ends with the returned file. The wait is no longer than
+    /// the other process's work, which has limits of its own.
+    fn lock(&self) -> Result<File, Error> {
+        fs::create_dir_all(&self.root).map_err(Error::io("create", &self.root))?;
+        let path = self.root.join(".provide.lock");
+        let file = File::create(&path).map_err(Error::io("create", &path))?;
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::WouldBlock) => tracing::info!("waiting for another process to provide the data"),
+            Err(TryLockError::Error(source)) => return Err(Error::io("lock", path)(source)),
+        }
+        file.lock().map_err(Error::io("lock", path))?;
+        Ok(file)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        Split,
+        fake_mirror::{FakeMirror, Manner, checksums, dead_url, mirrors, packed},
+        idx::FILES,
+        load, write_idx,
+    };
+
+    /// Sources below a fresh directory, from one mirror of this manner, or from none.
+    fn sources(manner: Option<Manner>) -> (tempfile::TempDir, Sources, Option<FakeMirror>) {
+        let root = tempfile::tempdir().unwrap();
+        let mirror = manner.map(FakeMirror::start);
+        let mut mirrors = mirrors(&mirror.iter().collect::<Vec<_>>());
+        if mirror.is_none() {
+            mirrors.urls = vec![dead_url()];
+        }
+        let sources = Sources { root: root.path().join("data"), mirrors, checksums: checksums(), drawn: [30, 20] };
+        (root, sources, mirror)
+    }
+
+    fn get(sources: &Sources, choice: Choice, data: Option<&Path>, env_dir: Option<&Path>) -> Result<Provided, Error> {
+        sources.provide(choice, data, env_dir, &mut |_| ())
+    }
+
+    /// A directory that holds some dataset.
+    fn some_dataset(dir: PathBuf) -> PathBuf {
+        write_idx(&dir, Split::Train, &[], &[]).unwrap();
+        write_idx(&dir, Split::Test, &[], &[]).unwrap();
+        dir
+    }
+
+    #[test]
+    fn an_absent_default_directory_is_downloaded_into_once() {
+        for choice in [Choice::Auto, Choice::Mnist] {
+            let (_root, sources, mirror) = sources(Some(Manner::Good));
+            let expect = Provided { dir: sources.root.join("mnist"), notice: None };
+            assert_eq!(get(&sources, choice, None, None).unwrap(), expect);
+            assert_eq!(get(&sources, choice, None, Some(Path::new(""))).unwrap(), expect);
+            assert_eq!(mirror.unwrap().requests().len(), 4);
+        }
+    }
+
+    #[test]
+    fn without_mirrors_auto_draws_digits_with_a_notice_and_mnist_stops() {
+        let (_root, sources, _) = sources(None);
+        let error = get(&sources, Choice::Mnist, None, None).unwrap_err();
+        assert!(matches!(error, Error::Unavailable { .. }), "{error:?}");
+
+        for _ in 0..2 {
+            let provided = get(&sources, Choice::Auto, None, None).unwrap();
+            assert_eq!(provided.dir, sources.root.join("generated"));
+            let notice = provided.notice.unwrap();
+            assert!(notice.starts_with("this is not MNIST, ") && notice.contains(&sources.mirrors.urls[0]), "{notice}");
+            assert_eq!(load(&provided.dir, Split::Train).unwrap().len(), 30);
+        }
+    }
+
+    #[test]
+    fn generated_digits_that_were_asked_for_need_no_network_and_no_notice() {
+        let (_root, sources, mirror) = sources(Some(Manner::Good));
+        let provided = get(&sources, Choice::Generated, None, Some(Path::new("/nowhere"))).unwrap();
+        assert_eq!(provided, Provided { dir: sources.root.join("generated"), notice: None });
+        assert_eq!(mirror.as_ref().unwrap().requests().len(), 0);
+        // They do not keep auto from MNIST.
+        assert_eq!(get(&sources, Choice::Auto, None, None).unwrap().dir, sources.root.join("mnist"));
+    }
+
+    #[test]
+    fn a_directory_of_the_users_is_used_as_it_is_or_refused_and_never_written_to() {
+        let (root, sources, mirror) = sources(Some(Manner::Good));
+        let [absent, explicit, ambient] = ["absent", "explicit", "ambient"].map(|name| root.path().join(name));
+        let (explicit, ambient) = (some_dataset(explicit), some_dataset(ambient));
+        let incomplete = some_dataset(root.path().join("incomplete"));
+        fs::remove_file(incomplete.join(FILES[3])).unwrap();
+
+        let dir_for = |data, env_dir| get(&sources, Choice::Auto, data, env_dir).map(|provided| provided.dir);
+        assert_eq!(dir_for(Some(&explicit), Some(&ambient)).unwrap(), explicit);
+        assert_eq!(dir_for(None, Some(&ambient)).unwrap(), ambient);
+        for (data, env_dir, missing) in [
+            (Some(&*absent), Some(&*ambient), &absent),
+            (None, Some(&*absent), &absent),
+            (None, Some(&*incomplete), &incomplete.join(FILES[3])),
+        ] {
+            let error = dir_for(data, env_dir).unwrap_err();
+            assert!(matches!(error, Error::Missing { ref path, .. } if path == missing), "{error:?}");
+        }
+        assert!(!absent.exists() && !sources.root.exists());
+        assert_eq!(mirror.unwrap().requests().len(), 0);
+    }
+
+    #[test]
+    fn asking_for_mnist_refuses_another_dataset_wherever_it_lies() {
+        let (root, sources, _mirror) = sources(Some(Manner::Good));
+        let other = some_dataset(root.path().join("other"));
+        let error = get(&sources, Choice::Mnist, Some(&other), None).unwrap_err();
+        assert!(matches!(error, Error::Corrupt { ref path, .. } if *path == other.join(FILES[0])), "{error:?}");
+
+        let good = get(&sources, Choice::Mnist, None, None).unwrap().dir;
+        assert_eq!(get(&sources, Choice::Mnist, Some(&good), None).unwrap().dir, good);
+        let last = good.join(format!("{}.gz", FILES[3]));
+        fs::write(&last, packed(3, 2)).unwrap();
+        let error = get(&sources, Choice::Mnist, None, None).unwrap_err();
+        assert!(matches!(error, Error::Corrupt { ref path, .. } if *path == last), "{error:?}");
+    }
+
+    #[test]
+    fn processes_that_start_together_download_each_file_once() {
+        let (_root, sources, mirror) = sources(Some(Manner::Good));
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| get(&sources, Choice::Auto, None, None).unwrap());
+            }
+        });
+        assert_eq!(mirror.unwrap().requests().len(), 4);
+    }
+}

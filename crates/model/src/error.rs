@@ -1,0 +1,58 @@
+//! What can be wrong with a file of weights.
+
+use std::io;
+use std::path::PathBuf;
+
+/// Why weights could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The file could not be opened or read.
+    #[error("failed to read `{}`", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// The file was read, but its content is not the weights of a SimpleCnn.
+    #[error("`{}` does not hold usable weights", path.display())]
+    Content {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: Box<Error>,
+    },
+    /// Neither of the two formats.
+    #[error("neither a safetensors file nor a PyTorch file (`.pth`, as `torch.save` writes it)")]
+    UnknownFormat,
+    /// The bytes are not a well-formed safetensors file.
+    #[error("not a valid safetensors file: {0}")]
+    Safetensors(String),
+    /// The bytes are not a PyTorch file of the kind that is understood here.
+    #[error("not a readable PyTorch file: {0}")]
+    Pth(String),
+    /// A tensor of SimpleCnn is absent.
+    #[error("the tensor `{0}` is missing")]
+    MissingTensor(String),
+    /// There is a tensor that SimpleCnn does not have.
+    #[error("the tensor `{0}` does not belong to SimpleCnn")]
+    UnexpectedTensor(String),
+    /// A tensor has another shape than in SimpleCnn.
+    #[error("the tensor `{key}` has shape {found:?} instead of {expected:?}")]
+    Shape {
+        /// The tensor's name.
+        key: String,
+        /// The shape in the file.
+        found: Vec<usize>,
+        /// The shape in SimpleCnn.
+        expected: Vec<usize>,
+    },
+    /// A tensor has elements that are not 32-bit floats.
+    #[error("the tensor `{key}` has elements of type {found} instead of float32: convert it with `.float()` first")]
+    ElementType {
+        /// The tensor's name.
+        key: String,
+        /// The type of its elements.
+        found: String,
+    },
+}

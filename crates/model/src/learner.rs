@@ -1,0 +1,184 @@
+//! A learner is one model in training: its weights as tensors, and an optimizer's memory.
+
+use dataset::PIXELS;
+use tch::Tensor;
+
+use crate::StateDict;
+use crate::adam::Adam;
+use crate::network::{Network, preprocess, targets, use_one_thread};
+
+/// The most samples that go through the network at once. Larger minibatches are cut and their gradients added up, which
+/// changes nothing but the last bits, keeps a step within some tens of megabytes whatever the minibatch, and is faster.
+const SLICE: usize = 64;
+
+/// How gradients become steps. Everything but the learning rate is as PyTorch has it by default.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Optimizer {
+    /// Adam with betas 0.9 and 0.999, epsilon 1e-8 and no weight decay.
+    Adam,
+    /// Plain stochastic gradient descent: no momentum, no weight decay.
+    Sgd,
+}
+
+/// One model being trained, with a fresh optimizer.
+///
+/// It belongs on one thread from [`Learner::new`] to its end, and computes on that thread only. The same weights and the
+/// same minibatches give the same bits, whatever other threads do.
+pub struct Learner {
+    network: Network,
+    rule: Rule,
+}
+
+enum Rule {
+    Adam(Adam),
+    Sgd { learning_rate: f64 },
+}
+
+impl Learner {
+    /// Starts from `weights`, with an optimizer that remembers nothing.
+    pub fn new(weights: &StateDict, optimizer: Optimizer, learning_rate: f64) -> Self {
+        use_one_thread();
+        let network = Network::trainable(weights);
+        let rule = match optimizer {
+            Optimizer::Adam => Rule::Adam(Adam::new(&network.weights, learning_rate)),
+            Optimizer::Sgd => Rule::Sgd { learning_rate },
+        };
+        Self { network, rule }
+    }
+
+    /// One step of the optimizer on a minibatch; returns its mean cross-entropy before the step.
+    ///
+    /// `images` are raw pixels, 784 per image; `labels` are below 10, one per image.
+    ///
+    /// # Panics
+    /// If the minibatch is empty, the two lengths do not belong together, or a label is not below 10.
+    pub fn step(&mut self, images: &[u8], labels: &[u8]) -> f64 {
+        let (loss, gradients) = self.gradients(images, labels);
+        match &mut self.rule {
+            Rule::Adam(adam) => adam.step(&mut self.network.weights, &gradients),
+            Rule::Sgd { learning_rate } => tch::no_grad(|| {
+                for (weight, gradient) in self.network.weights.iter_mut().zip(&gradients) {
+                    *weight -= gradient * *learning_rate;
+                }
+            }),
+        }
+        loss
+    }
+
+    /// A copy of the weights as they are.
+    pub fn state_dict(&self) -> StateDict {
+        self.network.state_dict()
+    }
+
+    /// The mean cross-entropy of a minibatch, and how it depends on each tensor of weights (dense, channels last).
+    pub(crate) fn gradients(&self, images: &[u8], labels: &[u8]) -> (f64, Vec<Tensor>) {
+        assert!(!labels.is_empty(), "a minibatch has at least one sample");
+        assert_eq!(images.len(), labels.len() * PIXELS, "{PIXELS} pixels per label");
+        let mut loss = 0.0;
+        let mut sums: Vec<Tensor> = Vec::new();
+        for (images, labels_here) in images.chunks(SLICE * PIXELS).zip(labels.chunks(SLICE)) {
+            // A slice counts by its share of the minibatch, so that the slices' losses add up to the minibatch's mean.
+            let share = labels_here.len() as f64 / labels.len() as f64;
+            let scores = self.network.forward(&preprocess(images));
+            let slice_loss = scores.cross_entropy_for_logits(&targets(labels_here)) * share;
+            let gradients = Tensor::run_backward(&[&slice_loss], &self.network.weights, false, false);
+            loss += slice_loss.double_value(&[]);
+            if sums.is_empty() {
+                sums = gradients;
+            } else {
+                sums.iter_mut().zip(&gradients).for_each(|(sum, gradient)| *sum += gradient);
+            }
+        }
+        // The convolutions give their gradients channels last already; then this copies nothing.
+        (loss, sums.iter().map(Tensor::contiguous).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Images in which a bright row says which class it is, so that they can be learnt.
+    fn bars(n: usize) -> (Vec<u8>, Vec<u8>) {
+        let labels: Vec<u8> = (0..n).map(|i| (i * 7 % 10) as u8).collect();
+        let mut images = vec![0; n * PIXELS];
+        for (image, &label) in images.chunks_mut(PIXELS).zip(&labels) {
+            let row = 28 * (2 * usize::from(label) + 3);
+            image[row..row + 56].fill(200);
+        }
+        (images, labels)
+    }
+
+    /// The loss of every step of one pass, and the weights at its end.
+    fn pass(learner: &mut Learner, images: &[u8], labels: &[u8], batch: usize) -> Vec<f64> {
+        images
+            .chunks(batch * PIXELS)
+            .zip(labels.chunks(batch))
+            .map(|(images, labels)| learner.step(images, labels))
+            .collect()
+    }
+
+    #[test]
+    fn the_loss_falls_under_either_optimizer() {
+        let (images, labels) = bars(160);
+        for (optimizer, rate) in [(Optimizer::Adam, 1e-3), (Optimizer::Sgd, 0.05)] {
+            let mut learner = Learner::new(&StateDict::init(1), optimizer, rate);
+            let losses = pass(&mut learner, &images, &labels, 16);
+            let last = *pass(&mut learner, &images, &labels, 16).last().unwrap();
+            assert!(losses[0] > 2.0, "{optimizer:?} begins at {}", losses[0]);
+            assert!(last < 1.0, "{optimizer:?} ends at {last}");
+        }
+    }
+
+    #[test]
+    fn the_same_minibatches_give_the_same_bits_on_any_thread() {
+        let (images, labels) = bars(50);
+        let train = || {
+            let mut learner = Learner::new(&StateDict::init(1), Optimizer::Adam, 1e-3);
+            pass(&mut learner, &images, &labels, 16);
+            learner.state_dict().sha256()
+        };
+        let here = train();
+        let elsewhere: Vec<String> = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..3).map(|_| scope.spawn(train)).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+        });
+        assert_eq!(elsewhere, [here.as_str(); 3]);
+    }
+
+    #[test]
+    fn a_minibatch_of_one_and_a_short_last_one_are_trained_on() {
+        let (images, labels) = bars(17);
+        let mut learner = Learner::new(&StateDict::init(1), Optimizer::Sgd, 0.1);
+        assert_eq!(pass(&mut learner, &images, &labels, 16).len(), 2);
+        let before = learner.state_dict();
+        learner.step(&images[16 * PIXELS..], &labels[16..]);
+        assert_ne!(learner.state_dict(), before);
+    }
+
+    #[test]
+    fn a_minibatch_larger_than_a_slice_has_the_mean_loss_and_gradient_of_its_samples() {
+        let (images, labels) = bars(SLICE + 9);
+        let weights = StateDict::init(1);
+        let step = |images: &[u8], labels: &[u8]| {
+            let mut learner = Learner::new(&weights, Optimizer::Sgd, 1.0);
+            let loss = learner.step(images, labels);
+            (loss, learner.state_dict())
+        };
+        let (loss, together) = step(&images, &labels);
+        let (loss1, first) = step(&images[..SLICE * PIXELS], &labels[..SLICE]);
+        let (loss2, second) = step(&images[SLICE * PIXELS..], &labels[SLICE..]);
+        let share = SLICE as f64 / labels.len() as f64;
+        assert!((loss - (share * loss1 + (1.0 - share) * loss2)).abs() < 1e-6);
+        for ((a, b), c) in first.values().iter().zip(second.values()).zip(together.values()) {
+            let mean = share * f64::from(*a) + (1.0 - share) * f64::from(*b);
+            assert!((mean - f64::from(*c)).abs() < 1e-5, "{mean} and {c}");
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "784 pixels per label")]
+    fn labels_without_their_images_are_refused() {
+        Learner::new(&StateDict::zeros(), Optimizer::Sgd, 0.1).step(&[0; PIXELS], &[1, 2]);
+    }
+}

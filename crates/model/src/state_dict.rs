@@ -1,0 +1,161 @@
+//! A state dict is the weights of one SimpleCnn as plain numbers, under the names that PyTorch gives them.
+//!
+//! It is what rounds pass around: it can be cloned, averaged element by element, hashed, compared and sent to another
+//! thread or machine, none of which a libtorch tensor does safely.
+
+use dataset::random::Stream;
+use sha2::{Digest, Sha256};
+
+/// Name and shape of every tensor of SimpleCnn, in PyTorch's order. A convolution's weight is `[out, in, height, width]`,
+/// a linear layer's `[out, in]`, where the inputs of `fc1` are numbered `(channel, row, column)`.
+pub const TENSORS: [(&str, &[usize]); 8] = [
+    ("conv1.weight", &[32, 1, 3, 3]),
+    ("conv1.bias", &[32]),
+    ("conv2.weight", &[64, 32, 3, 3]),
+    ("conv2.bias", &[64]),
+    ("fc1.weight", &[128, 3136]),
+    ("fc1.bias", &[128]),
+    ("fc2.weight", &[10, 128]),
+    ("fc2.bias", &[10]),
+];
+
+/// The number of weights.
+const LEN: usize = 421_642;
+
+/// The weights of one SimpleCnn.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StateDict {
+    /// All tensors end to end, in the order of [`TENSORS`], each row-major.
+    values: Vec<f32>,
+}
+
+impl StateDict {
+    /// Fresh weights, as PyTorch initialises these layers by default: every weight and bias uniform in ±1/√fan_in
+    /// (for weights that is `kaiming_uniform_(a=sqrt(5))`). The same seed gives the same bits on every machine; they are
+    /// not the bits that PyTorch's own generator gives.
+    pub fn init(seed: u64) -> Self {
+        let mut random = Stream::keyed("tributary initial weights", &[seed]);
+        let mut values = Vec::with_capacity(LEN);
+        let mut fan_in = 0;
+        for (_, shape) in TENSORS {
+            // A bias follows its layer's weight and shares its fan-in.
+            if shape.len() > 1 {
+                fan_in = shape[1..].iter().product::<usize>();
+            }
+            let bound = 1.0 / (fan_in as f32).sqrt();
+            let count = shape.iter().product();
+            values.extend((0..count).map(|_: usize| (2.0 * random.unit_f32() - 1.0) * bound));
+        }
+        Self { values }
+    }
+
+    /// The names and shapes with every weight zero: the start of a sum.
+    pub fn zeros() -> Self {
+        Self { values: vec![0.0; LEN] }
+    }
+
+    /// The weights from all tensors' values end to end. Readers have compared every shape before they come here.
+    pub(crate) fn from_values(values: Vec<f32>) -> Self {
+        assert_eq!(values.len(), LEN);
+        Self { values }
+    }
+
+    /// Every tensor's name, shape and values, in PyTorch's order.
+    pub fn tensors(&self) -> impl Iterator<Item = (&'static str, &'static [usize], &[f32])> {
+        let mut rest = self.values.as_slice();
+        TENSORS.into_iter().map(move |(name, shape)| {
+            let (tensor, tail) = rest.split_at(shape.iter().product());
+            rest = tail;
+            (name, shape, tensor)
+        })
+    }
+
+    /// All 421,642 weights end to end, in the order of [`StateDict::tensors`].
+    pub fn values(&self) -> &[f32] {
+        &self.values
+    }
+
+    /// All 421,642 weights end to end, to be changed in place.
+    pub fn values_mut(&mut self) -> &mut [f32] {
+        &mut self.values
+    }
+
+    /// The identity of the model: 64 hexadecimal digits.
+    ///
+    /// The SHA-256 of the eight tensors in PyTorch's order, each as its name in UTF-8, a zero byte, the number of
+    /// dimensions and then every dimension as a 64-bit little-endian integer, and the values as 32-bit little-endian
+    /// floats. It depends on every bit of every weight and on no file format.
+    pub fn sha256(&self) -> String {
+        let mut hash = Sha256::new();
+        let mut bytes = Vec::new();
+        for (name, shape, values) in self.tensors() {
+            bytes.clear();
+            bytes.extend(name.as_bytes());
+            bytes.push(0);
+            bytes.extend((shape.len() as u64).to_le_bytes());
+            bytes.extend(shape.iter().flat_map(|&dim| (dim as u64).to_le_bytes()));
+            bytes.extend(values.iter().flat_map(|value| value.to_le_bytes()));
+            hash.update(&bytes);
+        }
+        hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// Whether no weight is infinite or not a number, as they become when the learning rate is far too high.
+    pub fn is_finite(&self) -> bool {
+        self.values.iter().all(|value| value.is_finite())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_tensors_have_pytorchs_421_642_weights() {
+        let counts: usize = TENSORS.iter().map(|(_, shape)| shape.iter().product::<usize>()).sum();
+        assert_eq!(counts, LEN);
+        assert_eq!(StateDict::init(1).tensors().map(|(_, _, values)| values.len()).sum::<usize>(), LEN);
+    }
+
+    #[test]
+    fn initial_weights_fill_pytorchs_interval_and_nothing_more() {
+        let fan_in = [9, 9, 288, 288, 3136, 3136, 128, 128];
+        for ((name, _, values), fan_in) in StateDict::init(7).tensors().zip(fan_in) {
+            let bound = 1.0 / (fan_in as f32).sqrt();
+            let (min, max) = values.iter().fold((f32::MAX, f32::MIN), |(lo, hi), &v| (lo.min(v), hi.max(v)));
+            let mean = values.iter().sum::<f32>() / values.len() as f32;
+            assert!(-bound <= min && max < bound, "{name}: {min} to {max}, bound {bound}");
+            assert!(min < -0.6 * bound && max > 0.6 * bound, "{name}: {min} to {max} do not fill ±{bound}");
+            // Four standard errors of the mean of a uniform distribution.
+            assert!(mean.abs() < 4.0 * bound / (3.0 * values.len() as f32).sqrt(), "{name}: mean {mean}");
+        }
+    }
+
+    #[test]
+    fn the_seed_decides_the_initial_weights() {
+        assert_eq!(StateDict::init(42), StateDict::init(42));
+        assert_ne!(StateDict::init(42), StateDict::init(43));
+    }
+
+    #[test]
+    fn the_hash_follows_its_description_and_sees_every_bit() {
+        // From hashlib, over the documented bytes of a dict whose i-th weight is i.
+        let mut counting = StateDict::zeros();
+        counting.values_mut().iter_mut().enumerate().for_each(|(i, value)| *value = i as f32);
+        assert_eq!(counting.sha256(), "415bc15fb9667bbe9df00b016000ef2e83d4cb3d0f6925b18191e5fd24aef335");
+
+        let mut minus_zero = StateDict::zeros();
+        minus_zero.values_mut()[LEN - 1] = -0.0;
+        assert_ne!(minus_zero.sha256(), StateDict::zeros().sha256());
+    }
+
+    #[test]
+    fn one_weight_that_is_not_finite_is_noticed() {
+        for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+            let mut dict = StateDict::init(1);
+            assert!(dict.is_finite());
+            dict.values_mut()[LEN - 1] = bad;
+            assert!(!dict.is_finite());
+        }
+    }
+}

@@ -1,0 +1,205 @@
+//! State dicts in files: safetensors out and in, PyTorch's own format in.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+use safetensors::tensor::{Dtype, SafeTensors};
+
+use crate::state_dict::TENSORS;
+use crate::{Error, StateDict, pth};
+
+/// What a zip archive begins with, and so a `.pth` file.
+const ZIP: &[u8] = b"PK\x03\x04";
+
+/// The largest file that is read. The weights take 1.7 MB, a checkpoint that holds an optimizer beside them 5 MB.
+const MAX_FILE: u64 = 1 << 28;
+
+impl StateDict {
+    /// The weights as a safetensors file with `metadata` in its header. The same weights and metadata give the same bytes.
+    pub fn to_safetensors(&self, metadata: &BTreeMap<String, String>) -> Vec<u8> {
+        // Written here because the `safetensors` crate keeps metadata in a hash map, whose order differs from run to run.
+        let metadata = serde_json::to_string(metadata).expect("a map of texts is JSON");
+        let mut header = format!(r#"{{"__metadata__":{metadata}"#);
+        let mut start = 0;
+        for (name, shape) in TENSORS {
+            let end = start + shape.iter().product::<usize>() * size_of::<f32>();
+            header += &format!(r#","{name}":{{"dtype":"F32","shape":{shape:?},"data_offsets":[{start},{end}]}}"#);
+            start = end;
+        }
+        header.push('}');
+        // The format asks for numbers that begin at a multiple of eight.
+        while header.len() % 8 != 0 {
+            header.push(' ');
+        }
+
+        let mut bytes = Vec::with_capacity(8 + header.len() + start);
+        bytes.extend((header.len() as u64).to_le_bytes());
+        bytes.extend(header.as_bytes());
+        bytes.extend(self.values().iter().flat_map(|value| value.to_le_bytes()));
+        bytes
+    }
+
+    /// Weights and metadata from the bytes of a safetensors file.
+    ///
+    /// # Errors
+    /// If the file is malformed, or does not hold exactly the tensors of SimpleCnn in f32.
+    pub fn from_safetensors(bytes: &[u8]) -> Result<(Self, BTreeMap<String, String>), Error> {
+        let malformed = |error: safetensors::SafeTensorError| Error::Safetensors(error.to_string());
+        let tensors = SafeTensors::deserialize(bytes).map_err(malformed)?;
+        let (_, header) = SafeTensors::read_metadata(bytes).map_err(malformed)?;
+        let metadata = header.metadata().clone().unwrap_or_default().into_iter().collect();
+
+        // Sorted, so that the same file always gives the same error.
+        let mut names = tensors.names();
+        names.sort_unstable();
+        if let Some(name) = names.iter().find(|found| !TENSORS.iter().any(|(name, _)| name == *found)) {
+            return Err(Error::UnexpectedTensor(name.escape_debug().to_string()));
+        }
+        let mut values = Vec::new();
+        for (name, shape) in TENSORS {
+            let tensor = tensors.tensor(name).map_err(|_| Error::MissingTensor(name.into()))?;
+            if tensor.shape() != shape {
+                return Err(Error::Shape { key: name.into(), found: tensor.shape().into(), expected: shape.into() });
+            }
+            if tensor.dtype() != Dtype::F32 {
+                return Err(Error::ElementType { key: name.into(), found: tensor.dtype().to_string() });
+            }
+            let (numbers, _) = tensor.data().as_chunks();
+            values.extend(numbers.iter().map(|&number| f32::from_le_bytes(number)));
+        }
+        Ok((Self::from_values(values), metadata))
+    }
+
+    /// Weights from the bytes of a `.pth` file: what `torch.save` makes of `model.state_dict()`, or of a dict that holds
+    /// such a state dict under `"state_dict"` or `"model"`. Nothing in the file is executed.
+    ///
+    /// # Errors
+    /// If the file is malformed or holds anything that a state dict does not need, or does not hold exactly the tensors of
+    /// SimpleCnn in f32.
+    pub fn from_pth(bytes: &[u8]) -> Result<Self, Error> {
+        pth::read(bytes, &TENSORS).map(Self::from_values)
+    }
+
+    /// Weights and metadata from a file of either format, which its content decides; a `.pth` file has no metadata.
+    ///
+    /// # Errors
+    /// Those of the formats, with the file's name. Files of more than 256 MB are not read.
+    pub fn read(path: &Path) -> Result<(Self, BTreeMap<String, String>), Error> {
+        let content = || {
+            let mut bytes = Vec::new();
+            File::open(path)?.take(MAX_FILE + 1).read_to_end(&mut bytes)?;
+            Ok(bytes)
+        };
+        let bytes = content().map_err(|source| Error::Io { path: path.into(), source })?;
+        let parsed = if bytes.len() as u64 > MAX_FILE {
+            Err(Error::UnknownFormat)
+        } else if bytes.starts_with(ZIP) {
+            Self::from_pth(&bytes).map(|weights| (weights, BTreeMap::new()))
+        } else if bytes.get(8) == Some(&b'{') {
+            Self::from_safetensors(&bytes)
+        } else {
+            Err(Error::UnknownFormat)
+        };
+        parsed.map_err(|source| Error::Content { path: path.into(), source: Box::new(source) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn metadata() -> BTreeMap<String, String> {
+        [("seed", "42"), ("round", "3"), ("note", "\"quoted\" and đủ dấu")]
+            .map(|(key, value)| (key.to_string(), value.to_string()))
+            .into()
+    }
+
+    /// A safetensors file with this header and as many zeros as it asks for.
+    fn file(header: &str) -> Vec<u8> {
+        let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
+        bytes.extend(header.as_bytes());
+        bytes.resize(8 + header.len() + 421_642 * 4, 0);
+        bytes
+    }
+
+    /// The header of a good file, with one piece of text in it replaced.
+    fn header_with(from: &str, to: &str) -> Vec<u8> {
+        let good = StateDict::zeros().to_safetensors(&BTreeMap::new());
+        let len = u64::from_le_bytes(good[..8].try_into().unwrap()) as usize;
+        let header = std::str::from_utf8(&good[8..8 + len]).unwrap();
+        assert!(header.contains(from), "{header}");
+        file(&header.replacen(from, to, 1))
+    }
+
+    #[track_caller]
+    fn check(bytes: &[u8], expected: &str) {
+        assert_eq!(StateDict::from_safetensors(bytes).unwrap_err().to_string(), expected);
+    }
+
+    #[test]
+    fn safetensors_bring_back_every_bit_and_the_metadata() {
+        let weights = StateDict::init(5);
+        let bytes = weights.to_safetensors(&metadata());
+        assert_eq!(StateDict::from_safetensors(&bytes).unwrap(), (weights, metadata()));
+    }
+
+    #[test]
+    fn the_header_is_the_same_text_every_time() {
+        let bytes = StateDict::zeros().to_safetensors(&metadata());
+        let expected = concat!(
+            r#"{"__metadata__":{"note":"\"quoted\" and đủ dấu","round":"3","seed":"42"},"#,
+            r#""conv1.weight":{"dtype":"F32","shape":[32, 1, 3, 3],"data_offsets":[0,1152]},"#,
+        );
+        assert_eq!(std::str::from_utf8(&bytes[8..8 + expected.len()]).unwrap(), expected);
+        assert_eq!(bytes.len() % 8, 421_642 * 4 % 8);
+    }
+
+    #[test]
+    fn a_safetensors_file_of_another_model_names_the_tensor() {
+        check(&header_with("fc2.bias", "fc3.bias"), "the tensor `fc3.bias` does not belong to SimpleCnn");
+        check(
+            &header_with("[10, 128]", "[128, 10]"),
+            "the tensor `fc2.weight` has shape [128, 10] instead of [10, 128]",
+        );
+        check(
+            &header_with(r#"{"dtype":"F32","shape":[10],"#, r#"{"dtype":"I32","shape":[10],"#),
+            "the tensor `fc2.bias` has elements of type I32 instead of float32: convert it with `.float()` first",
+        );
+        let mut only_one = file(r#"{"conv1.weight":{"dtype":"F32","shape":[32, 1, 3, 3],"data_offsets":[0,1152]}}"#);
+        only_one.truncate(only_one.len() - (421_642 - 288) * 4);
+        check(&only_one, "the tensor `conv1.bias` is missing");
+    }
+
+    #[test]
+    fn a_damaged_safetensors_file_is_an_error_and_never_a_panic() {
+        let good = StateDict::zeros().to_safetensors(&metadata());
+        let data = good.len() - 421_642 * 4;
+        for len in (0..data + 16).chain([good.len() - 1]) {
+            assert!(StateDict::from_safetensors(&good[..len]).is_err(), "cut to {len} bytes");
+        }
+        for place in 0..data {
+            let mut bad = good.clone();
+            bad[place] ^= 0x10;
+            let _ = StateDict::from_safetensors(&bad);
+        }
+    }
+
+    #[test]
+    fn a_file_is_read_by_its_content_and_errors_name_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("weights.bin");
+        std::fs::write(&path, StateDict::init(1).to_safetensors(&metadata())).unwrap();
+        assert_eq!(StateDict::read(&path).unwrap(), (StateDict::init(1), metadata()));
+
+        std::fs::write(&path, "epoch,loss\n1,0.5\n").unwrap();
+        let error = StateDict::read(&path).unwrap_err();
+        assert_eq!(error.to_string(), format!("`{}` does not hold usable weights", path.display()));
+        assert!(matches!(error, Error::Content { source, .. } if matches!(*source, Error::UnknownFormat)));
+
+        let absent = dir.path().join("absent.pth");
+        let error = StateDict::read(&absent).unwrap_err();
+        assert_eq!(error.to_string(), format!("failed to read `{}`", absent.display()));
+    }
+}

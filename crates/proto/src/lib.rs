@@ -1,0 +1,50 @@
+//! The wire protocol, version 1, as pure functions of bytes: no sockets, no files, no clock. Both programs that speak
+//! it, and every test and fuzzer, use this one implementation.
+//!
+//! ```text
+//! sender                                  receiver
+//! Hello(magic, versions)           ->
+//!                                  <-     Hello(magic, version)
+//! Open(stream, dataset, first, end) ->
+//!                                  <-     Welcome(next, durable, window)
+//! Data(first seq, labels, images)* ->
+//!                                  <-     Ack(durable)*
+//! End(count, digest)               ->
+//!                                  <-     EndAck
+//! ```
+//!
+//! `Ping` and `Pong` may come from either side at any time after `Hello`; `Error` ends a session. A `seq` is a sample's
+//! index in the dataset; a position is the seq of the next sample, so positions are exclusive ends.
+//!
+//! - [`frame`]: bytes of one message, with length cap and checksum;
+//! - [`message`]: what the messages say;
+//! - [`session`]: which message may come when, for both sides.
+
+#![forbid(unsafe_code)]
+
+pub mod frame;
+pub mod message;
+pub mod session;
+
+mod codec;
+mod digest;
+
+pub use digest::StreamDigest;
+pub use frame::{FrameError, HEADER_BYTES, Header};
+pub use message::{Batch, ErrorCode, Message};
+pub use session::{Client, ClientEvent, Server, ServerEvent, Violation};
+
+/// The protocol version that this crate speaks.
+pub const VERSION: u16 = 1;
+
+/// Bytes of an image: 28 rows of 28 pixels, one byte each.
+pub const IMAGE_BYTES: usize = 784;
+
+/// Labels are the digits 0 to 9.
+pub const CLASSES: u8 = 10;
+
+/// Largest frame body once a stream is open: 1,335 samples. Larger batches are split; see [`Batch::MAX_SAMPLES`].
+pub const MAX_BODY: u32 = 1 << 20;
+
+/// Largest frame body before a stream is open, when the peer is a stranger: no message needs more.
+pub const MAX_CONTROL_BODY: u32 = 4096;

@@ -1,0 +1,434 @@
+//! Which message may come when. [`Client`] is the sender's side of one connection, [`Server`] the receiver's. They hold
+//! positions and nothing else; the caller moves the bytes and keeps the time.
+
+use std::ops::Range;
+
+use crate::{
+    Batch, MAX_BODY, MAX_CONTROL_BODY, Message, VERSION,
+    frame::FrameError,
+    message::{End, Failure, Hello, MAGIC, Open, Welcome},
+};
+
+/// The peer broke the protocol. The connection cannot go on.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Violation {
+    /// Bytes that are no frame.
+    #[error(transparent)]
+    Frame(#[from] FrameError),
+    /// The peer does not speak this protocol.
+    #[error("the peer does not speak this protocol")]
+    Magic,
+    /// No common version.
+    #[error("the peer speaks versions {min} to {max} of the protocol, and this program speaks {VERSION}")]
+    Version {
+        /// The peer's lowest.
+        min: u16,
+        /// The peer's highest.
+        max: u16,
+    },
+    /// A message at the wrong time.
+    #[error("{message} came while waiting for {expected}")]
+    Unexpected {
+        /// What came.
+        message: &'static str,
+        /// What could have come.
+        expected: &'static str,
+    },
+    /// A position or count that cannot be.
+    #[error("{0}")]
+    Position(String),
+}
+
+/// The sender's side of one connection.
+#[derive(Clone, Debug)]
+pub struct Client {
+    open: Open,
+    state: ClientState,
+    next: u64,
+    durable: u64,
+    window: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum ClientState {
+    Hello,
+    Welcome,
+    Streaming,
+    EndAck,
+    Done,
+}
+
+/// What a message means to the sender.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ClientEvent {
+    /// Send this.
+    Send(Message),
+    /// The stream is open; samples may be sent as [`Client::sendable`] says.
+    Ready,
+    /// Every sample before this position is durable.
+    Durable(u64),
+    /// The peer is alive.
+    Alive,
+    /// The whole stream is durable and its digest agrees: the end.
+    Done,
+    /// The receiver ended the session.
+    Failed(Failure),
+}
+
+impl Client {
+    /// A session for a stream, and the first message to send.
+    pub fn new(open: Open) -> (Client, Message) {
+        let first = open.first;
+        let client = Client { open, state: ClientState::Hello, next: first, durable: first, window: 0 };
+        (client, Message::Hello(Hello::OURS))
+    }
+
+    /// Takes in a message from the receiver.
+    ///
+    /// # Errors
+    /// When the message may not come now, or cannot be true.
+    pub fn receive(&mut self, message: Message) -> Result<ClientEvent, Violation> {
+        match (message, self.state) {
+            (Message::Error(failure), _) => Ok(ClientEvent::Failed(failure)),
+            (Message::Hello(hello), ClientState::Hello) => {
+                check_hello(hello)?;
+                self.state = ClientState::Welcome;
+                Ok(ClientEvent::Send(Message::Open(self.open.clone())))
+            }
+            (Message::Ping(number), state) if state != ClientState::Hello => {
+                Ok(ClientEvent::Send(Message::Pong(number)))
+            }
+            (Message::Pong(_), state) if state != ClientState::Hello => Ok(ClientEvent::Alive),
+            (Message::Welcome(welcome), ClientState::Welcome) => self.welcomed(welcome),
+            (Message::Ack(durable), ClientState::Streaming | ClientState::EndAck) => {
+                if durable < self.durable || durable > self.next {
+                    let Client { durable: before, next, .. } = self;
+                    return Err(Violation::Position(format!("Ack({durable}) is not between {before} and {next}")));
+                }
+                self.durable = durable;
+                Ok(ClientEvent::Durable(durable))
+            }
+            (Message::EndAck, ClientState::EndAck) if self.durable == self.open.end => {
+                self.state = ClientState::Done;
+                Ok(ClientEvent::Done)
+            }
+            (message, state) => Err(Violation::Unexpected {
+                message: message.name(),
+                expected: match state {
+                    ClientState::Hello => "Hello",
+                    ClientState::Welcome => "Welcome",
+                    ClientState::Streaming => "Ack",
+                    ClientState::EndAck => "the last Ack and EndAck",
+                    ClientState::Done => "nothing",
+                },
+            }),
+        }
+    }
+
+    /// The samples that may be sent now: as many as the window has room for. Empty while the window is full, and before
+    /// the stream is open.
+    pub fn sendable(&self) -> Range<u64> {
+        if self.state != ClientState::Streaming {
+            return self.next..self.next;
+        }
+        self.next..self.open.end.min(self.durable.saturating_add(self.window)).max(self.next)
+    }
+
+    /// Notes that the first `count` of the sendable samples were sent.
+    pub fn sent(&mut self, count: u64) {
+        debug_assert!(count <= self.sendable().end - self.next);
+        self.next += count;
+    }
+
+    /// Whether every sample was sent, so that `End` is due.
+    pub fn is_all_sent(&self) -> bool {
+        self.state == ClientState::Streaming && self.next == self.open.end
+    }
+
+    /// The message that ends the stream; `digest` is of the whole stream.
+    pub fn end(&mut self, digest: [u8; 32]) -> Message {
+        debug_assert!(self.is_all_sent());
+        self.state = ClientState::EndAck;
+        Message::End(End { count: self.open.end - self.open.first, digest })
+    }
+
+    /// The position that is durable, as far as this session knows.
+    pub fn durable(&self) -> u64 {
+        self.durable
+    }
+
+    fn welcomed(&mut self, welcome: Welcome) -> Result<ClientEvent, Violation> {
+        let Open { first, end, .. } = self.open;
+        let Welcome { next, durable, window } = welcome;
+        if !(first <= durable && durable <= next && next <= end) || window == 0 {
+            let what = format!("{welcome:?} does not fit a stream of samples {first}..{end}");
+            return Err(Violation::Position(what));
+        }
+        (self.next, self.durable, self.window) = (next, durable, window);
+        self.state = ClientState::Streaming;
+        Ok(ClientEvent::Ready)
+    }
+}
+
+/// The receiver's side of one connection.
+#[derive(Clone, Debug)]
+pub struct Server {
+    state: ServerState,
+}
+
+#[derive(Clone, Debug)]
+enum ServerState {
+    Hello,
+    Open,
+    /// `Open` has come; the caller owes the Welcome.
+    Opening(Open),
+    Streaming {
+        open: Open,
+        next: u64,
+        durable: u64,
+        window: u64,
+    },
+    Ended,
+}
+
+/// What a message means to the receiver.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ServerEvent {
+    /// Send this.
+    Send(Message),
+    /// A sender wants to open a stream: answer with [`Server::welcome`], or end the session.
+    Open(Open),
+    /// Samples, which continue the stream.
+    Data(Batch),
+    /// The stream is over. Once it is durable and the digest agrees, answer with `EndAck`.
+    End(End),
+    /// The peer is alive.
+    Alive,
+    /// The sender ended the session.
+    Failed(Failure),
+}
+
+impl Server {
+    /// A session with a stranger.
+    #[expect(clippy::new_without_default, reason = "a session begins; it has no default")]
+    pub fn new() -> Server {
+        Server { state: ServerState::Hello }
+    }
+
+    /// The longest frame body that may come now.
+    pub fn max_body(&self) -> u32 {
+        if matches!(self.state, ServerState::Streaming { .. }) { MAX_BODY } else { MAX_CONTROL_BODY }
+    }
+
+    /// Takes in a message from the sender.
+    ///
+    /// # Errors
+    /// When the message may not come now, or does not continue the stream.
+    pub fn receive(&mut self, message: Message) -> Result<ServerEvent, Violation> {
+        match (message, &mut self.state) {
+            (Message::Error(failure), _) => Ok(ServerEvent::Failed(failure)),
+            (Message::Hello(hello), ServerState::Hello) => {
+                check_hello(hello)?;
+                self.state = ServerState::Open;
+                Ok(ServerEvent::Send(Message::Hello(Hello::OURS)))
+            }
+            (Message::Ping(number), ServerState::Streaming { .. } | ServerState::Ended) => {
+                Ok(ServerEvent::Send(Message::Pong(number)))
+            }
+            (Message::Pong(_), ServerState::Streaming { .. } | ServerState::Ended) => Ok(ServerEvent::Alive),
+            (Message::Open(open), ServerState::Open) => {
+                if open.first >= open.end {
+                    return Err(Violation::Position(format!("a stream of samples {}..{}", open.first, open.end)));
+                }
+                self.state = ServerState::Opening(open.clone());
+                Ok(ServerEvent::Open(open))
+            }
+            (Message::Data(batch), ServerState::Streaming { open, next, durable, window }) => {
+                let (first, count) = (batch.first_seq(), batch.count() as u64);
+                if first != *next || count > open.end - *next {
+                    let what = format!("samples {first}..+{count} do not continue the stream at {next}");
+                    return Err(Violation::Position(what));
+                }
+                if *next + count - *durable > *window {
+                    return Err(Violation::Position(format!("more than {window} samples are under way")));
+                }
+                *next += count;
+                Ok(ServerEvent::Data(batch))
+            }
+            (Message::End(end), ServerState::Streaming { open, next, .. }) => {
+                if *next != open.end || end.count != open.end - open.first {
+                    return Err(Violation::Position(format!("End({}) at {next} of {}", end.count, open.end)));
+                }
+                self.state = ServerState::Ended;
+                Ok(ServerEvent::End(end))
+            }
+            (message, state) => Err(Violation::Unexpected {
+                message: message.name(),
+                expected: match state {
+                    ServerState::Hello => "Hello",
+                    ServerState::Open => "Open",
+                    ServerState::Opening(_) => "nothing before Welcome",
+                    ServerState::Streaming { .. } => "Data or End",
+                    ServerState::Ended => "nothing after End",
+                },
+            }),
+        }
+    }
+
+    /// Accepts the stream that was asked for.
+    ///
+    /// # Panics
+    /// When no [`ServerEvent::Open`] came before.
+    pub fn welcome(&mut self, welcome: Welcome) -> Message {
+        let ServerState::Opening(open) = std::mem::replace(&mut self.state, ServerState::Ended) else {
+            panic!("a Welcome answers an Open");
+        };
+        let Welcome { next, durable, window } = welcome;
+        self.state = ServerState::Streaming { open, next, durable, window };
+        Message::Welcome(welcome)
+    }
+
+    /// The message that says what is durable.
+    pub fn acknowledge(&mut self, position: u64) -> Message {
+        if let ServerState::Streaming { durable, .. } = &mut self.state {
+            *durable = position;
+        }
+        Message::Ack(position)
+    }
+}
+
+fn check_hello(hello: Hello) -> Result<(), Violation> {
+    let Hello { magic, min_version: min, max_version: max } = hello;
+    if magic != MAGIC {
+        return Err(Violation::Magic);
+    }
+    if (min..=max).contains(&VERSION) { Ok(()) } else { Err(Violation::Version { min, max }) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{HEADER_BYTES, Header, IMAGE_BYTES, message::ErrorCode};
+
+    fn open() -> Open {
+        Open { stream: "s".into(), dataset: "d".into(), dataset_digest: [1; 32], first: 10, end: 20 }
+    }
+
+    fn batch(first: u64, count: usize) -> Message {
+        let frame = Batch::frame(first, &vec![0; count], &vec![0; count * IMAGE_BYTES]);
+        let (header, body) = frame.split_first_chunk::<HEADER_BYTES>().unwrap();
+        Message::decode(&Header::decode(header, MAX_BODY).unwrap(), body.to_vec()).unwrap()
+    }
+
+    fn streaming_client(next: u64, durable: u64, window: u64) -> Client {
+        let (mut client, hello) = Client::new(open());
+        assert_eq!(hello, Message::Hello(Hello::OURS));
+        assert_eq!(client.receive(Message::Hello(Hello::OURS)), Ok(ClientEvent::Send(Message::Open(open()))));
+        assert_eq!(client.sendable(), 10..10);
+        let welcome = Message::Welcome(Welcome { next, durable, window });
+        assert_eq!(client.receive(welcome), Ok(ClientEvent::Ready));
+        client
+    }
+
+    fn streaming_server(next: u64, durable: u64, window: u64) -> Server {
+        let mut server = Server::new();
+        assert_eq!(server.receive(Message::Hello(Hello::OURS)), Ok(ServerEvent::Send(Message::Hello(Hello::OURS))));
+        assert_eq!(server.max_body(), MAX_CONTROL_BODY);
+        assert_eq!(server.receive(Message::Open(open())), Ok(ServerEvent::Open(open())));
+        server.welcome(Welcome { next, durable, window });
+        assert_eq!(server.max_body(), MAX_BODY);
+        server
+    }
+
+    #[test]
+    fn a_sender_keeps_within_the_window_and_goes_on_after_an_ack() {
+        let mut client = streaming_client(12, 11, 4);
+        assert_eq!(client.sendable(), 12..15);
+        client.sent(3);
+        assert_eq!(client.sendable(), 15..15);
+        assert_eq!(client.receive(Message::Ack(15)), Ok(ClientEvent::Durable(15)));
+        assert_eq!(client.sendable(), 15..19);
+        client.sent(4);
+        assert_eq!(client.receive(Message::Ack(19)), Ok(ClientEvent::Durable(19)));
+        assert_eq!(client.sendable(), 19..20);
+        client.sent(1);
+        assert!(client.is_all_sent());
+        assert_eq!(client.end([7; 32]), Message::End(End { count: 10, digest: [7; 32] }));
+        assert_eq!(client.receive(Message::Ack(20)), Ok(ClientEvent::Durable(20)));
+        assert_eq!(client.receive(Message::EndAck), Ok(ClientEvent::Done));
+    }
+
+    #[test]
+    fn a_sender_believes_no_impossible_position() {
+        for (next, durable, window) in [(9, 9, 4), (21, 10, 4), (12, 13, 4), (12, 12, 0)] {
+            let (mut client, _) = Client::new(open());
+            client.receive(Message::Hello(Hello::OURS)).unwrap();
+            let welcome = Message::Welcome(Welcome { next, durable, window });
+            assert!(matches!(client.receive(welcome), Err(Violation::Position(_))));
+        }
+        for ack in [10, 13] {
+            let mut client = streaming_client(12, 11, 4);
+            assert!(matches!(client.receive(Message::Ack(ack)), Err(Violation::Position(_))));
+        }
+    }
+
+    #[test]
+    fn the_end_is_not_believed_before_everything_is_durable() {
+        let mut client = streaming_client(20, 19, 4);
+        client.end([0; 32]);
+        assert!(matches!(client.receive(Message::EndAck), Err(Violation::Unexpected { .. })));
+    }
+
+    #[test]
+    fn an_error_is_heard_at_any_time() {
+        let (mut client, _) = Client::new(open());
+        let failure = Failure { code: ErrorCode::Busy, text: "later".into() };
+        assert_eq!(client.receive(Message::Error(failure.clone())), Ok(ClientEvent::Failed(failure)));
+    }
+
+    #[test]
+    fn a_receiver_takes_samples_that_continue_the_stream_and_no_others() {
+        let mut server = streaming_server(12, 10, 6);
+        assert!(matches!(server.receive(batch(12, 2)), Ok(ServerEvent::Data(_))));
+        assert_eq!(server.acknowledge(14), Message::Ack(14));
+        assert!(matches!(server.receive(batch(14, 6)), Ok(ServerEvent::Data(_))));
+        assert!(matches!(server.receive(Message::End(End { count: 10, digest: [0; 32] })), Ok(ServerEvent::End(_))));
+        for (first, count, what) in [
+            (11, 1, "samples 11..+1 do not continue the stream at 12"),
+            (13, 1, "samples 13..+1 do not continue the stream at 12"),
+            (12, 9, "samples 12..+9 do not continue the stream at 12"),
+            (12, 5, "more than 6 samples are under way"),
+        ] {
+            let mut server = streaming_server(12, 10, 6);
+            assert_eq!(server.receive(batch(first, count)), Err(Violation::Position(what.into())));
+        }
+    }
+
+    #[test]
+    fn a_receiver_does_not_believe_an_early_end() {
+        let mut server = streaming_server(12, 10, 6);
+        let end = Message::End(End { count: 10, digest: [0; 32] });
+        assert_eq!(server.receive(end), Err(Violation::Position("End(10) at 12 of 20".into())));
+    }
+
+    #[test]
+    fn messages_at_the_wrong_time_are_violations() {
+        for message in [batch(10, 1), Message::Open(open()), Message::Ping(1), Message::EndAck] {
+            assert!(matches!(Server::new().receive(message), Err(Violation::Unexpected { .. })));
+        }
+        let mut server = streaming_server(10, 10, 6);
+        assert!(matches!(server.receive(Message::Ack(11)), Err(Violation::Unexpected { .. })));
+        let (mut client, _) = Client::new(open());
+        assert!(matches!(client.receive(Message::Ack(11)), Err(Violation::Unexpected { .. })));
+    }
+
+    #[test]
+    fn strangers_and_other_versions_are_told_apart() {
+        let stranger = Hello { magic: *b"HTTP", ..Hello::OURS };
+        assert_eq!(Server::new().receive(Message::Hello(stranger)), Err(Violation::Magic));
+        let newer = Hello { min_version: 2, max_version: 3, ..Hello::OURS };
+        assert_eq!(Server::new().receive(Message::Hello(newer)), Err(Violation::Version { min: 2, max: 3 }));
+        let both = Hello { min_version: 1, max_version: 3, ..Hello::OURS };
+        assert!(Server::new().receive(Message::Hello(both)).is_ok());
+    }
+}

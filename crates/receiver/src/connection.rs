@@ -1,0 +1,128 @@
+//! One connection: the protocol on one side, the desk on the other.
+
+use std::time::Duration;
+
+use proto::{ErrorCode, Message, Server, ServerEvent, Violation, message::Open};
+use tokio::{
+    net::TcpStream,
+    sync::mpsc::UnboundedReceiver,
+    time::{error::Elapsed, timeout},
+};
+use transport::{Reader, Writer};
+
+use crate::desk::{Desk, Reply, Ticket};
+
+/// From the connection to `Open`: a stranger may not hold a place for long.
+const OPENING_LIMIT: Duration = Duration::from_secs(10);
+
+/// Without any message. A sender pings more often than this.
+const IDLE_LIMIT: Duration = Duration::from_secs(30);
+
+/// Why a connection ended early.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    #[error(transparent)]
+    Transport(#[from] transport::Error),
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
+    #[error("the sender broke the protocol: {0}")]
+    Violation(#[from] Violation),
+    #[error("the sender said nothing for too long")]
+    Silent(#[from] Elapsed),
+    #[error("the sender gave up: {0}")]
+    Sender(String),
+    #[error("{0}")]
+    Refused(String),
+}
+
+/// Serves one connection to its end.
+pub(crate) async fn serve(stream: TcpStream, desk: &Desk) -> Result<(), Error> {
+    let (mut reader, mut writer) = transport::split(stream)?;
+    let result = converse(&mut reader, &mut writer, desk).await;
+    if let Some(message) = result.as_ref().err().and_then(farewell) {
+        let _ = writer.send(&message).await; // The peer may be gone, and the connection ends anyway.
+    }
+    transport::close(reader, writer).await;
+    result
+}
+
+async fn converse(reader: &mut Reader, writer: &mut Writer, desk: &Desk) -> Result<(), Error> {
+    let mut server = Server::new();
+    let Some(open) = timeout(OPENING_LIMIT, opening(reader, writer, &mut server)).await?? else { return Ok(()) };
+    let stream = open.stream.clone();
+    let (ticket, mut replies) = match desk.enter(open).await {
+        Ok((ticket, welcome, replies)) => {
+            writer.send(&server.welcome(welcome)).await?;
+            tracing::info!("stream `{stream}` goes on at sample {}", welcome.next);
+            (ticket, replies)
+        }
+        Err(refusal) => {
+            writer.send(&Message::Error(refusal.clone())).await?;
+            return Err(Error::Refused(refusal.text));
+        }
+    };
+    let result = stream_samples(reader, writer, desk, &mut server, ticket, &mut replies).await;
+    desk.leave(ticket);
+    result
+}
+
+/// Greets the peer and waits for its `Open`; `None` if it leaves.
+async fn opening(reader: &mut Reader, writer: &mut Writer, server: &mut Server) -> Result<Option<Open>, Error> {
+    while let Some(message) = reader.read(server.max_body()).await? {
+        match server.receive(message)? {
+            ServerEvent::Send(message) => writer.send(&message).await?,
+            ServerEvent::Open(open) => return Ok(Some(open)),
+            ServerEvent::Failed(failure) => return Err(Error::Sender(failure.text)),
+            ServerEvent::Data(_) | ServerEvent::End(_) | ServerEvent::Alive => {}
+        }
+    }
+    Ok(None)
+}
+
+async fn stream_samples(
+    reader: &mut Reader,
+    writer: &mut Writer,
+    desk: &Desk,
+    server: &mut Server,
+    ticket: Ticket,
+    replies: &mut UnboundedReceiver<Reply>,
+) -> Result<(), Error> {
+    loop {
+        tokio::select! {
+            message = timeout(IDLE_LIMIT, reader.read(server.max_body())) => {
+                let Some(message) = message?? else { return Ok(()) };
+                match server.receive(message)? {
+                    ServerEvent::Data(batch) => desk.hand_in(ticket, batch).await,
+                    ServerEvent::End(end) => desk.end(ticket, end),
+                    ServerEvent::Send(message) => writer.send(&message).await?,
+                    ServerEvent::Failed(failure) => return Err(Error::Sender(failure.text)),
+                    ServerEvent::Alive | ServerEvent::Open(_) => {}
+                }
+            }
+            reply = replies.recv() => match reply {
+                Some(Reply::Durable(position)) => writer.send(&server.acknowledge(position)).await?,
+                Some(Reply::EndAck) => {
+                    writer.send(&Message::EndAck).await?;
+                    return Ok(());
+                }
+                Some(Reply::Failed(failure)) => {
+                    writer.send(&Message::Error(failure.clone())).await?;
+                    return Err(Error::Refused(failure.text));
+                }
+                None => return Ok(()), // The desk is closed: the receiver is ending.
+            },
+        }
+    }
+}
+
+/// What the peer is told of an error that is its own doing.
+fn farewell(error: &Error) -> Option<Message> {
+    match error {
+        Error::Violation(Violation::Version { .. }) => Some(Message::error(ErrorCode::Version, error.to_string())),
+        Error::Violation(_) | Error::Transport(transport::Error::Frame(_)) => {
+            Some(Message::error(ErrorCode::Protocol, error.to_string()))
+        }
+        Error::Silent(_) => Some(Message::error(ErrorCode::Busy, error.to_string())),
+        _ => None,
+    }
+}

@@ -1,0 +1,407 @@
+//! The desk: one thread that owns the store. Connections hand their samples in here and are told when these are
+//! durable. Because there is one queue, a stream's position and the order of its samples are never in doubt, also when
+//! a new connection takes a stream over from an old one.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+        mpsc::{self, RecvTimeoutError},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use cli::{event::Event, exit::failure, shutdown::Cause};
+use proto::{
+    Batch, ErrorCode, StreamDigest,
+    message::{End, Failure, Open, Welcome},
+};
+use store::{DatasetId, Durable, Store};
+use tokio::sync::{
+    OwnedSemaphorePermit, Semaphore,
+    mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel},
+    oneshot,
+};
+
+use crate::{Config, Outcome, exit_code};
+
+/// Bytes of samples that may wait in the queue, all connections together. The desk takes them out whatever else
+/// happens, so a connection that waits for room always gets it.
+const QUEUE_BYTES: usize = 32 << 20;
+
+/// Waiting with nothing to do.
+const IDLE: Duration = Duration::from_secs(3600);
+
+/// A connection's claim on its stream. A newer connection for the same stream makes older tickets void.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Ticket(u64);
+
+/// What the desk tells a connection.
+#[derive(Debug)]
+pub(crate) enum Reply {
+    /// Every sample before this position is durable.
+    Durable(u64),
+    /// The whole stream is durable and its digest agrees.
+    EndAck,
+    /// The session is over.
+    Failed(Failure),
+}
+
+enum Command {
+    Enter {
+        open: Open,
+        ticket: Ticket,
+        replies: UnboundedSender<Reply>,
+        answer: oneshot::Sender<Result<Welcome, Failure>>,
+    },
+    HandIn {
+        ticket: Ticket,
+        batch: Batch,
+        _room: OwnedSemaphorePermit,
+    },
+    End {
+        ticket: Ticket,
+        end: End,
+    },
+    Leave(Ticket),
+    Report(Event),
+    Stop(Cause),
+}
+
+/// The connections' side of the desk.
+#[derive(Clone, Debug)]
+pub(crate) struct Desk {
+    commands: mpsc::Sender<Command>,
+    room: Arc<Semaphore>,
+    tickets: Arc<AtomicU64>,
+    /// Samples that were durable at start.
+    pub(crate) recovered: u64,
+}
+
+/// The thread behind the desk.
+#[derive(Debug)]
+pub(crate) struct DeskThread(oneshot::Receiver<anyhow::Result<Outcome>>);
+
+/// Opens the store and starts the thread that owns it.
+pub(crate) fn open(config: Config, report: impl Fn(&Event) + Send + 'static) -> anyhow::Result<(Desk, DeskThread)> {
+    let mut digests: HashMap<String, StreamDigest> = HashMap::new();
+    let store = Store::open_with(&config.dir, config.mode, config.samples_per_chunk, |replay| {
+        digests.entry(replay.stream.to_owned()).or_default().update(replay.labels, replay.images);
+    })
+    .map_err(|error| failure(exit_code(&error), error))?;
+    let known: Vec<(String, bool)> = store.streams().map(|(name, complete)| (name.to_owned(), complete)).collect();
+    if known.len() > config.streams {
+        let text = format!("`{}` already holds {} streams; give --streams {0}", config.dir.display(), known.len());
+        return Err(failure(cli::exit::Code::Usage, anyhow::anyhow!(text)));
+    }
+    let recovered = store.samples();
+    if recovered > 0 {
+        tracing::info!("`{}` holds {recovered} samples; going on", config.dir.display());
+    }
+    let (commands, inbox) = mpsc::channel();
+    let (result, finished) = oneshot::channel();
+    let clerk = Clerk {
+        store,
+        streams: known
+            .into_iter()
+            .map(|(name, complete)| {
+                let digest = digests.remove(&name).unwrap_or_default();
+                (name, Stream { digest, seat: None, end: None, ended: false, was_complete: complete })
+            })
+            .collect(),
+        tickets: HashMap::new(),
+        config,
+        report,
+        opened: Instant::now(),
+        first_sample: None,
+        oldest_pending: None,
+    };
+    thread::Builder::new().name("desk".into()).spawn(move || {
+        let _ = result.send(clerk.work(&inbox)); // Nobody listens when the receiver itself is being torn down.
+    })?;
+    let room = Arc::new(Semaphore::new(QUEUE_BYTES));
+    Ok((Desk { commands, room, tickets: Arc::default(), recovered }, DeskThread(finished)))
+}
+
+impl DeskThread {
+    /// Ends when the thread does.
+    pub(crate) fn finished(self) -> std::pin::Pin<Box<dyn Future<Output = anyhow::Result<Outcome>> + Send>> {
+        Box::pin(async {
+            self.0.await.unwrap_or_else(|_| Err(anyhow::anyhow!("the thread that writes chunks panicked")))
+        })
+    }
+}
+
+impl Desk {
+    /// Claims a stream for a connection.
+    pub(crate) async fn enter(&self, open: Open) -> Result<(Ticket, Welcome, UnboundedReceiver<Reply>), Failure> {
+        let ticket = Ticket(self.tickets.fetch_add(1, Ordering::Relaxed));
+        let (replies, inbox) = unbounded_channel();
+        let (answer, answered) = oneshot::channel();
+        self.send(Command::Enter { open, ticket, replies, answer });
+        let closing = || Failure { code: ErrorCode::Stopping, text: "the receiver is ending".into() };
+        let welcome = answered.await.unwrap_or_else(|_| Err(closing()))?;
+        Ok((ticket, welcome, inbox))
+    }
+
+    /// Hands samples in; waits while the queue is full.
+    pub(crate) async fn hand_in(&self, ticket: Ticket, batch: Batch) {
+        let bytes = batch.bytes() as u32; // At most proto::MAX_BODY, far below what the queue holds.
+        if let Ok(room) = Arc::clone(&self.room).acquire_many_owned(bytes).await {
+            self.send(Command::HandIn { ticket, batch, _room: room });
+        }
+    }
+
+    /// Says that the stream is over.
+    pub(crate) fn end(&self, ticket: Ticket, end: End) {
+        self.send(Command::End { ticket, end });
+    }
+
+    /// Gives the claim back.
+    pub(crate) fn leave(&self, ticket: Ticket) {
+        self.send(Command::Leave(ticket));
+    }
+
+    /// Passes an event on, in order with the desk's own.
+    pub(crate) fn report(&self, event: Event) {
+        self.send(Command::Report(event));
+    }
+
+    /// Seals and acknowledges what was accepted, and ends.
+    pub(crate) fn stop(&self, cause: Cause) {
+        self.send(Command::Stop(cause));
+    }
+
+    fn send(&self, command: Command) {
+        let _ = self.commands.send(command); // The desk is closed when the work is done; replies say so.
+    }
+}
+
+/// Who works at the desk.
+struct Clerk<R> {
+    config: Config,
+    store: Store,
+    streams: HashMap<String, Stream>,
+    /// Which stream a ticket is for.
+    tickets: HashMap<Ticket, String>,
+    report: R,
+    opened: Instant,
+    first_sample: Option<Instant>,
+    /// When the oldest sample that waits for its chunk came in.
+    oldest_pending: Option<Instant>,
+}
+
+struct Stream {
+    digest: StreamDigest,
+    /// The connection that holds the stream.
+    seat: Option<(Ticket, UnboundedSender<Reply>)>,
+    /// What the sender said at the end, until everything is durable.
+    end: Option<End>,
+    /// The sender was told that the whole stream is durable.
+    ended: bool,
+    /// Every sample was durable when this process started.
+    was_complete: bool,
+}
+
+impl<R: Fn(&Event)> Clerk<R> {
+    fn work(mut self, inbox: &mpsc::Receiver<Command>) -> anyhow::Result<Outcome> {
+        loop {
+            let command = match inbox.recv_timeout(self.patience()) {
+                Ok(Command::Stop(cause)) => {
+                    self.seal().inspect_err(|error| self.give_up(ErrorCode::Storage, &error.to_string()))?;
+                    self.give_up(ErrorCode::Stopping, "the receiver was stopped");
+                    return Ok(Outcome::Stopped(cause));
+                }
+                Ok(command) => Some(command),
+                Err(RecvTimeoutError::Timeout) => None,
+                Err(RecvTimeoutError::Disconnected) => return Err(anyhow::anyhow!("nobody is left to receive from")),
+            };
+            let worked = command.map_or(Ok(()), |command| self.handle(command)).and_then(|()| self.seal_if_due());
+            if let Err(error) = worked {
+                self.give_up(ErrorCode::Storage, &error.to_string());
+                return Err(failure(exit_code(&error), error));
+            }
+            if self.is_complete() {
+                return self.complete();
+            }
+        }
+    }
+
+    /// How long to wait for a command before something is due anyway.
+    fn patience(&self) -> Duration {
+        let sealing = self.oldest_pending.map(|since| self.config.linger.saturating_sub(since.elapsed()));
+        let grace = self.streams.values().any(|stream| stream.was_complete && !stream.ended);
+        let grace =
+            grace.then(|| self.config.grace.saturating_sub(self.opened.elapsed())).filter(|wait| !wait.is_zero());
+        sealing.into_iter().chain(grace).min().unwrap_or(IDLE)
+    }
+
+    fn handle(&mut self, command: Command) -> Result<(), store::Error> {
+        match command {
+            Command::Enter { open, ticket, replies, answer } => {
+                let answered = self.enter(open, ticket, replies);
+                let _ = answer.send(answered); // The connection may have broken in the meantime.
+                Ok(())
+            }
+            Command::HandIn { ticket, batch, .. } => self.take_in(ticket, &batch),
+            Command::End { ticket, end } => {
+                if let Some(stream) = self.seated(ticket) {
+                    stream.end = Some(end);
+                }
+                // With nothing more to come, the last chunk need not wait to be filled.
+                if self.streams.len() == self.config.streams && self.streams.values().all(Stream::is_over) {
+                    self.seal()?;
+                }
+                self.answer_ends();
+                Ok(())
+            }
+            Command::Leave(ticket) => {
+                if let Some(stream) = self.seated(ticket) {
+                    stream.seat = None;
+                }
+                self.tickets.remove(&ticket);
+                Ok(())
+            }
+            Command::Report(event) => {
+                (self.report)(&event);
+                Ok(())
+            }
+            Command::Stop(_) => Ok(()), // Handled where the commands come in.
+        }
+    }
+
+    fn enter(&mut self, open: Open, ticket: Ticket, replies: UnboundedSender<Reply>) -> Result<Welcome, Failure> {
+        let refuse = |code, text: String| Err(Failure { code, text });
+        if !self.streams.contains_key(&open.stream) && self.streams.len() == self.config.streams {
+            let text = format!("stream `{}` is not one of the {} that are expected", open.stream, self.config.streams);
+            return refuse(ErrorCode::Stream, text);
+        }
+        let digest = open.dataset_digest.iter().map(|byte| format!("{byte:02x}")).collect();
+        let dataset = DatasetId { name: open.dataset, digest };
+        let next = match self.store.open_stream(&open.stream, &dataset, open.first, open.end) {
+            Ok(next) => next,
+            Err(error @ store::Error::OtherDataset { .. }) => return refuse(ErrorCode::Dataset, error.to_string()),
+            Err(error) => return refuse(ErrorCode::Stream, error.to_string()),
+        };
+        let durable = self.store.durable(&open.stream).unwrap_or(open.first);
+        let stream = self.streams.entry(open.stream.clone()).or_insert_with(Stream::new);
+        stream.end = None;
+        if let Some((old, seat)) = stream.seat.replace((ticket, replies)) {
+            let text = "another connection took the stream over";
+            let _ = seat.send(Reply::Failed(Failure { code: ErrorCode::Fenced, text: text.into() }));
+            self.tickets.remove(&old);
+        }
+        self.tickets.insert(ticket, open.stream);
+        // Less than two chunks, and a sender would wait for an ack of a chunk that it may not fill.
+        let window = self.config.samples_per_chunk.max(Batch::MAX_SAMPLES) * 4;
+        Ok(Welcome { next, durable, window: window as u64 })
+    }
+
+    /// Takes samples in, unless a newer connection holds the stream.
+    fn take_in(&mut self, ticket: Ticket, batch: &Batch) -> Result<(), store::Error> {
+        let Some(stream) = self.seated(ticket) else { return Ok(()) };
+        stream.digest.update(batch.labels(), batch.images());
+        self.first_sample.get_or_insert_with(Instant::now);
+        let name = &self.tickets[&ticket];
+        let durable = self.store.append(name, batch.first_seq(), batch.labels(), batch.images())?;
+        self.announce(&durable);
+        Ok(())
+    }
+
+    fn seal_if_due(&mut self) -> Result<(), store::Error> {
+        if self.oldest_pending.is_some_and(|since| since.elapsed() >= self.config.linger) {
+            self.seal()
+        } else {
+            Ok(())
+        }
+    }
+
+    fn seal(&mut self) -> Result<(), store::Error> {
+        let durable = self.store.seal()?;
+        self.announce(&durable);
+        Ok(())
+    }
+
+    /// Tells everybody concerned what became durable.
+    fn announce(&mut self, durable: &[Durable]) {
+        if !durable.is_empty() || !self.store.has_pending() {
+            self.oldest_pending = None;
+        }
+        if self.store.has_pending() {
+            self.oldest_pending.get_or_insert_with(Instant::now);
+        }
+        if durable.is_empty() {
+            return;
+        }
+        for Durable { stream, position } in durable {
+            self.streams[stream].reply(Reply::Durable(*position));
+        }
+        (self.report)(&Event::Stored { samples: self.store.samples(), chunks: self.store.chunks() as u64 });
+        self.answer_ends();
+    }
+
+    /// Answers the `End` of every stream that is durable as a whole.
+    fn answer_ends(&mut self) {
+        let complete: Vec<String> =
+            self.store.streams().filter(|(_, complete)| *complete).map(|(name, _)| name.to_owned()).collect();
+        for name in complete {
+            let Some(stream) = self.streams.get_mut(&name) else { continue };
+            let Some(end) = stream.end.take() else { continue };
+            if end.digest == stream.digest.finish() {
+                stream.ended = true;
+                stream.reply(Reply::EndAck);
+            } else {
+                let text = format!("stream `{name}`: what arrived is not what was sent");
+                tracing::error!("{text}");
+                stream.reply(Reply::Failed(Failure { code: ErrorCode::Digest, text }));
+            }
+        }
+    }
+
+    /// Whether every expected stream is durable and its sender knows, or has had time enough to ask.
+    fn is_complete(&self) -> bool {
+        let grace_is_over = self.opened.elapsed() >= self.config.grace;
+        self.streams.len() == self.config.streams
+            && self.streams.values().all(|stream| stream.ended || (stream.was_complete && grace_is_over))
+    }
+
+    fn complete(self) -> anyhow::Result<Outcome> {
+        let seconds = self.first_sample.map_or(0.0, |since| since.elapsed().as_secs_f64());
+        let manifest = self.store.complete(seconds).map_err(|error| failure(exit_code(&error), error))?;
+        let (samples, chunks) = (manifest.samples, manifest.chunks.len() as u64);
+        (self.report)(&Event::Complete { samples, chunks, seconds });
+        Ok(Outcome::Complete { samples, chunks, seconds })
+    }
+
+    /// Ends every session.
+    fn give_up(&self, code: ErrorCode, text: &str) {
+        for stream in self.streams.values() {
+            stream.reply(Reply::Failed(Failure { code, text: text.to_owned() }));
+        }
+    }
+
+    /// The stream that a ticket holds; `None` if a newer connection took it over.
+    fn seated(&mut self, ticket: Ticket) -> Option<&mut Stream> {
+        let stream = self.streams.get_mut(self.tickets.get(&ticket)?)?;
+        stream.seat.as_ref().is_some_and(|(seated, _)| *seated == ticket).then_some(stream)
+    }
+}
+
+impl Stream {
+    fn new() -> Self {
+        Stream { digest: StreamDigest::default(), seat: None, end: None, ended: false, was_complete: false }
+    }
+
+    /// Whether its sender has nothing more to send.
+    fn is_over(&self) -> bool {
+        self.end.is_some() || self.ended || self.was_complete
+    }
+
+    fn reply(&self, reply: Reply) {
+        if let Some((_, seat)) = &self.seat {
+            let _ = seat.send(reply); // A broken connection comes back and asks.
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! The `receiver` program: flags, logging, signals and the port; the work is in the library.
+
+use std::{
+    cell::Cell,
+    path::Path,
+    process::ExitCode,
+    time::{Duration, Instant},
+};
+
+use clap::Parser;
+use cli::{
+    event::{self, Event},
+    exit, flags,
+    shutdown::{self, Shutdown},
+};
+use receiver::{Config, Outcome};
+use store::Mode;
+
+/// Receives samples over TCP and writes them durably into a chunk directory.
+///
+/// It ends by itself when all expected streams have ended. Killed or stopped, it goes on where it was when started
+/// again; what it acknowledged is on disk.
+#[derive(Parser)]
+#[command(name = "receiver", version)]
+struct Flags {
+    #[command(flatten)]
+    listen: flags::Listen,
+    #[command(flatten)]
+    directory: flags::Directory,
+    #[command(flatten)]
+    chunking: flags::Chunking,
+    /// Remove an earlier run from the chunk directory first (only files of ours)
+    #[arg(long)]
+    fresh: bool,
+    /// Streams to expect: one for each sender
+    #[arg(long, value_name = "N", default_value = "1", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    streams: u32,
+    #[command(flatten)]
+    output: flags::Output,
+}
+
+fn main() -> ExitCode {
+    let flags = match cli::layers::parse::<Flags>() {
+        Ok(flags) => flags,
+        Err(code) => return code,
+    };
+    cli::logging::init();
+    let stopped = shutdown::listen(flags.output.lifeline);
+    exit::report("receiver", stopped.map_err(Into::into).and_then(|(_, shutdown)| run(&flags, shutdown)))
+}
+
+fn run(flags: &Flags, shutdown: Shutdown) -> anyhow::Result<()> {
+    let dir = &flags.directory.dir;
+    let config = Config {
+        mode: if flags.fresh { Mode::Fresh } else { Mode::Continue },
+        samples_per_chunk: flags.chunking.samples_per_chunk as usize,
+        streams: flags.streams as usize,
+        ..Config::new(dir)
+    };
+    let (json, dir) = (flags.output.json, dir.clone());
+    let quiet_until = Cell::new(Instant::now());
+    let report = move |event: &Event| match event {
+        // A parent that is gone is noticed by the lifeline.
+        _ if json => drop(event::emit(event)),
+        Event::Stored { .. } if Instant::now() < quiet_until.get() => {}
+        _ => {
+            quiet_until.set(Instant::now() + Duration::from_secs(1));
+            tell(event, &dir);
+        }
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let outcome = runtime.block_on(async {
+        let listener = receiver::bind(flags.listen.listen).await?;
+        receiver::run(listener, config, shutdown, report).await
+    })?;
+    match outcome {
+        Outcome::Complete { .. } => Ok(()),
+        Outcome::Stopped(cause) => {
+            let text = "what was accepted is stored and acknowledged; start the receiver again to go on";
+            Err(exit::failure(cause.code(), anyhow::anyhow!("stopped by {}: {text}", cause.as_str())))
+        }
+    }
+}
+
+#[expect(clippy::print_stdout, reason = "results go to stdout")]
+fn tell(event: &Event, dir: &Path) {
+    match event {
+        Event::Listening { address, .. } => tracing::info!("listening on {address}"),
+        Event::Stored { samples, chunks } => tracing::info!("{samples} samples are durable in {chunks} chunks"),
+        Event::Complete { samples, chunks, seconds } => {
+            println!("received {samples} samples into {chunks} chunks of `{}` in {seconds:.1} s", dir.display());
+        }
+        _ => {}
+    }
+}

@@ -1,0 +1,107 @@
+//! The `sender` program: flags, logging, signals and the dataset; the work is in the library.
+
+mod output;
+mod source;
+
+use std::{
+    process::ExitCode,
+    time::{Duration, Instant},
+};
+
+use clap::Parser;
+use cli::{
+    exit::{self, failure},
+    flags,
+    shutdown::{self, Shutdown},
+};
+use sender::{Config, Outcome};
+
+use crate::output::Output;
+
+/// Streams MNIST, or another dataset of the same shape, to a receiver over TCP.
+///
+/// Started before the receiver, it waits for it. A broken connection is made again, and goes on where the receiver says.
+#[derive(Parser)]
+#[command(name = "sender", version)]
+struct Flags {
+    /// The receiver's address
+    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:9999")]
+    connect: String,
+    #[command(flatten)]
+    streaming: flags::Streaming,
+    /// Name of the stream; each sender of a receiver has another [default: from-<OFFSET>]
+    #[arg(long, value_name = "NAME", value_parser = stream_name)]
+    stream: Option<String>,
+    /// How long to try to reach the receiver without progress
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = humantime::parse_duration)]
+    deadline: Duration,
+    /// Find, download or draw the dataset, and send nothing
+    #[arg(long)]
+    prepare: bool,
+    #[command(flatten)]
+    output: flags::Output,
+}
+
+fn main() -> ExitCode {
+    let flags = match cli::layers::parse::<Flags>() {
+        Ok(flags) => flags,
+        Err(code) => return code,
+    };
+    cli::logging::init();
+    let stopped = shutdown::listen(flags.output.lifeline);
+    exit::report("sender", stopped.map_err(Into::into).and_then(|(_, shutdown)| run(&flags, shutdown)))
+}
+
+fn run(flags: &Flags, mut shutdown: Shutdown) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let output = Output::new(flags.output.json);
+    let (streaming, stream, prepare) = (flags.streaming.clone(), flags.stream.clone(), flags.prepare);
+    let preparing = output.clone();
+    let prepared = runtime.block_on(async {
+        let work = move || source::prepare(&streaming, stream, prepare, &preparing);
+        tokio::select! {
+            prepared = tokio::task::spawn_blocking(work) => prepared?,
+            cause = shutdown.wait() => Err(failure(cause.code(), anyhow::anyhow!("stopped by {}", cause.as_str()))),
+        }
+    });
+    let source = match prepared {
+        Ok(Some(source)) => source,
+        Ok(None) => return Ok(()),
+        Err(error) => {
+            runtime.shutdown_background(); // A download may be under way; it leaves nothing half done.
+            return Err(error);
+        }
+    };
+    let config = Config {
+        connect: flags.connect.clone(),
+        samples_per_batch: flags.streaming.samples_per_batch.into(),
+        batch_delay: flags.streaming.batch_delay,
+        deadline: flags.deadline,
+    };
+    let total = source.labels.len() as u64;
+    let started = Instant::now();
+    output.start(total);
+    let outcome = runtime.block_on(sender::run(&source, &config, shutdown, |durable| output.durable(durable, total)));
+    output.finish();
+    match outcome? {
+        Outcome::Complete => {
+            output.result(&format!(
+                "sent samples {}..{} of {} in {:.1} s; all are durable",
+                source.first,
+                source.end(),
+                source.dataset,
+                started.elapsed().as_secs_f64()
+            ));
+            Ok(())
+        }
+        Outcome::Stopped(cause, durable) => {
+            let text = format!("{durable} of {total} samples are durable; start the sender again to go on");
+            Err(failure(cause.code(), anyhow::anyhow!("stopped by {}: {text}", cause.as_str())))
+        }
+    }
+}
+
+fn stream_name(text: &str) -> Result<String, String> {
+    let rule = format!("give letters, digits, `.`, `_` or `-`, at most {}", proto::message::MAX_NAME);
+    if proto::message::is_name(text) { Ok(text.to_owned()) } else { Err(rule) }
+}

@@ -1,0 +1,202 @@
+//! One connection to the receiver, from greeting to the end of the stream or to whatever breaks it.
+
+use std::{io, time::Duration};
+
+use cli::shutdown::{Cause, Shutdown};
+use proto::{
+    Batch, Client, ClientEvent, ErrorCode, MAX_CONTROL_BODY, Message, Violation,
+    message::{Failure, Open},
+};
+use tokio::{
+    net::TcpStream,
+    time::{Instant, sleep_until, timeout},
+};
+use transport::{Reader, Writer};
+
+use crate::{Config, Source};
+
+/// To connect, and to be welcomed: the receiver may be verifying its chunks.
+const CONNECT_LIMIT: Duration = Duration::from_secs(5);
+const WELCOME_LIMIT: Duration = Duration::from_secs(30);
+
+/// A ping is sent after so much silence, and the peer is taken for dead after so much more.
+const PING_AFTER: Duration = Duration::from_secs(5);
+const IDLE_LIMIT: Duration = Duration::from_secs(30);
+
+/// How a session ended without fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ended {
+    Complete,
+    Stopped(Cause),
+}
+
+/// Why a session broke.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    #[error("failed to connect to {address}: {source}")]
+    Connect { address: String, source: io::Error },
+    #[error("the receiver says nothing")]
+    Silent,
+    #[error("the receiver closed the connection")]
+    Closed,
+    #[error("the connection broke: {0}")]
+    Transport(#[from] transport::Error),
+    #[error("the connection broke: {0}")]
+    Io(#[from] io::Error),
+    #[error("the receiver broke the protocol: {0}")]
+    Violation(#[from] Violation),
+    #[error("the receiver refused: {}", .0.text)]
+    Refused(Failure),
+}
+
+impl Error {
+    /// Whether trying again is pointless. A damaged frame is not final: the next connection may be sound.
+    pub(crate) fn is_final(&self) -> bool {
+        match self {
+            Error::Refused(failure) => !failure.code.is_temporary() && failure.code != ErrorCode::Protocol,
+            Error::Violation(violation) => matches!(violation, Violation::Magic | Violation::Version { .. }),
+            _ => false,
+        }
+    }
+}
+
+/// Connects, opens the stream and sends what the receiver does not have yet. `durable` hears each new position.
+pub(crate) async fn session(
+    source: &Source,
+    config: &Config,
+    shutdown: &mut Shutdown,
+    durable: &mut impl FnMut(u64),
+) -> Result<Ended, Error> {
+    let opening = async {
+        let (mut reader, mut writer) = connect(&config.connect).await?;
+        let client = timeout(WELCOME_LIMIT, open(&mut reader, &mut writer, source));
+        let client = client.await.unwrap_or(Err(Error::Silent))?;
+        Ok::<_, Error>((reader, writer, client))
+    };
+    let (mut reader, mut writer, client) = tokio::select! {
+        opened = opening => opened?,
+        cause = shutdown.wait() => return Ok(Ended::Stopped(cause)),
+    };
+    tracing::info!("connected to {}; sending from sample {}", config.connect, client.sendable().start);
+    durable(client.durable());
+    let mut sending = Sending::new(source, config, client);
+    let ended = sending.run(&mut reader, &mut writer, shutdown, durable).await?;
+    transport::close(reader, writer).await;
+    Ok(ended)
+}
+
+async fn connect(address: &str) -> Result<(Reader, Writer), Error> {
+    let failed = |source| Error::Connect { address: address.to_owned(), source };
+    let connecting = timeout(CONNECT_LIMIT, TcpStream::connect(address)).await;
+    let stream = connecting.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())).map_err(failed)?;
+    transport::split(stream).map_err(failed)
+}
+
+/// Greets the receiver and opens the stream.
+async fn open(reader: &mut Reader, writer: &mut Writer, source: &Source) -> Result<Client, Error> {
+    let open = Open {
+        stream: source.stream.clone(),
+        dataset: source.dataset.clone(),
+        dataset_digest: source.dataset_digest,
+        first: source.first,
+        end: source.end(),
+    };
+    let (mut client, hello) = Client::new(open);
+    writer.send(&hello).await?;
+    loop {
+        let message = reader.read(MAX_CONTROL_BODY).await?.ok_or(Error::Closed)?;
+        match client.receive(message)? {
+            ClientEvent::Send(message) => writer.send(&message).await?,
+            ClientEvent::Ready => return Ok(client),
+            ClientEvent::Failed(failure) => return Err(Error::Refused(failure)),
+            ClientEvent::Durable(_) | ClientEvent::Alive | ClientEvent::Done => {}
+        }
+    }
+}
+
+/// An open stream on its way.
+struct Sending<'a> {
+    source: &'a Source,
+    config: &'a Config,
+    client: Client,
+    /// The batch that begins at this position has not waited for its simulated latency yet.
+    next_batch: u64,
+    /// When the latency of the batch at `next_batch` is over.
+    due: Instant,
+    last_heard: Instant,
+    last_ping: Instant,
+}
+
+impl<'a> Sending<'a> {
+    fn new(source: &'a Source, config: &'a Config, client: Client) -> Self {
+        let now = Instant::now();
+        let next_batch = client.sendable().start;
+        Sending { source, config, client, next_batch, due: now + config.batch_delay, last_heard: now, last_ping: now }
+    }
+
+    async fn run(
+        &mut self,
+        reader: &mut Reader,
+        writer: &mut Writer,
+        shutdown: &mut Shutdown,
+        durable: &mut impl FnMut(u64),
+    ) -> Result<Ended, Error> {
+        loop {
+            if self.client.is_all_sent() {
+                let end = self.client.end(self.source.digest());
+                writer.send(&end).await?;
+            }
+            let sendable = self.client.sendable();
+            let waiting = !sendable.is_empty() && sendable.start == self.next_batch && Instant::now() < self.due;
+            let ready = !sendable.is_empty() && !waiting;
+            let quiet = self.last_heard.max(self.last_ping) + PING_AFTER;
+            tokio::select! {
+                biased;
+                cause = shutdown.wait() => return Ok(Ended::Stopped(cause)),
+                message = reader.read(MAX_CONTROL_BODY) => {
+                    self.last_heard = Instant::now();
+                    match self.client.receive(message?.ok_or(Error::Closed)?)? {
+                        ClientEvent::Durable(position) => durable(position),
+                        ClientEvent::Send(message) => writer.send(&message).await?,
+                        ClientEvent::Done => return Ok(Ended::Complete),
+                        ClientEvent::Failed(failure) => return Err(Error::Refused(failure)),
+                        ClientEvent::Alive | ClientEvent::Ready => {}
+                    }
+                }
+                () = sleep_until(self.due), if waiting => {}
+                () = std::future::ready(()), if ready => self.send_some(writer).await?,
+                () = sleep_until(quiet) => {
+                    if self.last_heard.elapsed() > IDLE_LIMIT {
+                        return Err(Error::Silent);
+                    }
+                    self.last_ping = Instant::now();
+                    writer.send(&Message::Ping(0)).await?;
+                }
+            }
+        }
+    }
+
+    /// Sends one frame: what is left of the batch, as far as the window and a frame have room.
+    async fn send_some(&mut self, writer: &mut Writer) -> Result<(), Error> {
+        let sendable = self.client.sendable();
+        if sendable.start == self.next_batch {
+            self.next_batch = self.batch_end(sendable.start);
+        }
+        let to = sendable.end.min(self.next_batch).min(sendable.start + Batch::MAX_SAMPLES as u64);
+        let (labels, images) = self.source.slice(sendable.start, to);
+        writer.write(&Batch::frame(sendable.start, labels, images)).await?;
+        self.client.sent(to - sendable.start);
+        if to == self.next_batch {
+            self.due = Instant::now() + self.config.batch_delay;
+        }
+        Ok(())
+    }
+
+    /// Where the batch that holds `position` ends. Batches are cut from the start of the stream, so a resumed stream has
+    /// the same ones.
+    fn batch_end(&self, position: u64) -> u64 {
+        let size = self.config.samples_per_batch;
+        let offset = (position - self.source.first) / size * size;
+        (self.source.first + offset).saturating_add(size).min(self.source.end())
+    }
+}

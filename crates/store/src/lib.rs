@@ -1,0 +1,120 @@
+//! The chunk directory. A chunk is one Parquet file of samples, complete or absent: it is written under a hidden name,
+//! synced, and renamed to a name that carries its digest. One rename commits the samples, their checksum and the
+//! position of every stream together, so there is no second ledger that could fall out of step.
+//!
+//! ```text
+//! .lock                                  held by the one writer
+//! .tmp-…                                 being written; swept at start
+//! chunk-00000042-<16 hex>.parquet        the hex is the start of BLAKE3 over the whole file
+//! _SUCCESS                               the manifest, written last
+//! ```
+//!
+//! Writing is [`Store`]; reading is [`read`]. Columns of a chunk: `stream` string, `seq` int64, `label` int32, `image`
+//! fixed 784 bytes, so pandas, DuckDB and Spark read the files as they are.
+
+#![forbid(unsafe_code)]
+
+mod chunk;
+mod disk;
+mod layout;
+mod manifest;
+mod reader;
+mod writer;
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
+
+use serde::{Deserialize, Serialize};
+
+pub use manifest::{ChunkEntry, Manifest, StreamEntry};
+pub use reader::{Samples, read, read_manifest};
+pub use writer::{Durable, Mode, Replay, Store};
+
+/// Bytes of an image in a chunk: 28 rows of 28 pixels, one byte each.
+pub const IMAGE_BYTES: usize = 784;
+
+/// Which data a chunk directory holds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DatasetId {
+    /// The name for people, such as `mnist`.
+    pub name: String,
+    /// The digest of the whole dataset, in hex, as its source computed it.
+    pub digest: String,
+}
+
+/// What can go wrong with a chunk directory.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// There is no such directory.
+    #[error("chunk directory `{}` does not exist; start a receiver and a sender first, or name it with --dir", .0.display())]
+    Missing(PathBuf),
+    /// The directory has no manifest.
+    #[error("chunk directory `{}` is not complete: it has no `_SUCCESS`; let the receiver and its senders finish", .0.display())]
+    Incomplete(PathBuf),
+    /// Another process writes here.
+    #[error("chunk directory `{}` is in use by another receiver; stop that one, or choose another --dir", .0.display())]
+    Locked(PathBuf),
+    /// The directory is finished.
+    #[error("chunk directory `{}` is already complete; use --fresh to replace it, or choose another --dir", .0.display())]
+    Complete(PathBuf),
+    /// Something in the directory is not ours.
+    #[error("`{}` is not a file of ours; choose another --dir (--fresh removes only files of ours)", .0.display())]
+    Foreign(PathBuf),
+    /// The directory holds samples of another dataset.
+    #[error(
+        "chunk directory `{}` holds samples of dataset {have}, not of {want}; use --fresh to replace them, or choose another --dir",
+        dir.display()
+    )]
+    OtherDataset {
+        /// The chunk directory.
+        dir: PathBuf,
+        /// What it holds.
+        have: String,
+        /// What was to be added.
+        want: String,
+    },
+    /// A stream changed its extent or came out of order: a mistake of the caller.
+    #[error("stream `{stream}`: {what}")]
+    Stream {
+        /// The stream's name.
+        stream: String,
+        /// One clause.
+        what: String,
+    },
+    /// A file is not as it was written.
+    #[error("`{}` is damaged: {what}; receive the data again with --fresh", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// One clause.
+        what: String,
+    },
+    /// The operating system said no.
+    #[error("failed to {action} `{}`", path.display())]
+    Io {
+        /// A verb.
+        action: &'static str,
+        /// The file or directory.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+impl Error {
+    /// The `sysexits.h` code of a program that ends because of this error.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Error::Missing(_) | Error::Incomplete(_) | Error::Damaged { .. } => 65,
+            Error::Stream { .. } => 70,
+            Error::Locked(_) | Error::Complete(_) | Error::Foreign(_) | Error::OtherDataset { .. } => 73,
+            Error::Io { .. } => 74,
+        }
+    }
+
+    fn damaged(path: &Path, what: impl Into<String>) -> Self {
+        Error::Damaged { path: path.to_owned(), what: what.into() }
+    }
+}

@@ -1,0 +1,112 @@
+//! The manifest, `_SUCCESS`: written last, it says that the directory is complete and what it holds. It carries its own
+//! digest, so a changed byte in it is found like one in a chunk.
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{DatasetId, Error};
+
+/// What a complete chunk directory holds.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// Version of the chunk directory's format.
+    pub format: u32,
+    /// Which data it is.
+    pub dataset: DatasetId,
+    /// Samples in all chunks.
+    pub samples: u64,
+    /// Seconds from the first sample received to the manifest, of the receiver that wrote it.
+    pub seconds: f64,
+    /// The streams, by name.
+    pub streams: Vec<StreamEntry>,
+    /// The chunk files, by number.
+    pub chunks: Vec<ChunkEntry>,
+    /// BLAKE3 of the manifest with this field empty, in hex.
+    blake3: String,
+}
+
+/// One stream of a complete directory: every sample from `first` to before `end`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StreamEntry {
+    /// The stream's name.
+    pub name: String,
+    /// The first sample's index in the dataset.
+    pub first: u64,
+    /// One past the last sample's index.
+    pub end: u64,
+}
+
+/// One chunk file of a complete directory.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChunkEntry {
+    /// The file's name.
+    pub name: String,
+    /// Samples in it.
+    pub samples: u64,
+    /// Its size.
+    pub bytes: u64,
+}
+
+impl Manifest {
+    pub(crate) fn new(
+        dataset: DatasetId,
+        seconds: f64,
+        streams: Vec<StreamEntry>,
+        chunks: Vec<ChunkEntry>,
+    ) -> Manifest {
+        let samples = chunks.iter().map(|chunk| chunk.samples).sum();
+        Manifest { format: crate::chunk::FORMAT, dataset, samples, seconds, streams, chunks, blake3: String::new() }
+    }
+
+    /// The bytes of the file.
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let mut sealed = Manifest { blake3: String::new(), ..self.clone() };
+        sealed.blake3 = blake3::hash(&sealed.json()).to_hex().to_string();
+        sealed.json()
+    }
+
+    /// The manifest in the bytes of the file at `path`.
+    pub(crate) fn decode(path: &Path, bytes: &[u8]) -> Result<Manifest, Error> {
+        let manifest: Manifest =
+            serde_json::from_slice(bytes).map_err(|error| Error::damaged(path, error.to_string()))?;
+        // There is one way to write a manifest, so comparing bytes checks the digest and everything beside it.
+        if manifest.encode() != bytes {
+            return Err(Error::damaged(path, "its digest does not match"));
+        }
+        Ok(manifest)
+    }
+
+    fn json(&self) -> Vec<u8> {
+        let mut json = serde_json::to_vec_pretty(self).expect("a struct of numbers and strings is always JSON");
+        json.push(b'\n');
+        json
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn manifest() -> Manifest {
+        let chunk = ChunkEntry { name: "chunk-00000000-6437b3ac38465133.parquet".into(), samples: 7, bytes: 6000 };
+        let stream = StreamEntry { name: "a".into(), first: 3, end: 10 };
+        let dataset = DatasetId { name: "mnist".into(), digest: "ab".into() };
+        Manifest::new(dataset, 0.25, vec![stream], vec![chunk])
+    }
+
+    #[test]
+    fn every_flipped_bit_and_every_cut_is_found() {
+        let path = Path::new("_SUCCESS");
+        let good = manifest().encode();
+        assert_eq!(Manifest::decode(path, &good).unwrap().samples, 7);
+        for bit in 0..good.len() * 8 {
+            let mut bad = good.clone();
+            bad[bit / 8] ^= 1 << (bit % 8);
+            assert!(Manifest::decode(path, &bad).is_err(), "bit {bit}");
+        }
+        for length in 0..good.len() {
+            assert!(Manifest::decode(path, &good[..length]).is_err(), "length {length}");
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! Reading a complete chunk directory. Nothing is taken on trust: each file's digest is compared with its name before
+//! a parser sees a byte, and the files must be exactly those that the manifest names. Damage is an error that names the
+//! file, never fewer samples.
+
+use std::path::{Path, PathBuf};
+
+use crate::{
+    ChunkEntry, Error, Manifest,
+    chunk::{self, Chunk},
+    disk,
+    layout::{self, ChunkName, SUCCESS},
+};
+
+/// Samples by column, in the order of the chunks: entry `i` of each column belongs to sample `i`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Samples {
+    /// Index into the manifest's streams.
+    pub streams: Vec<u32>,
+    /// Index in the dataset.
+    pub seqs: Vec<u64>,
+    /// The digit.
+    pub labels: Vec<u8>,
+    /// 784 bytes a sample, row by row.
+    pub images: Vec<u8>,
+}
+
+/// The manifest of the directory, or `None` while it is not complete.
+///
+/// # Errors
+/// When the directory is missing or the manifest is damaged.
+pub fn read_manifest(dir: &Path) -> Result<Option<Manifest>, Error> {
+    if !layout::list(dir)?.complete {
+        return Ok(None);
+    }
+    let path = dir.join(SUCCESS);
+    Manifest::decode(&path, &disk::read(&path)?).map(Some)
+}
+
+/// Reads every sample of a complete directory.
+///
+/// # Errors
+/// When the directory is missing or incomplete, or any file is damaged, missing, renamed or not ours.
+pub fn read(dir: &Path) -> Result<(Manifest, Samples), Error> {
+    let manifest = read_manifest(dir)?.ok_or_else(|| Error::Incomplete(dir.to_owned()))?;
+    check_names(dir, &manifest)?;
+    let mut samples = Samples::default();
+    for entry in &manifest.chunks {
+        let path = dir.join(&entry.name);
+        let chunk = read_chunk(&path, &parse_entry(dir, entry)?)?;
+        if chunk.labels.len() as u64 != entry.samples {
+            return Err(Error::damaged(
+                &path,
+                format!("it holds {} samples, not {}", chunk.labels.len(), entry.samples),
+            ));
+        }
+        append(&mut samples, &manifest, chunk).map_err(|what| Error::damaged(&path, what))?;
+    }
+    Ok((manifest, samples))
+}
+
+/// Reads one chunk file, verified against its name.
+pub(crate) fn read_chunk(path: &Path, name: &ChunkName) -> Result<Chunk, Error> {
+    let bytes = disk::read(path)?;
+    if ChunkName::of(name.number, &bytes) != *name {
+        return Err(Error::damaged(path, "its bytes do not match the digest in its name"));
+    }
+    chunk::decode(path, bytes)
+}
+
+/// The chunk files must be exactly those of the manifest.
+fn check_names(dir: &Path, manifest: &Manifest) -> Result<(), Error> {
+    let listing = layout::list(dir)?;
+    let present: Vec<String> = listing.chunks.iter().map(ChunkName::file_name).collect();
+    let missing = manifest.chunks.iter().find(|entry| !present.contains(&entry.name));
+    if let (Some(entry), foreign) = (missing, &listing.foreign) {
+        let hint = match foreign {
+            Some(path) => format!("it is missing; `{}` may be it, renamed", file_name(path)),
+            None => "it is missing".into(),
+        };
+        return Err(Error::damaged(&dir.join(&entry.name), hint));
+    }
+    if let Some(name) = present.iter().find(|name| !manifest.chunks.iter().any(|entry| entry.name == **name)) {
+        return Err(Error::damaged(&dir.join(name), "the manifest `_SUCCESS` does not name it"));
+    }
+    match listing.foreign {
+        Some(path) => Err(Error::Foreign(path)),
+        None => Ok(()),
+    }
+}
+
+fn parse_entry(dir: &Path, entry: &ChunkEntry) -> Result<ChunkName, Error> {
+    let wrong = || Error::damaged(&dir.join(SUCCESS), format!("`{}` is not the name of a chunk", entry.name));
+    ChunkName::parse(&entry.name).ok_or_else(wrong)
+}
+
+fn append(samples: &mut Samples, manifest: &Manifest, mut chunk: Chunk) -> Result<(), String> {
+    if chunk.footer.dataset != manifest.dataset {
+        return Err("it belongs to another dataset than the manifest".into());
+    }
+    for run in &chunk.runs {
+        let name = &chunk.footer.streams[run.stream].stream;
+        let stream = manifest.streams.iter().position(|stream| stream.name == *name);
+        let stream = stream.ok_or_else(|| format!("the manifest does not name its stream `{name}`"))?;
+        samples.streams.extend(std::iter::repeat_n(stream as u32, run.samples));
+        samples.seqs.extend((run.first_seq..).take(run.samples));
+    }
+    samples.labels.append(&mut chunk.labels);
+    samples.images.append(&mut chunk.images);
+    Ok(())
+}
+
+fn file_name(path: &Path) -> String {
+    path.file_name().map(PathBuf::from).unwrap_or_default().display().to_string()
+}

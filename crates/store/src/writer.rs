@@ -1,0 +1,353 @@
+//! Writing a chunk directory. The store collects samples of all streams into one chunk at a time and commits it when it
+//! is full or sealed. A stream's position lives in the chunks alone: opening an unfinished directory verifies every
+//! chunk and finds each stream where its last durable sample left it.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
+
+use crate::{
+    ChunkEntry, DatasetId, Error, IMAGE_BYTES, Manifest, StreamEntry,
+    chunk::{self, Chunk, FORMAT, Footer, Run, Span},
+    disk::{self, Lock},
+    layout::{self, ChunkName, Listing, SUCCESS},
+    reader::read_chunk,
+};
+
+/// What to do with what is already there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// Go on with an unfinished directory; refuse a complete one.
+    Continue,
+    /// Remove the files of an earlier run, and only those.
+    Fresh,
+}
+
+/// Samples of one stream that became durable.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Durable {
+    /// The stream.
+    pub stream: String,
+    /// Every sample of the stream before this one is durable.
+    pub position: u64,
+}
+
+/// Consecutive samples found in the directory when it was opened.
+#[derive(Clone, Copy, Debug)]
+pub struct Replay<'a> {
+    /// The stream.
+    pub stream: &'a str,
+    /// One byte a sample.
+    pub labels: &'a [u8],
+    /// 784 bytes a sample.
+    pub images: &'a [u8],
+}
+
+/// A chunk directory open for writing. There is one per directory: it holds the directory's lock.
+#[derive(Debug)]
+pub struct Store {
+    dir: PathBuf,
+    samples_per_chunk: usize,
+    dataset: Option<DatasetId>,
+    streams: BTreeMap<String, Stream>,
+    chunks: Vec<ChunkEntry>,
+    pending: Pending,
+    _lock: Lock,
+}
+
+#[derive(Clone, Debug)]
+struct Stream {
+    first: u64,
+    end: u64,
+    /// Position that the chunks hold.
+    durable: u64,
+    /// Position that the chunks and the pending samples hold.
+    accepted: u64,
+}
+
+/// Samples that wait for their chunk, in order of arrival.
+#[derive(Debug, Default)]
+struct Pending {
+    runs: Vec<(String, u64, usize)>,
+    labels: Vec<u8>,
+    images: Vec<u8>,
+}
+
+impl Store {
+    /// Opens `dir`, creating it if need be.
+    ///
+    /// # Errors
+    /// When another process holds the directory, it is complete or holds files that are not ours, a chunk is damaged
+    /// or missing, or the operating system says no.
+    pub fn open(dir: &Path, mode: Mode, samples_per_chunk: usize) -> Result<Store, Error> {
+        Store::open_with(dir, mode, samples_per_chunk, |_| {})
+    }
+
+    /// Like [`Store::open`], and shows every sample that is already there, each stream's in order.
+    ///
+    /// # Errors
+    /// As [`Store::open`].
+    pub fn open_with(
+        dir: &Path,
+        mode: Mode,
+        samples_per_chunk: usize,
+        mut replay: impl FnMut(Replay<'_>),
+    ) -> Result<Store, Error> {
+        disk::create_dir(dir)?;
+        if let Some(path) = layout::list(dir)?.foreign {
+            return Err(Error::Foreign(path)); // Before the lock, which would be a file of ours in somebody's folder.
+        }
+        let lock = disk::lock(dir)?;
+        let mut listing = layout::list(dir)?;
+        disk::remove(dir, listing.temporary.drain(..))?;
+        if mode == Mode::Fresh {
+            remove_run(dir, &listing)?;
+            listing = Listing::default();
+        }
+        if listing.complete {
+            return Err(Error::Complete(dir.to_owned()));
+        }
+        let mut store = Store {
+            dir: dir.to_owned(),
+            samples_per_chunk,
+            dataset: None,
+            streams: BTreeMap::new(),
+            chunks: Vec::new(),
+            pending: Pending::default(),
+            _lock: lock,
+        };
+        for name in listing.chunks {
+            store.recover(&name, &mut replay)?;
+        }
+        Ok(store)
+    }
+
+    /// Declares a stream: samples `first..end` of `dataset`. Returns the position accepted so far, `first` for a new
+    /// stream. Declaring it again, with the same extent, changes nothing.
+    ///
+    /// # Errors
+    /// When the directory holds another dataset, or the stream was declared with another extent.
+    pub fn open_stream(&mut self, name: &str, dataset: &DatasetId, first: u64, end: u64) -> Result<u64, Error> {
+        match &self.dataset {
+            Some(have) if have != dataset => {
+                let describe = |id: &DatasetId| format!("`{}` ({:.12})", id.name, id.digest);
+                return Err(Error::OtherDataset {
+                    dir: self.dir.clone(),
+                    have: describe(have),
+                    want: describe(dataset),
+                });
+            }
+            _ => self.dataset = Some(dataset.clone()),
+        }
+        let stream =
+            self.streams.entry(name.to_owned()).or_insert(Stream { first, end, durable: first, accepted: first });
+        if (stream.first, stream.end) != (first, end) {
+            let what = format!("it has samples {}..{}, not {first}..{end}", stream.first, stream.end);
+            return Err(Error::Stream { stream: name.to_owned(), what });
+        }
+        Ok(stream.accepted)
+    }
+
+    /// Adds consecutive samples of a declared stream, from its accepted position on, and commits every chunk that this
+    /// fills. Returns what became durable.
+    ///
+    /// # Errors
+    /// When the samples do not continue the stream, and when a chunk cannot be written: then the samples stay pending,
+    /// nothing is reported durable, and the directory holds what it held before.
+    pub fn append(&mut self, name: &str, first_seq: u64, labels: &[u8], images: &[u8]) -> Result<Vec<Durable>, Error> {
+        let wrong = |what: String| Error::Stream { stream: name.to_owned(), what };
+        let stream = self.streams.get_mut(name).ok_or_else(|| wrong("it was not opened".into()))?;
+        if first_seq != stream.accepted || labels.len() as u64 > stream.end - stream.accepted {
+            return Err(wrong(format!("samples from {first_seq} do not continue it at {}", stream.accepted)));
+        }
+        if images.len() != labels.len() * IMAGE_BYTES {
+            return Err(wrong(format!("{} labels with {} bytes of images", labels.len(), images.len())));
+        }
+        stream.accepted += labels.len() as u64;
+        self.pending.push(name, first_seq, labels, images);
+        let mut durable = Vec::new();
+        while self.pending.labels.len() >= self.samples_per_chunk {
+            durable.extend(self.commit(self.samples_per_chunk)?);
+        }
+        Ok(durable)
+    }
+
+    /// Commits what is pending as a chunk that may be short, and returns what became durable.
+    ///
+    /// # Errors
+    /// As [`Store::append`].
+    pub fn seal(&mut self) -> Result<Vec<Durable>, Error> {
+        let mut durable = Vec::new();
+        while !self.pending.labels.is_empty() {
+            durable.extend(self.commit(self.samples_per_chunk)?);
+        }
+        Ok(durable)
+    }
+
+    /// The durable position of a stream, if it was declared.
+    pub fn durable(&self, name: &str) -> Option<u64> {
+        self.streams.get(name).map(|stream| stream.durable)
+    }
+
+    /// Whether samples wait for their chunk.
+    pub fn has_pending(&self) -> bool {
+        !self.pending.labels.is_empty()
+    }
+
+    /// Names of the streams that are known, and whether every sample of each is durable.
+    pub fn streams(&self) -> impl Iterator<Item = (&str, bool)> {
+        self.streams.iter().map(|(name, stream)| (name.as_str(), stream.durable == stream.end))
+    }
+
+    /// Durable samples.
+    pub fn samples(&self) -> u64 {
+        self.chunks.iter().map(|chunk| chunk.samples).sum()
+    }
+
+    /// Chunk files.
+    pub fn chunks(&self) -> usize {
+        self.chunks.len()
+    }
+
+    /// Writes the manifest, which makes the directory complete.
+    ///
+    /// # Errors
+    /// When a stream is not durable to its end, or the manifest cannot be written.
+    pub fn complete(self, seconds: f64) -> Result<Manifest, Error> {
+        let Some(dataset) = self.dataset else {
+            return Err(Error::Stream { stream: String::new(), what: "there is no stream to complete".into() });
+        };
+        if let Some((name, stream)) = self.streams.iter().find(|(_, stream)| stream.durable != stream.end) {
+            let what = format!("it is durable to {} of {}", stream.durable, stream.end);
+            return Err(Error::Stream { stream: name.clone(), what });
+        }
+        let entry = |(name, stream): (String, Stream)| StreamEntry { name, first: stream.first, end: stream.end };
+        let streams = self.streams.into_iter().map(entry).collect();
+        let manifest = Manifest::new(dataset, seconds, streams, self.chunks);
+        disk::write_atomically(&self.dir, SUCCESS, &manifest.encode())?;
+        Ok(manifest)
+    }
+
+    /// Writes the first `limit` pending samples as one chunk.
+    fn commit(&mut self, limit: usize) -> Result<Vec<Durable>, Error> {
+        let number = self.chunks.len() as u64;
+        let samples = self.pending.labels.len().min(limit);
+        let chunk = self.pending.chunk(samples, self.dataset.as_ref(), &self.streams);
+        let bytes = chunk::encode(&chunk).map_err(|error| Error::Io {
+            action: "encode",
+            path: self.dir.join(format!("chunk-{number:08}")),
+            source: std::io::Error::other(error),
+        })?;
+        let name = ChunkName::of(number, &bytes).file_name();
+        disk::write_atomically(&self.dir, &name, &bytes)?;
+        tracing::debug!(chunk = name, samples, "chunk is durable");
+        self.chunks.push(ChunkEntry { name, samples: samples as u64, bytes: bytes.len() as u64 });
+        self.pending.remove(samples);
+        let durable = chunk.footer.streams.into_iter().map(|span| Durable { stream: span.stream, position: span.to });
+        let durable: Vec<Durable> = durable.collect();
+        for Durable { stream, position } in &durable {
+            if let Some(stream) = self.streams.get_mut(stream) {
+                stream.durable = *position;
+            }
+        }
+        Ok(durable)
+    }
+
+    /// Takes the next chunk of an unfinished directory into account.
+    fn recover(&mut self, name: &ChunkName, replay: &mut impl FnMut(Replay<'_>)) -> Result<(), Error> {
+        let path = self.dir.join(name.file_name());
+        let expected = self.chunks.len() as u64;
+        if name.number != expected {
+            return Err(Error::damaged(&path, format!("chunk {expected}, which comes before it, is missing")));
+        }
+        let chunk = read_chunk(&path, name)?;
+        for span in &chunk.footer.streams {
+            let position = self.open_stream(&span.stream, &chunk.footer.dataset, span.first, span.end);
+            if position.map_err(|error| Error::damaged(&path, error.to_string()))? != span.from {
+                return Err(Error::damaged(&path, format!("it does not continue stream `{}`", span.stream)));
+            }
+            if let Some(stream) = self.streams.get_mut(&span.stream) {
+                (stream.durable, stream.accepted) = (span.to, span.to);
+            }
+        }
+        let mut at = 0;
+        for run in &chunk.runs {
+            let next = at + run.samples;
+            replay(Replay {
+                stream: &chunk.footer.streams[run.stream].stream,
+                labels: &chunk.labels[at..next],
+                images: &chunk.images[at * IMAGE_BYTES..next * IMAGE_BYTES],
+            });
+            at = next;
+        }
+        let bytes = disk::size(&path)?;
+        self.chunks.push(ChunkEntry { name: name.file_name(), samples: at as u64, bytes });
+        Ok(())
+    }
+}
+
+impl Pending {
+    fn push(&mut self, stream: &str, first_seq: u64, labels: &[u8], images: &[u8]) {
+        self.runs.push((stream.to_owned(), first_seq, labels.len()));
+        self.labels.extend_from_slice(labels);
+        self.images.extend_from_slice(images);
+    }
+
+    /// The first `samples` samples as a chunk.
+    fn chunk(&self, samples: usize, dataset: Option<&DatasetId>, streams: &BTreeMap<String, Stream>) -> Chunk {
+        let mut spans: Vec<Span> = Vec::new();
+        let mut runs = Vec::new();
+        let mut left = samples;
+        for (name, first_seq, length) in &self.runs {
+            let length = left.min(*length);
+            if length == 0 {
+                break;
+            }
+            left -= length;
+            let to = first_seq + length as u64;
+            let stream = match spans.iter().position(|span| span.stream == *name) {
+                Some(index) => {
+                    spans[index].to = to;
+                    index
+                }
+                None => {
+                    let Stream { first, end, .. } = streams[name];
+                    spans.push(Span { stream: name.clone(), first, end, from: *first_seq, to });
+                    spans.len() - 1
+                }
+            };
+            runs.push(Run { stream, first_seq: *first_seq, samples: length });
+        }
+        // A sample is only accepted on a stream, and a stream is only opened with a dataset.
+        let dataset = dataset.cloned().unwrap_or(DatasetId { name: String::new(), digest: String::new() });
+        Chunk {
+            footer: Footer { format: FORMAT, image: [28, 28], dataset, streams: spans },
+            runs,
+            labels: self.labels[..samples].to_vec(),
+            images: self.images[..samples * IMAGE_BYTES].to_vec(),
+        }
+    }
+
+    /// Forgets the first `samples` samples.
+    fn remove(&mut self, samples: usize) {
+        self.labels.drain(..samples);
+        self.images.drain(..samples * IMAGE_BYTES);
+        let mut left = samples;
+        self.runs.retain_mut(|(_, first_seq, length)| {
+            let gone = left.min(*length);
+            left -= gone;
+            *first_seq += gone as u64;
+            *length -= gone;
+            *length > 0
+        });
+    }
+}
+
+/// Removes an earlier run: the manifest first, then the chunks from the last to the first, so that what a crash leaves
+/// is an unfinished directory that can be gone on with.
+fn remove_run(dir: &Path, listing: &Listing) -> Result<(), Error> {
+    let manifest = listing.complete.then(|| dir.join(SUCCESS));
+    disk::remove(dir, manifest)?;
+    disk::remove(dir, listing.chunks.iter().rev().map(|name| dir.join(name.file_name())))
+}

@@ -1,0 +1,233 @@
+//! The chunk directory as its users see it: written, left unfinished, gone on with, damaged, read.
+
+use std::{fs, path::Path};
+
+use store::{DatasetId, Durable, Error, IMAGE_BYTES, Mode, Samples, Store, read, read_manifest};
+use tempfile::TempDir;
+
+const PER_CHUNK: usize = 4;
+
+fn dataset() -> DatasetId {
+    DatasetId { name: "tiny".into(), digest: "00ff".into() }
+}
+
+fn label(seq: u64) -> u8 {
+    (seq % 10) as u8
+}
+
+fn samples(first: u64, count: u64) -> (Vec<u8>, Vec<u8>) {
+    let labels = (first..first + count).map(label).collect();
+    let images = (first..first + count).flat_map(|seq| vec![seq as u8; IMAGE_BYTES]).collect();
+    (labels, images)
+}
+
+fn append(store: &mut Store, stream: &str, first: u64, count: u64) -> Vec<Durable> {
+    let (labels, images) = samples(first, count);
+    store.append(stream, first, &labels, &images).unwrap()
+}
+
+/// A complete directory: stream `a` with samples 0..6, stream `b` with 6..9, in three chunks.
+fn complete(dir: &Path) {
+    let mut store = Store::open(dir, Mode::Continue, PER_CHUNK).unwrap();
+    store.open_stream("a", &dataset(), 0, 6).unwrap();
+    store.open_stream("b", &dataset(), 6, 9).unwrap();
+    append(&mut store, "a", 0, 3);
+    append(&mut store, "b", 6, 3);
+    append(&mut store, "a", 3, 3);
+    store.seal().unwrap();
+    store.complete(1.5).unwrap();
+}
+
+fn chunk_files(dir: &Path) -> Vec<std::path::PathBuf> {
+    let mut files: Vec<_> = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.retain(|path| path.extension().is_some_and(|extension| extension == "parquet"));
+    files.sort();
+    files
+}
+
+/// Exactly these samples, whatever their order.
+#[track_caller]
+fn assert_holds(samples: &Samples, expect: impl IntoIterator<Item = u64>) {
+    let mut seqs = samples.seqs.clone();
+    seqs.sort_unstable();
+    assert_eq!(seqs, expect.into_iter().collect::<Vec<_>>());
+    for (i, &seq) in samples.seqs.iter().enumerate() {
+        assert_eq!(samples.labels[i], label(seq));
+        assert_eq!(samples.images[i * IMAGE_BYTES..(i + 1) * IMAGE_BYTES], [seq as u8; IMAGE_BYTES]);
+    }
+}
+
+#[test]
+fn what_is_written_is_read_with_nothing_lost_in_the_short_last_chunk() {
+    let dir = TempDir::new().unwrap();
+    complete(dir.path());
+    let (manifest, samples) = read(dir.path()).unwrap();
+    assert_eq!((manifest.samples, manifest.chunks.len(), manifest.seconds), (9, 3, 1.5));
+    assert_eq!(samples.streams, [0, 0, 0, 1, 1, 1, 0, 0, 0]);
+    assert_holds(&samples, 0..9);
+}
+
+#[test]
+fn samples_are_durable_when_their_chunk_is_and_not_before() {
+    let dir = TempDir::new().unwrap();
+    let mut store = Store::open(dir.path(), Mode::Continue, PER_CHUNK).unwrap();
+    assert_eq!(store.open_stream("a", &dataset(), 0, 20).unwrap(), 0);
+    assert_eq!(append(&mut store, "a", 0, 3), []);
+    let durable = |position| Durable { stream: "a".into(), position };
+    assert_eq!(append(&mut store, "a", 3, 6), [durable(4), durable(8)]);
+    assert_eq!(store.open_stream("a", &dataset(), 0, 20).unwrap(), 9, "buffered samples are accepted");
+    assert_eq!(chunk_files(dir.path()).len(), 2);
+    assert_eq!(store.seal().unwrap(), [durable(9)]);
+    assert_eq!(store.seal().unwrap(), []);
+}
+
+#[test]
+fn an_unfinished_directory_is_gone_on_with_at_the_durable_position_of_each_stream() {
+    let dir = TempDir::new().unwrap();
+    let mut store = Store::open(dir.path(), Mode::Continue, PER_CHUNK).unwrap();
+    store.open_stream("a", &dataset(), 0, 6).unwrap();
+    store.open_stream("b", &dataset(), 6, 9).unwrap();
+    append(&mut store, "a", 0, 3);
+    append(&mut store, "b", 6, 2);
+    drop(store); // Four samples are in a chunk; the fifth, 7 of `b`, was never acknowledged.
+    fs::write(dir.path().join(".tmp-chunk-00000001"), b"half a chunk").unwrap();
+
+    let mut seen = Vec::new();
+    let mut store = Store::open_with(dir.path(), Mode::Continue, PER_CHUNK, |replay| {
+        seen.push((replay.stream.to_owned(), replay.labels.to_vec()));
+    })
+    .unwrap();
+    assert_eq!(seen, [("a".to_owned(), vec![0, 1, 2]), ("b".to_owned(), vec![6])]);
+    assert!(!dir.path().join(".tmp-chunk-00000001").exists());
+    assert_eq!(store.open_stream("a", &dataset(), 0, 6).unwrap(), 3);
+    assert_eq!(store.open_stream("b", &dataset(), 6, 9).unwrap(), 7);
+    append(&mut store, "b", 7, 2);
+    append(&mut store, "a", 3, 3);
+    store.seal().unwrap();
+    store.complete(0.0).unwrap();
+    assert_holds(&read(dir.path()).unwrap().1, 0..9);
+}
+
+#[test]
+fn samples_that_do_not_continue_their_stream_are_refused() {
+    let dir = TempDir::new().unwrap();
+    let mut store = Store::open(dir.path(), Mode::Continue, PER_CHUNK).unwrap();
+    store.open_stream("a", &dataset(), 0, 6).unwrap();
+    for (first, count) in [(1, 1), (0, 7)] {
+        let (labels, images) = samples(first, count);
+        assert!(matches!(store.append("a", first, &labels, &images), Err(Error::Stream { .. })));
+    }
+    assert!(matches!(store.append("a", 0, &[1], &[0; 783]), Err(Error::Stream { .. })));
+    assert!(matches!(store.open_stream("a", &dataset(), 0, 7), Err(Error::Stream { .. })));
+}
+
+#[test]
+fn a_directory_is_complete_only_when_every_stream_is_durable_to_its_end() {
+    let dir = TempDir::new().unwrap();
+    let mut store = Store::open(dir.path(), Mode::Continue, PER_CHUNK).unwrap();
+    store.open_stream("a", &dataset(), 0, 6).unwrap();
+    append(&mut store, "a", 0, 6);
+    assert_eq!(store.complete(0.0).unwrap_err().to_string(), "stream `a`: it is durable to 4 of 6");
+    assert_eq!(read_manifest(dir.path()).unwrap(), None);
+    assert!(matches!(read(dir.path()), Err(Error::Incomplete(_))));
+}
+
+#[test]
+fn a_locked_complete_or_foreign_directory_is_refused() {
+    let dir = TempDir::new().unwrap();
+    let store = Store::open(dir.path(), Mode::Continue, PER_CHUNK).unwrap();
+    assert!(matches!(Store::open(dir.path(), Mode::Fresh, PER_CHUNK), Err(Error::Locked(_))));
+    drop(store);
+    complete(dir.path());
+    assert!(matches!(Store::open(dir.path(), Mode::Continue, PER_CHUNK), Err(Error::Complete(_))));
+
+    let foreign = TempDir::new().unwrap();
+    fs::write(foreign.path().join("thesis.txt"), "years of work").unwrap();
+    for mode in [Mode::Continue, Mode::Fresh] {
+        assert!(matches!(Store::open(foreign.path(), mode, PER_CHUNK), Err(Error::Foreign(_))));
+    }
+    assert_eq!(fs::read_dir(foreign.path()).unwrap().count(), 1, "nothing was added or removed");
+}
+
+#[test]
+fn samples_of_another_dataset_are_refused() {
+    let dir = TempDir::new().unwrap();
+    let mut store = Store::open(dir.path(), Mode::Continue, PER_CHUNK).unwrap();
+    store.open_stream("a", &dataset(), 0, 4).unwrap();
+    append(&mut store, "a", 0, 4);
+    drop(store);
+    let mut store = Store::open(dir.path(), Mode::Continue, PER_CHUNK).unwrap();
+    let other = DatasetId { name: "other".into(), digest: "01".into() };
+    assert!(matches!(store.open_stream("b", &other, 0, 4), Err(Error::OtherDataset { .. })));
+}
+
+#[test]
+fn fresh_removes_an_earlier_run_and_keeps_hidden_files_of_others() {
+    let dir = TempDir::new().unwrap();
+    complete(dir.path());
+    fs::write(dir.path().join(".gitkeep"), "").unwrap();
+    let store = Store::open(dir.path(), Mode::Fresh, PER_CHUNK).unwrap();
+    assert_eq!(store.samples(), 0);
+    assert!(chunk_files(dir.path()).is_empty() && dir.path().join(".gitkeep").exists());
+    assert_eq!(read_manifest(dir.path()).unwrap(), None);
+}
+
+#[test]
+fn a_changed_cut_renamed_or_missing_chunk_is_an_error_that_names_it() {
+    let dir = TempDir::new().unwrap();
+    complete(dir.path());
+    let victim = chunk_files(dir.path())[1].clone();
+    let name = victim.file_name().unwrap().to_str().unwrap();
+    let good = fs::read(&victim).unwrap();
+    let damaged = |bytes: &[u8]| {
+        fs::write(&victim, bytes).unwrap();
+        let error = read(dir.path()).unwrap_err();
+        assert_eq!(error.exit_code(), 65);
+        assert!(error.to_string().contains(name), "{error}");
+    };
+    for bit in (0..good.len() * 8).step_by(97) {
+        let mut bad = good.clone();
+        bad[bit / 8] ^= 1 << (bit % 8);
+        damaged(&bad);
+    }
+    for length in (0..good.len()).step_by(101) {
+        damaged(&good[..length]);
+    }
+    fs::write(&victim, &good).unwrap();
+    assert!(read(dir.path()).is_ok());
+
+    let elsewhere = dir.path().join("renamed.parquet");
+    fs::rename(&victim, &elsewhere).unwrap();
+    let error = read(dir.path()).unwrap_err().to_string();
+    assert!(error.contains(name) && error.contains("`renamed.parquet` may be it"), "{error}");
+    fs::remove_file(&elsewhere).unwrap();
+    let error = read(dir.path()).unwrap_err().to_string();
+    assert!(error.contains(name) && error.contains("it is missing"), "{error}");
+}
+
+#[test]
+fn a_chunk_that_the_manifest_does_not_name_is_an_error() {
+    let dir = TempDir::new().unwrap();
+    complete(dir.path());
+    let first = chunk_files(dir.path())[0].clone();
+    let name = first.file_name().unwrap().to_str().unwrap().replace("00000000", "00000007");
+    fs::copy(&first, dir.path().join(&name)).unwrap();
+    let error = read(dir.path()).unwrap_err().to_string();
+    assert!(error.contains(&name) && error.contains("does not name it"), "{error}");
+}
+
+#[test]
+fn recovery_refuses_a_gap_and_a_damaged_chunk() {
+    let dir = TempDir::new().unwrap();
+    complete(dir.path());
+    fs::remove_file(dir.path().join("_SUCCESS")).unwrap();
+    let files = chunk_files(dir.path());
+    let good = fs::read(&files[2]).unwrap();
+    fs::write(&files[2], &good[1..]).unwrap();
+    let error = Store::open(dir.path(), Mode::Continue, PER_CHUNK).unwrap_err().to_string();
+    assert!(error.contains("do not match the digest"), "{error}");
+    fs::write(&files[2], &good).unwrap();
+    fs::remove_file(&files[1]).unwrap();
+    let error = Store::open(dir.path(), Mode::Continue, PER_CHUNK).unwrap_err().to_string();
+    assert!(error.contains("chunk 1, which comes before it, is missing"), "{error}");
+}
