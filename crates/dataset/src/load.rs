@@ -147,10 +147,10 @@ mod tests {
         fs::remove_file(path).unwrap();
     }
 
-    /// `$MNIST_DIR`, else `../shared/mnist`, both as seen from the workspace root.
+    /// `$MNIST_DIR`, else `data/mnist`, both as seen from the workspace root.
     fn mnist_dir() -> PathBuf {
         let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-        let dir = workspace.join(std::env::var_os("MNIST_DIR").unwrap_or("../shared/mnist".into()));
+        let dir = workspace.join(std::env::var_os("MNIST_DIR").unwrap_or("data/mnist".into()));
         assert!(dir.is_dir(), "`{}` is missing; set MNIST_DIR to a directory with the four MNIST files", dir.display());
         dir
     }

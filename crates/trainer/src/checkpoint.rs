@@ -1,0 +1,224 @@
+//! A checkpoint is a run after one of its rounds: the global model, the figures of every round so far, and where both
+//! came from. One safetensors file holds it all, so it is complete or absent, and the newest one is all that a run
+//! needs to go on as if it had never stopped. Everything else in a run folder can be made from it again.
+
+use std::{
+    collections::BTreeMap,
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, anyhow, bail};
+use cli::exit::{Code, OrExit, failure};
+use model::StateDict;
+use serde::{Deserialize, Serialize};
+
+use crate::{config::Config, data::Samples, disk, record::Record};
+
+/// Changes when an older trainer would misread a newer checkpoint.
+const FORMAT: &str = "tributary checkpoint 1";
+
+/// What decides the bits of a model after a given round.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Origin {
+    /// Name and value of the flags that matter.
+    pub flags: Vec<(String, String)>,
+    /// The digest of the received data in canonical order.
+    pub data: String,
+    /// The dataset's name, for people.
+    pub dataset: String,
+}
+
+/// A run after a round.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Checkpoint {
+    /// Where it comes from.
+    pub origin: Origin,
+    /// The rounds so far.
+    pub history: Vec<Record>,
+    /// The model after the last of them.
+    pub global: StateDict,
+}
+
+impl Origin {
+    /// The origin of what `config` makes of `samples`.
+    pub fn new(config: &Config, samples: &Samples, dataset: &str) -> Self {
+        Self { flags: config.decisive(), data: samples.digest(), dataset: dataset.to_owned() }
+    }
+
+    /// The first difference between this, what is wanted, and `stored`, as a clause; `None` if there is none.
+    fn difference(&self, stored: &Origin) -> Option<String> {
+        for (name, wanted) in &self.flags {
+            match stored.flags.iter().find(|(stored, _)| stored == name) {
+                Some((_, value)) if value == wanted => {}
+                Some((_, value)) => return Some(format!("was trained with --{name} {value}, not {wanted}")),
+                None => return Some(format!("does not say its --{name}")),
+            }
+        }
+        let short = |digest: &str| digest.get(..16).unwrap_or(digest).to_owned();
+        (self.data != stored.data).then(|| {
+            let (have, want) = (short(&stored.data), short(&self.data));
+            format!("was trained on other data (digest {have}…) than the chunk directory holds ({want}…)")
+        })
+    }
+}
+
+impl Checkpoint {
+    /// Writes it to the directory of checkpoints.
+    ///
+    /// # Errors
+    /// When writing fails.
+    pub fn write(&self, dir: &Path) -> anyhow::Result<()> {
+        let mut metadata = BTreeMap::from([
+            ("format".to_owned(), FORMAT.to_owned()),
+            ("round".to_owned(), self.history.len().to_string()),
+            ("dataset".to_owned(), self.origin.dataset.clone()),
+            ("origin".to_owned(), serde_json::to_string(&self.origin)?),
+            ("history".to_owned(), serde_json::to_string(&self.history)?),
+        ]);
+        metadata.insert("blake3".to_owned(), seal(&self.global, &metadata));
+        disk::replace(&dir.join(file_name(self.history.len())), &self.global.to_safetensors(&metadata))
+    }
+
+    /// Reads the checkpoint at `path`, and takes it only if it is whole and of this origin.
+    ///
+    /// # Errors
+    /// Naming the file: when it is unreadable, damaged, or not of this origin.
+    pub fn read(path: &Path, wanted: &Origin) -> anyhow::Result<Self> {
+        let name = path.display();
+        let (global, metadata) = StateDict::read(path).map_err(|error| failure(model_code(&error), error))?;
+        let damaged = || format!("`{name}` is damaged; remove it to resume from the checkpoint before");
+        let checkpoint = Self::decode(global, metadata, path).with_context(damaged).or_exit(Code::Data)?;
+        match wanted.difference(&checkpoint.origin) {
+            Some(what) => {
+                let error = anyhow!("`{name}` {what}; resume it as it was, or start a new run without --resume");
+                Err(failure(Code::Data, error))
+            }
+            None => Ok(checkpoint),
+        }
+    }
+
+    fn decode(global: StateDict, mut metadata: BTreeMap<String, String>, path: &Path) -> anyhow::Result<Self> {
+        let stored = metadata.remove("blake3");
+        if metadata.get("format").is_some_and(|format| format != FORMAT) {
+            bail!("its format is not `{FORMAT}`");
+        }
+        if stored.as_ref() != Some(&seal(&global, &metadata)) {
+            bail!("its digest does not match");
+        }
+        let field = |key: &str| metadata.get(key).with_context(|| format!("`{key}` is missing"));
+        let history: Vec<Record> = serde_json::from_str(field("history")?)?;
+        if path.file_name() != Some(file_name(history.len()).as_ref()) {
+            bail!("it is the checkpoint of round {}, renamed", history.len());
+        }
+        Ok(Self { origin: serde_json::from_str(field("origin")?)?, history, global })
+    }
+}
+
+/// The newest checkpoint in the directory of checkpoints.
+///
+/// # Errors
+/// When the directory exists but cannot be read.
+pub fn newest(dir: &Path) -> anyhow::Result<Option<PathBuf>> {
+    let entries = match fs::read_dir(dir) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error).context(format!("failed to list `{}`", dir.display())),
+    };
+    let names = entries.filter_map(|entry| Some(entry.ok()?.file_name().to_str()?.to_owned()));
+    Ok(names.filter_map(|name| round_of(&name)).max().map(|round| dir.join(file_name(round))))
+}
+
+/// The exit code for weights that could not be read.
+pub(crate) fn model_code(error: &model::Error) -> Code {
+    if matches!(error, model::Error::Io { .. }) { Code::Io } else { Code::Data }
+}
+
+fn file_name(round: usize) -> String {
+    format!("round-{round:03}.safetensors")
+}
+
+/// The round in a checkpoint's file name; `None` for any other file.
+fn round_of(name: &str) -> Option<usize> {
+    let round = name.strip_prefix("round-")?.strip_suffix(".safetensors")?.parse().ok()?;
+    (file_name(round) == name).then_some(round)
+}
+
+/// A digest over the weights and all metadata. safetensors has none of its own, and a flipped bit in a weight would
+/// otherwise be trained on.
+fn seal(global: &StateDict, metadata: &BTreeMap<String, String>) -> String {
+    let mut hasher = blake3::Hasher::new_derive_key("tributary checkpoint");
+    for text in metadata.iter().flat_map(|(key, value)| [key, value]).chain([&global.sha256()]) {
+        hasher.update(&(text.len() as u64).to_le_bytes()).update(text.as_bytes());
+    }
+    hasher.finalize().to_hex().to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn checkpoint() -> Checkpoint {
+        let flags = vec![("seed".into(), "42".into()), ("partitions".into(), "2".into())];
+        let origin = Origin { flags, data: "ab".repeat(32), dataset: "mnist".into() };
+        Checkpoint { origin, history: vec![Record::example(1), Record::example(2)], global: StateDict::init(1) }
+    }
+
+    #[test]
+    fn a_checkpoint_comes_back_as_it_was_written() {
+        let dir = tempfile::tempdir().unwrap();
+        checkpoint().write(dir.path()).unwrap();
+        let path = newest(dir.path()).unwrap().unwrap();
+        assert_eq!(path, dir.path().join("round-002.safetensors"));
+        assert_eq!(Checkpoint::read(&path, &checkpoint().origin).unwrap(), checkpoint());
+    }
+
+    #[test]
+    fn the_newest_checkpoint_is_that_of_the_highest_round_and_a_file_half_written_is_none() {
+        let dir = tempfile::tempdir().unwrap();
+        assert_eq!(newest(&dir.path().join("absent")).unwrap(), None);
+        for name in ["round-009.safetensors", "round-1000.safetensors", "round-999.safetensors"] {
+            fs::write(dir.path().join(name), "").unwrap();
+        }
+        for name in [".tmp-round-1001.safetensors", "round-1002.safetensors.bak", "round-01003.safetensors"] {
+            fs::write(dir.path().join(name), "").unwrap();
+        }
+        assert_eq!(newest(dir.path()).unwrap().unwrap().file_name().unwrap(), "round-1000.safetensors");
+    }
+
+    #[test]
+    fn any_changed_byte_is_an_error_that_names_the_file() {
+        let dir = tempfile::tempdir().unwrap();
+        checkpoint().write(dir.path()).unwrap();
+        let path = newest(dir.path()).unwrap().unwrap();
+        let good = fs::read(&path).unwrap();
+        let history = good.windows(7).position(|window| window == b"history").unwrap();
+        for at in [0, 9, history + 30, good.len() / 2, good.len() - 1] {
+            let mut bad = good.clone();
+            bad[at] ^= 1;
+            fs::write(&path, bad).unwrap();
+            let error = Checkpoint::read(&path, &checkpoint().origin).unwrap_err();
+            assert!(format!("{error:#}").contains("round-002.safetensors"), "{error:#}");
+            assert_eq!(cli::exit::code_of(&error), Code::Data);
+        }
+        fs::write(&path, &good[..good.len() - 1]).unwrap();
+        assert!(Checkpoint::read(&path, &checkpoint().origin).is_err());
+        fs::rename(&path, dir.path().join("round-003.safetensors")).unwrap();
+        fs::write(dir.path().join("round-003.safetensors"), good).unwrap();
+        let error = Checkpoint::read(&dir.path().join("round-003.safetensors"), &checkpoint().origin).unwrap_err();
+        assert!(format!("{error:#}").ends_with("it is the checkpoint of round 2, renamed"), "{error:#}");
+    }
+
+    #[test]
+    fn the_first_difference_is_named() {
+        let stored = checkpoint().origin;
+        let mut wanted = stored.clone();
+        assert_eq!(wanted.difference(&stored), None);
+        wanted.data = "cd".repeat(32);
+        let what =
+            "was trained on other data (digest abababababababab…) than the chunk directory holds (cdcdcdcdcdcdcdcd…)";
+        assert_eq!(wanted.difference(&stored).unwrap(), what);
+        wanted.flags[1].1 = "3".into();
+        assert_eq!(wanted.difference(&stored).unwrap(), "was trained with --partitions 2, not 3");
+    }
+}

@@ -1,0 +1,194 @@
+//! The data is what a chunk directory holds, in canonical order: by index in the dataset, then by stream. Arrival order,
+//! chunk boundaries and the number of senders leave no trace in it, which is the first half of "the same seed gives the
+//! same model".
+
+use std::{
+    path::Path,
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::anyhow;
+use cli::{
+    exit::{Code, OrExit, failure},
+    shutdown::Shutdown,
+};
+use dataset::{CLASSES, PIXELS};
+use store::Manifest;
+
+/// Labelled images, by column.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Samples {
+    /// One label a sample.
+    pub labels: Vec<u8>,
+    /// [`PIXELS`] bytes a sample.
+    pub images: Vec<u8>,
+}
+
+/// Some of the [`Samples`], borrowed.
+#[derive(Clone, Copy, Debug)]
+pub struct Slice<'a> {
+    /// One label a sample.
+    pub labels: &'a [u8],
+    /// [`PIXELS`] bytes a sample.
+    pub images: &'a [u8],
+}
+
+impl Samples {
+    /// Number of samples.
+    pub fn len(&self) -> usize {
+        self.labels.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.labels.is_empty()
+    }
+
+    /// These samples in another order: sample `order[i]` comes to place `i`.
+    pub(crate) fn reordered(&self, order: &[u32]) -> Samples {
+        let mut samples =
+            Samples { labels: Vec::with_capacity(order.len()), images: Vec::with_capacity(order.len() * PIXELS) };
+        Slice { labels: &self.labels, images: &self.images }.gather(order, &mut samples);
+        samples
+    }
+
+    /// Different images with labels in turn, for tests.
+    #[cfg(test)]
+    pub(crate) fn example(count: usize) -> Self {
+        let mut random = dataset::random::Stream::keyed("tributary trainer test", &[]);
+        let labels = (0..count).map(|i| (i % CLASSES) as u8).collect();
+        Samples { labels, images: (0..count * PIXELS).map(|_| random.below(256) as u8).collect() }
+    }
+
+    /// What identifies this data: 64 hex digits that depend on every label and pixel and on their order.
+    pub fn digest(&self) -> String {
+        let mut hasher = blake3::Hasher::new_derive_key("tributary canonical samples");
+        hasher.update(&(self.len() as u64).to_le_bytes()).update(&self.labels).update(&self.images);
+        hasher.finalize().to_hex().to_string()
+    }
+}
+
+impl Slice<'_> {
+    /// Number of samples.
+    pub fn len(&self) -> usize {
+        self.labels.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.labels.is_empty()
+    }
+
+    /// Replaces what `into` holds by the samples at `indices`, in that order, without giving its memory back.
+    pub(crate) fn gather(&self, indices: &[u32], into: &mut Samples) {
+        into.labels.clear();
+        into.images.clear();
+        for &index in indices {
+            let index = index as usize;
+            into.labels.push(self.labels[index]);
+            into.images.extend_from_slice(&self.images[index * PIXELS..][..PIXELS]);
+        }
+    }
+}
+
+/// Waits until the chunk directory is complete, for up to `patience`.
+///
+/// # Errors
+/// When it is missing or damaged, the time is over (exit code 69), or the program is told to stop.
+pub fn wait(dir: &Path, patience: Duration, shutdown: &Shutdown) -> anyhow::Result<()> {
+    // Often enough to go unnoticed, and nothing to the disk.
+    const POLL: Duration = Duration::from_millis(50);
+    let started = Instant::now();
+    let limit = humantime::format_duration(patience);
+    let mut told = false;
+    while store::read_manifest(dir).map_err(store_failure)?.is_none() {
+        if let Some(cause) = shutdown.requested() {
+            return Err(failure(cause.code(), anyhow!("stopped by {} while waiting for samples", cause.as_str())));
+        }
+        if started.elapsed() >= patience {
+            let dir = dir.display();
+            let error = anyhow!(
+                "chunk directory `{dir}` is still not complete after {limit}; start a receiver and its senders, \
+                 or give them more time with --wait"
+            );
+            return Err(failure(Code::Unavailable, error));
+        }
+        if !told {
+            tracing::info!("waiting up to {limit} until chunk directory `{}` is complete", dir.display());
+            told = true;
+        }
+        thread::sleep(POLL);
+    }
+    Ok(())
+}
+
+/// Reads and verifies a complete chunk directory; the samples come in canonical order.
+///
+/// # Errors
+/// When anything in it is missing or damaged, or it holds no sample.
+pub fn read(dir: &Path) -> anyhow::Result<(Manifest, Samples)> {
+    let (manifest, arrived) = store::read(dir).map_err(store_failure)?;
+    if arrived.labels.is_empty() {
+        return Err(anyhow!("chunk directory `{}` holds no samples", dir.display())).or_exit(Code::Data);
+    }
+    if let Some(label) = arrived.labels.iter().find(|&&label| usize::from(label) >= CLASSES) {
+        let error = anyhow!("chunk directory `{}` holds a label {label}; labels are below {CLASSES}", dir.display());
+        return Err(failure(Code::Data, error));
+    }
+    Ok((manifest, canonical(&arrived)))
+}
+
+fn canonical(arrived: &store::Samples) -> Samples {
+    let mut order: Vec<u32> = (0..arrived.labels.len() as u32).collect();
+    // The manifest lists streams by name, so their indices order them as their names do.
+    order.sort_unstable_by_key(|&i| (arrived.seqs[i as usize], arrived.streams[i as usize]));
+    let mut samples = Samples::default();
+    Slice { labels: &arrived.labels, images: &arrived.images }.gather(&order, &mut samples);
+    samples
+}
+
+fn store_failure(error: store::Error) -> anyhow::Error {
+    let code = match error.exit_code() {
+        65 => Code::Data,
+        73 => Code::Directory,
+        74 => Code::Io,
+        _ => Code::Software,
+    };
+    failure(code, error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Sample `label` of a stream, with pixels that tell it apart.
+    fn arrived(samples: &[(u32, u64, u8)]) -> store::Samples {
+        store::Samples {
+            streams: samples.iter().map(|sample| sample.0).collect(),
+            seqs: samples.iter().map(|sample| sample.1).collect(),
+            labels: samples.iter().map(|sample| sample.2).collect(),
+            images: samples.iter().flat_map(|sample| [sample.2; PIXELS]).collect(),
+        }
+    }
+
+    #[test]
+    fn canonical_order_is_by_index_in_the_dataset_then_by_stream() {
+        let samples = canonical(&arrived(&[(1, 5, 3), (0, 9, 4), (0, 5, 2), (0, 0, 1)]));
+        assert_eq!(samples.labels, [1, 2, 3, 4]);
+        assert_eq!(samples.images.chunks(PIXELS).map(|image| image[0]).collect::<Vec<_>>(), [1, 2, 3, 4]);
+    }
+
+    #[test]
+    fn the_digest_sees_labels_pixels_and_order_but_not_how_samples_arrived() {
+        let base = canonical(&arrived(&[(0, 0, 1), (0, 1, 2)]));
+        assert_eq!(base.digest(), canonical(&arrived(&[(1, 1, 2), (0, 0, 1)])).digest());
+
+        let mut other = vec![canonical(&arrived(&[(0, 0, 2), (0, 1, 1)]))];
+        other.push(Samples { labels: vec![1, 3], ..base.clone() });
+        let mut pixel = base.clone();
+        pixel.images[PIXELS] ^= 1;
+        other.push(pixel);
+        assert!(other.iter().all(|samples| samples.digest() != base.digest()));
+    }
+}

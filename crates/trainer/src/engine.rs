@@ -1,0 +1,121 @@
+//! An engine decides where the partitions train, never how: every engine calls [`train_partition`], so every engine
+//! gives the same bits.
+
+use model::StateDict;
+use rayon::prelude::*;
+
+use crate::{
+    config::Local,
+    local::{LocalUpdate, OnStep, train_partition},
+    partition::Partitions,
+};
+
+/// Somewhere to train partitions.
+pub trait Engine {
+    /// The name for `--engine` and the summary.
+    fn name(&self) -> &'static str;
+
+    /// Trains every partition on the global model in `round`, and returns the updates in partition order. Calls
+    /// `on_step` as samples are trained on, as far as the engine can see that.
+    ///
+    /// # Errors
+    /// That of `on_step`, and when the machinery that runs the partitions fails.
+    fn train_round(&self, round: u32, global: &StateDict, on_step: OnStep<'_>) -> anyhow::Result<Vec<LocalUpdate>>;
+}
+
+/// Trains partitions on the threads of this process, one partition to a thread.
+#[derive(Debug)]
+pub struct Rayon<'a> {
+    /// The data.
+    pub partitions: &'a Partitions,
+    /// How to train on it.
+    pub config: &'a Local,
+}
+
+impl Engine for Rayon<'_> {
+    fn name(&self) -> &'static str {
+        "rayon"
+    }
+
+    fn train_round(&self, round: u32, global: &StateDict, on_step: OnStep<'_>) -> anyhow::Result<Vec<LocalUpdate>> {
+        let train = |index| {
+            let samples = self.partitions.get(index);
+            train_partition(round, index as u32, global, samples, self.config, on_step)
+        };
+        (0..self.partitions.count()).into_par_iter().map(train).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use cli::flags::{BatchSize, Optimizer, Weighting};
+    use dataset::{PIXELS, random::Stream};
+    use model::Learner;
+
+    use super::*;
+    use crate::{average::average, data::Samples};
+
+    #[test]
+    fn one_partition_equals_plain_training() {
+        const N: usize = 50;
+        let config = Local {
+            seed: 42,
+            local_epochs: 1,
+            batch_size: BatchSize::Samples(16),
+            learning_rate: 0.001,
+            optimizer: Optimizer::Sgd,
+        };
+        let samples = Samples::example(N);
+        let partitions = Partitions::cut(samples.clone(), config.seed, 1);
+        let engine = Rayon { partitions: &partitions, config: &config };
+        let mut global = StateDict::init(config.seed);
+        // Plain training is one learner that passes over all samples, three times; SGD has no memory to start afresh.
+        let mut learner = Learner::new(&global, model::Optimizer::Sgd, config.learning_rate);
+        let mut data: Vec<usize> = (0..N).collect();
+        Stream::keyed("tributary partitions", &[42]).shuffle(&mut data);
+        for round in 1..=3 {
+            global = average(&engine.train_round(round, &global, &|_| Ok(())).unwrap(), Weighting::Samples);
+
+            let mut order = data.clone();
+            Stream::keyed("tributary minibatches", &[42, round.into(), 0, 0]).shuffle(&mut order);
+            for indices in order.chunks(16) {
+                let labels: Vec<u8> = indices.iter().map(|&i| samples.labels[i]).collect();
+                let images: Vec<u8> =
+                    indices.iter().flat_map(|&i| &samples.images[i * PIXELS..][..PIXELS]).copied().collect();
+                learner.step(&images, &labels);
+            }
+            assert_eq!(global.sha256(), learner.state_dict().sha256(), "round {round}");
+        }
+    }
+
+    #[test]
+    fn training_breaks_off_when_it_is_told_to() {
+        let config = Local {
+            seed: 1,
+            local_epochs: 1000,
+            batch_size: BatchSize::Samples(1),
+            learning_rate: 0.001,
+            optimizer: Optimizer::Adam,
+        };
+        let partitions = Partitions::cut(Samples::example(31), 1, 2);
+        let engine = Rayon { partitions: &partitions, config: &config };
+        let stop = |_| Err(anyhow::anyhow!("enough"));
+        assert_eq!(engine.train_round(1, &StateDict::init(1), &stop).unwrap_err().to_string(), "enough");
+    }
+
+    #[test]
+    fn updates_come_in_partition_order_and_count_every_sample_once() {
+        let config = Local {
+            seed: 1,
+            local_epochs: 1,
+            batch_size: BatchSize::Full,
+            learning_rate: 0.001,
+            optimizer: Optimizer::Adam,
+        };
+        let partitions = Partitions::cut(Samples::example(31), 1, 7);
+        let engine = Rayon { partitions: &partitions, config: &config };
+        let updates = engine.train_round(1, &StateDict::init(1), &|_| Ok(())).unwrap();
+        assert_eq!(updates.iter().map(|update| update.partition).collect::<Vec<_>>(), (0..7).collect::<Vec<_>>());
+        assert_eq!(updates.iter().map(|update| update.n_samples).collect::<Vec<_>>(), [5, 5, 5, 4, 4, 4, 4]);
+    }
+}

@@ -1,0 +1,136 @@
+//! Training: in each round the global model goes to every partition, is trained there, and the partitions' models are
+//! averaged into the next global model (FedAvg). [`run`] is the whole of it.
+//!
+//! - [`data`] and [`partition`]: who gets which samples, whatever way they arrived;
+//! - [`local`], [`average`](mod@average) and [`engine`]: what happens in a partition, what becomes of the results, and
+//!   where it all takes place;
+//! - [`checkpoint`], [`record`] and [`run_folder`]: what a run leaves behind and goes on from.
+//!
+//! The same seed, partitions and binary give the same model, bit by bit: nothing here asks a clock, a thread or a global
+//! random generator for anything that reaches a weight. Tensors stay inside `model`, sockets outside of this crate.
+
+#![forbid(unsafe_code)]
+
+use std::time::Instant;
+
+use anyhow::{Context, anyhow};
+use cli::{
+    exit::{Code, failure},
+    shutdown::Shutdown,
+};
+use model::{StateDict, evaluate};
+
+use crate::{
+    average::{average, mean_train_loss},
+    checkpoint::Origin,
+    config::Config,
+    engine::{Engine, Rayon},
+    local::LocalUpdate,
+    output::Progress,
+    partition::Partitions,
+    record::Record,
+    run::Run,
+    summary::{Results, Summary},
+};
+
+pub mod average;
+pub mod checkpoint;
+pub mod config;
+pub mod data;
+mod disk;
+pub mod engine;
+pub mod evaluation;
+pub mod local;
+mod output;
+pub mod partition;
+pub mod record;
+mod run;
+pub mod run_folder;
+pub mod summary;
+pub mod test_set;
+
+/// Trains as `config` says, until it is done or told to stop.
+///
+/// # Errors
+/// When data, test set, run folder or checkpoint are not what they must be, training diverges, or the run is
+/// stopped. Each error carries the exit code for it.
+pub fn run(config: &Config, shutdown: &Shutdown) -> anyhow::Result<()> {
+    data::wait(&config.dir, config.wait, shutdown)?;
+    let started = Instant::now();
+    let (manifest, samples) = data::read(&config.dir)?;
+    let test_set = test_set::load_for(&manifest.dataset, config.test_data.as_deref())?;
+    check_partitions(config.partitions, samples.len())?;
+    let origin = Origin::new(config, &samples, &manifest.dataset.name);
+    let partitions = Partitions::cut(samples, config.local.seed, config.partitions as usize);
+    let engine = Rayon { partitions: &partitions, config: &config.local };
+    let received = |global: &StateDict| evaluate(global, &partitions.all().images, &partitions.all().labels).accuracy();
+
+    let mut run = Run::open(config, origin)?;
+    let earlier: f64 = run.history().iter().map(Record::seconds).sum();
+    run.start(&manifest, test_set.len(), engine.name())?;
+    for round in run.next_round()..=config.rounds {
+        let training = Instant::now();
+        let progress = Progress::new(config.json, round, manifest.samples * u64::from(config.local.local_epochs));
+        let on_step = |samples| {
+            progress.advance(samples);
+            shutdown.requested().map_or(Ok(()), |cause| Err(run.stopped(cause)))
+        };
+        let updates = engine.train_round(round, run.global(), &on_step)?;
+        drop(progress);
+        check_finite(round, &updates, config.local.learning_rate)?;
+        let global = average(&updates, config.weighting);
+        let train_seconds = training.elapsed().as_secs_f64();
+
+        let evaluating = Instant::now();
+        let test = evaluate(&global, &test_set.images, &test_set.labels);
+        if !test.loss.is_finite() {
+            return Err(diverged(&format!("round {round}, seen on the test set"), config.local.learning_rate));
+        }
+        let record = Record {
+            round,
+            train_loss: mean_train_loss(&updates),
+            test_loss: test.loss,
+            test_accuracy: test.accuracy(),
+            received_accuracy: config.measures_received(round).then(|| received(&global)),
+            model_sha256: global.sha256(),
+            train_seconds,
+            evaluate_seconds: evaluating.elapsed().as_secs_f64(),
+        };
+        run.record(record, global)?; // Every round: a late failure must not cost earlier results.
+    }
+    let last = run.history().last().context("there is no round to sum up: --rounds is 0")?;
+    let results = Results {
+        engine: engine.name(),
+        n_test_samples: test_set.len(),
+        history: run.history(),
+        last,
+        received_accuracy: last.received_accuracy.unwrap_or_else(|| received(run.global())),
+        seconds: earlier + started.elapsed().as_secs_f64(),
+    };
+    let summary = Summary::new(config, &manifest, &results);
+    run.finish(&summary)
+}
+
+fn check_partitions(partitions: u32, samples: usize) -> anyhow::Result<()> {
+    if partitions as usize <= samples {
+        return Ok(());
+    }
+    let error = anyhow!("{samples} samples do not fill {partitions} partitions; give --partitions {samples} or fewer");
+    Err(failure(Code::Usage, error))
+}
+
+fn check_finite(round: u32, updates: &[LocalUpdate], learning_rate: f64) -> anyhow::Result<()> {
+    let diverged_in = |update: &&LocalUpdate| !update.train_loss.is_finite() || !update.state_dict.is_finite();
+    match updates.iter().find(diverged_in) {
+        Some(update) => Err(diverged(&format!("round {round}, partition {}", update.partition), learning_rate)),
+        None => Ok(()),
+    }
+}
+
+/// Divergence ends a run at once, as a usage error: the cure is another flag, and going on would only hide where it began.
+fn diverged(place: &str, learning_rate: f64) -> anyhow::Error {
+    let error = anyhow!(
+        "training diverged in {place}: a loss or weight is not finite; try a smaller --learning-rate than {learning_rate}"
+    );
+    failure(Code::Usage, error)
+}

@@ -1,0 +1,151 @@
+//! Local training is what happens in one partition in one round: start from the global model with a fresh optimizer,
+//! pass over the partition's samples some times, and hand the resulting weights back.
+//!
+//! [`train_partition`] is a pure function. Engines decide where it runs, never how, and may run it twice.
+
+use cli::flags::{BatchSize, Optimizer};
+use dataset::random::Stream;
+use model::{Learner, StateDict};
+
+use crate::{
+    config::Local,
+    data::{Samples, Slice},
+};
+
+/// What one partition contributes to a round.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LocalUpdate {
+    /// The partition, from 0.
+    pub partition: u32,
+    /// Its weights after training.
+    pub state_dict: StateDict,
+    /// How many samples it holds.
+    pub n_samples: u64,
+    /// Mean loss over all samples trained on, each measured just before the step that learned from it.
+    pub train_loss: f64,
+}
+
+/// Is told the number of samples after each step, and can end training by an error.
+pub type OnStep<'a> = &'a (dyn Fn(usize) -> anyhow::Result<()> + Sync);
+
+/// Trains `partition` in `round` (from 1).
+///
+/// # Errors
+/// Only that of `on_step`.
+pub fn train_partition(
+    round: u32,
+    partition: u32,
+    global: &StateDict,
+    samples: Slice<'_>,
+    config: &Local,
+    on_step: OnStep<'_>,
+) -> anyhow::Result<LocalUpdate> {
+    let optimizer = match config.optimizer {
+        Optimizer::Adam => model::Optimizer::Adam,
+        Optimizer::Sgd => model::Optimizer::Sgd,
+    };
+    let batch_size = match config.batch_size {
+        BatchSize::Full => samples.len(),
+        BatchSize::Samples(count) => count as usize,
+    };
+    let mut learner = Learner::new(global, optimizer, config.learning_rate);
+    let mut minibatch = Samples::default();
+    let mut loss = 0.0;
+    for epoch in 0..config.local_epochs {
+        let mut order: Vec<u32> = (0..samples.len() as u32).collect();
+        let key = [config.seed, round.into(), partition.into(), epoch.into()];
+        Stream::keyed("tributary minibatches", &key).shuffle(&mut order);
+        // The last chunk may be short. It is trained on like the others: no sample is ever dropped.
+        for indices in order.chunks(batch_size) {
+            samples.gather(indices, &mut minibatch);
+            loss += learner.step(&minibatch.images, &minibatch.labels) * indices.len() as f64;
+            on_step(indices.len())?;
+        }
+    }
+    Ok(LocalUpdate {
+        partition,
+        state_dict: learner.state_dict(),
+        n_samples: samples.len() as u64,
+        train_loss: loss / (samples.len() as f64 * f64::from(config.local_epochs)),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+
+    fn config(batch_size: BatchSize, local_epochs: u32) -> Local {
+        Local { seed: 42, local_epochs, batch_size, learning_rate: 0.001, optimizer: Optimizer::Adam }
+    }
+
+    fn train(samples: &Samples, config: &Local) -> (LocalUpdate, Vec<usize>) {
+        let steps = Mutex::new(Vec::new());
+        let global = StateDict::init(42);
+        let slice = Slice { labels: &samples.labels, images: &samples.images };
+        let on_step = |samples| {
+            steps.lock().unwrap().push(samples);
+            Ok(())
+        };
+        let update = train_partition(1, 0, &global, slice, config, &on_step).unwrap();
+        (update, steps.into_inner().unwrap())
+    }
+
+    #[test]
+    fn a_short_last_minibatch_is_trained_on() {
+        let samples = Samples::example(35);
+        let (update, steps) = train(&samples, &config(BatchSize::Samples(16), 2));
+        assert_eq!(steps, [16, 16, 3, 16, 16, 3]);
+        assert_eq!(update.n_samples, 35);
+        assert!(update.train_loss > 0.5 && update.train_loss < 2.6, "{}", update.train_loss);
+    }
+
+    #[test]
+    fn every_sample_has_a_say_in_the_weights() {
+        let samples = Samples::example(9);
+        let (base, _) = train(&samples, &config(BatchSize::Samples(4), 1));
+        for index in 0..9 {
+            let mut other = samples.clone();
+            other.labels[index] = (other.labels[index] + 1) % 10;
+            let (update, _) = train(&other, &config(BatchSize::Samples(4), 1));
+            assert_ne!(update.state_dict, base.state_dict, "sample {index} was left out");
+        }
+    }
+
+    #[test]
+    fn a_full_batch_is_one_step_and_so_is_a_batch_larger_than_the_partition() {
+        let samples = Samples::example(20);
+        let (full, steps) = train(&samples, &config(BatchSize::Full, 1));
+        assert_eq!(steps, [20]);
+        assert_eq!(train(&samples, &config(BatchSize::Samples(4096), 1)), (full, vec![20]));
+    }
+
+    #[test]
+    fn seed_round_partition_and_epoch_each_change_the_order_and_nothing_else_does() {
+        let samples = Samples::example(40);
+        let slice = Slice { labels: &samples.labels, images: &samples.images };
+        let sha = |round, partition, seed| {
+            let config = Local { seed, ..config(BatchSize::Samples(8), 1) };
+            let on_step = |_| Ok(());
+            train_partition(round, partition, &StateDict::init(1), slice, &config, &on_step)
+                .unwrap()
+                .state_dict
+                .sha256()
+        };
+        let hashes = [sha(1, 0, 42), sha(2, 0, 42), sha(1, 1, 42), sha(1, 0, 43)];
+        assert_eq!(sha(1, 0, 42), hashes[0]);
+        assert_eq!(hashes.iter().collect::<std::collections::BTreeSet<_>>().len(), hashes.len());
+        // If the second pass repeated the first one's order, a learner could be told the same order twice.
+        let (two, _) = train(&samples, &config(BatchSize::Samples(8), 2));
+        let mut learner = Learner::new(&StateDict::init(42), model::Optimizer::Adam, 0.001);
+        let mut order: Vec<u32> = (0..40).collect();
+        Stream::keyed("tributary minibatches", &[42, 1, 0, 0]).shuffle(&mut order);
+        for indices in order.chunks(8).chain(order.chunks(8)) {
+            let mut minibatch = Samples::default();
+            slice.gather(indices, &mut minibatch);
+            learner.step(&minibatch.images, &minibatch.labels);
+        }
+        assert_ne!(two.state_dict, learner.state_dict());
+    }
+}

@@ -1,0 +1,146 @@
+//! A run is a sequence of rounds with a memory: opened new or where it stopped, told of every round, and finished.
+
+use std::{collections::BTreeMap, path::Path};
+
+use anyhow::anyhow;
+use cli::{
+    event::Event,
+    exit::{Code, failure},
+    flags::When,
+    shutdown::Cause,
+};
+use model::StateDict;
+use store::Manifest;
+
+use crate::{
+    checkpoint::{self, Checkpoint, Origin},
+    config::Config,
+    output,
+    record::{self, Record},
+    run_folder::{FINAL_MODEL, RunFolder},
+    summary::Summary,
+};
+
+pub(crate) struct Run<'a> {
+    config: &'a Config,
+    folder: RunFolder,
+    /// The run after the last round that was recorded.
+    state: Checkpoint,
+}
+
+impl<'a> Run<'a> {
+    /// Opens the run folder, and goes on from its newest checkpoint or else from fresh weights.
+    pub(crate) fn open(config: &'a Config, origin: Origin) -> anyhow::Result<Self> {
+        let folder = RunFolder::open(&config.folder)?;
+        let state = match checkpoint::newest(&folder.checkpoints())? {
+            Some(path) => Checkpoint::read(&path, &origin)?,
+            None => Checkpoint { origin, history: Vec::new(), global: StateDict::init(config.local.seed) },
+        };
+        let (path, done) = (folder.path().display(), state.history.len());
+        if config.rounds < done as u32 {
+            let error = anyhow!("run folder `{path}` already has {done} rounds; --rounds {} is fewer", config.rounds);
+            return Err(failure(Code::Usage, error));
+        }
+        if config.rounds == done as u32 {
+            tracing::info!("run folder `{path}` already has all {done} rounds; to train more, raise --rounds");
+        } else if done > 0 {
+            tracing::info!("resuming after round {done}");
+        }
+        // Not earlier: a refused resume must leave the folder as it is.
+        folder.write_config(&config.effective)?;
+        folder.write_rounds(&state.history)?;
+        Ok(Self { config, folder, state })
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    pub(crate) fn history(&self) -> &[Record] {
+        &self.state.history
+    }
+
+    pub(crate) fn global(&self) -> &StateDict {
+        &self.state.global
+    }
+
+    pub(crate) fn next_round(&self) -> u32 {
+        self.state.history.len() as u32 + 1
+    }
+
+    /// Announces what comes.
+    pub(crate) fn start(&mut self, manifest: &Manifest, n_test_samples: usize, engine: &str) -> anyhow::Result<()> {
+        let Config { rounds, partitions, local, .. } = self.config;
+        let (samples, chunks) = (manifest.samples, manifest.chunks.len());
+        let text = format!(
+            "{}: {samples} samples received in {chunks} chunks, {n_test_samples} test samples\n\
+             rounds {rounds}, partitions {partitions}, engine {engine}, seed {}; results in {}\n\n{}",
+            manifest.dataset.name,
+            local.seed,
+            self.path().display(),
+            record::header(self.shows_received()),
+        );
+        let event = Event::Training {
+            samples,
+            partitions: (*partitions).into(),
+            first_round: self.next_round(),
+            rounds: *rounds,
+            run_dir: self.path().to_owned(),
+        };
+        self.show(&event, &text)?;
+        // Of a resumed run the whole table is shown; programs have had these events.
+        let earlier = self.history().iter().map(|record| record.line(self.shows_received()));
+        if !self.config.json {
+            earlier.for_each(|line| output::say(&line));
+        }
+        Ok(())
+    }
+
+    /// Makes a round durable, then shows it.
+    pub(crate) fn record(&mut self, record: Record, global: StateDict) -> anyhow::Result<()> {
+        let (event, text) = (record.event(), record.line(self.shows_received()));
+        self.state.history.push(record);
+        self.state.global = global;
+        self.state.write(&self.folder.checkpoints())?;
+        self.folder.write_rounds(&self.state.history)?;
+        self.show(&event, &text)
+    }
+
+    /// How a run ends that is told to stop. Every file in its folder is complete or absent, so there is nothing to do.
+    pub(crate) fn stopped(&self, cause: Cause) -> anyhow::Error {
+        let how = cause.as_str();
+        let error = match self.history().len() {
+            0 => anyhow!("stopped by {how} before the first checkpoint"),
+            _ => anyhow!("stopped by {how}; to go on: trainer --resume {}", self.path().display()),
+        };
+        failure(cause.code(), error)
+    }
+
+    /// Writes the final model and the summary, then shows the latter.
+    pub(crate) fn finish(mut self, summary: &Summary) -> anyhow::Result<()> {
+        // No times here: the same seed gives the same file.
+        let Origin { flags, data, dataset } = &self.state.origin;
+        let mut metadata: BTreeMap<String, String> = flags.iter().cloned().collect();
+        metadata.extend([
+            ("rounds".into(), summary.rounds.to_string()),
+            ("data".into(), data.clone()),
+            ("dataset".into(), dataset.clone()),
+        ]);
+        self.folder.write(FINAL_MODEL, &self.state.global.to_safetensors(&metadata))?;
+        let mut json = serde_json::to_vec_pretty(summary)?;
+        json.push(b'\n');
+        self.folder.write("summary.json", &json)?;
+        let text = summary.text(self.folder.path());
+        self.show(&Event::Summary { text: text.clone() }, &format!("\n{text}"))
+    }
+
+    fn shows_received(&self) -> bool {
+        self.config.received_accuracy == When::EachRound
+    }
+
+    fn show(&mut self, event: &Event, text: &str) -> anyhow::Result<()> {
+        self.folder.append_event(event)?;
+        output::show(self.config.json, event, text);
+        Ok(())
+    }
+}

@@ -1,0 +1,267 @@
+//! A run folder holds everything that a run leaves behind: its effective configuration, its events, a row and a
+//! checkpoint for every round, the final model and the summary. Each file is complete or absent.
+
+use std::{
+    fs::{self, File, OpenOptions, TryLockError},
+    io::{self, Read, Seek, SeekFrom, Write},
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, anyhow, bail};
+use cli::{
+    event::Event,
+    exit::{Code, OrExit, failure},
+};
+use serde::Serialize;
+
+use crate::{
+    checkpoint,
+    config::Folder,
+    disk,
+    record::{self, Record},
+};
+
+/// The file that holds the effective configuration, in the syntax of a configuration layer.
+pub const CONFIG: &str = "config.toml";
+/// The directory that holds the checkpoints.
+pub const CHECKPOINTS: &str = "checkpoints";
+/// The file that holds the model after the last round.
+pub const FINAL_MODEL: &str = "final_cnn_model.safetensors";
+
+/// An open run folder; no other trainer opens it meanwhile.
+#[derive(Debug)]
+pub struct RunFolder {
+    path: PathBuf,
+    events: File,
+    _lock: File,
+}
+
+impl RunFolder {
+    /// Makes a new run folder, or opens an earlier one.
+    ///
+    /// # Errors
+    /// When it cannot be made or written to, when a new one is not empty of results, or another trainer uses it.
+    pub fn open(folder: &Folder) -> anyhow::Result<Self> {
+        let path = match folder {
+            Folder::New(Some(path)) => {
+                fs::create_dir_all(path)
+                    .with_context(|| format!("failed to create run folder `{}`", path.display()))?;
+                path.clone()
+            }
+            Folder::New(None) => create_by_time(Path::new("runs"))?,
+            Folder::Resume(path) => path.clone(),
+        };
+        let lock = lock(&path)?;
+        let dir = path.join(CHECKPOINTS);
+        if matches!(folder, Folder::New(_)) && checkpoint::newest(&dir)?.is_some() {
+            let name = path.display();
+            let error = anyhow!(
+                "run folder `{name}` already holds checkpoints; go on with them by --resume {name}, or choose another \
+                 --run-dir"
+            );
+            return Err(failure(Code::Directory, error));
+        }
+        fs::create_dir_all(&dir).with_context(|| format!("failed to create `{}`", dir.display()))?;
+        let events = path.join("events.jsonl");
+        let events = open_events(&events).with_context(|| format!("failed to open `{}`", events.display()))?;
+        if matches!(folder, Folder::New(_)) {
+            point_latest_to(&path);
+        }
+        Ok(Self { path, events, _lock: lock })
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The directory of its checkpoints.
+    pub fn checkpoints(&self) -> PathBuf {
+        self.path.join(CHECKPOINTS)
+    }
+
+    /// Writes the effective configuration. Keys of other programs that the file holds already stay.
+    ///
+    /// # Errors
+    /// When the file there cannot be understood, or writing fails.
+    pub fn write_config(&self, effective: &toml::Table) -> anyhow::Result<()> {
+        let path = self.path.join(CONFIG);
+        let present = if path.exists() { read_config(&self.path)? } else { toml::Table::new() };
+        let mut merged = present.clone();
+        merged.extend(effective.clone());
+        if merged == present { Ok(()) } else { disk::replace(&path, merged.to_string().as_bytes()) }
+    }
+
+    /// Appends an event, with the time, to `events.jsonl`.
+    ///
+    /// # Errors
+    /// When writing fails.
+    pub fn append_event(&mut self, event: &Event) -> anyhow::Result<()> {
+        #[derive(Serialize)]
+        struct Timed<'a> {
+            time: String,
+            #[serde(flatten)]
+            event: &'a Event,
+        }
+        let time = format!("{:.3}", jiff::Timestamp::now());
+        let mut line = serde_json::to_vec(&Timed { time, event })?;
+        line.push(b'\n');
+        // One call, so that a kill does not cut the line.
+        self.events
+            .write_all(&line)
+            .with_context(|| format!("failed to append to `{}/events.jsonl`", self.path.display()))
+    }
+
+    /// Writes `rounds.csv`.
+    ///
+    /// # Errors
+    /// When writing fails.
+    pub fn write_rounds(&self, history: &[Record]) -> anyhow::Result<()> {
+        disk::replace(&self.path.join("rounds.csv"), record::csv(history).as_bytes())
+    }
+
+    /// Writes another file of the run.
+    ///
+    /// # Errors
+    /// When writing fails.
+    pub fn write(&self, name: &str, bytes: &[u8]) -> anyhow::Result<()> {
+        disk::replace(&self.path.join(name), bytes)
+    }
+}
+
+/// The configuration in a run folder.
+///
+/// # Errors
+/// When it cannot be read, which is also how a directory that is no run folder shows itself, or is not TOML.
+pub fn read_config(run_folder: &Path) -> anyhow::Result<toml::Table> {
+    let path = run_folder.join(CONFIG);
+    let text = fs::read_to_string(&path).with_context(|| format!("failed to read `{}`", path.display()))?;
+    text.parse().with_context(|| format!("`{}` is not TOML", path.display())).or_exit(Code::Data)
+}
+
+/// Makes `runs/<local time>`, with a number behind it if another run took that name in the same second.
+fn create_by_time(runs: &Path) -> anyhow::Result<PathBuf> {
+    fs::create_dir_all(runs).with_context(|| format!("failed to create `{}`", runs.display()))?;
+    let time = jiff::Zoned::now().strftime("%Y-%m-%dT%H-%M-%S").to_string();
+    for attempt in 1.. {
+        let path = runs.join(if attempt == 1 { time.clone() } else { format!("{time}-{attempt}") });
+        match fs::create_dir(&path) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            result => {
+                result.with_context(|| format!("failed to create run folder `{}`", path.display()))?;
+                return Ok(path);
+            }
+        }
+    }
+    bail!("no free name is left in `{}`", runs.display())
+}
+
+fn lock(run_folder: &Path) -> anyhow::Result<File> {
+    let path = run_folder.join(".lock");
+    let file = File::create(&path).with_context(|| format!("failed to create `{}`", path.display()))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => {
+            let error = anyhow!("run folder `{}` is in use by another trainer", run_folder.display());
+            Err(failure(Code::Directory, error))
+        }
+        Err(TryLockError::Error(error)) => Err(error).with_context(|| format!("failed to lock `{}`", path.display())),
+    }
+}
+
+/// Opens `events.jsonl` for appending, on a fresh line even if a power cut left half of one.
+fn open_events(path: &Path) -> io::Result<File> {
+    let mut file = OpenOptions::new().create(true).read(true).append(true).open(path)?;
+    if file.seek(SeekFrom::End(0))? > 0 {
+        let mut last = [0];
+        file.seek(SeekFrom::End(-1))?;
+        file.read_exact(&mut last)?;
+        if last != *b"\n" {
+            file.write_all(b"\n")?;
+        }
+    }
+    Ok(file)
+}
+
+/// Lets `runs/latest` point to this run folder if it lies in a directory of that name. Nothing depends on it, so a
+/// failure is only logged.
+fn point_latest_to(run_folder: &Path) {
+    let (Some(runs), Some(name)) = (run_folder.parent(), run_folder.file_name()) else { return };
+    if runs.file_name() != Some("runs".as_ref()) {
+        return;
+    }
+    let temporary = runs.join(format!(".tmp-latest-{}", std::process::id()));
+    let latest = runs.join("latest");
+    if let Err(error) = link(Path::new(name), &temporary).and_then(|()| fs::rename(&temporary, &latest)) {
+        let _ = fs::remove_file(&temporary); // It may not even be there.
+        tracing::warn!("failed to update `{}`: {error}", latest.display());
+    }
+}
+
+#[cfg(unix)]
+fn link(target: &Path, link: &Path) -> io::Result<()> {
+    std::os::unix::fs::symlink(target, link)
+}
+
+/// Where symbolic links need special rights, a file that holds the name has to do.
+#[cfg(not(unix))]
+fn link(target: &Path, link: &Path) -> io::Result<()> {
+    fs::write(link, target.display().to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_runs_that_start_in_the_same_second_do_not_collide() {
+        let dir = tempfile::tempdir().unwrap();
+        let runs = dir.path().join("runs");
+        let folders: Vec<_> = (0..20).map(|_| create_by_time(&runs).unwrap()).collect();
+        assert_eq!(fs::read_dir(&runs).unwrap().count(), folders.len());
+    }
+
+    #[test]
+    fn latest_points_to_the_newest_run_in_a_directory_called_runs_only() {
+        let dir = tempfile::tempdir().unwrap();
+        for name in ["runs/a", "runs/b", "elsewhere/c"] {
+            RunFolder::open(&Folder::New(Some(dir.path().join(name)))).unwrap();
+        }
+        #[cfg(unix)]
+        assert_eq!(fs::read_link(dir.path().join("runs/latest")).unwrap(), Path::new("b"));
+        assert!(!dir.path().join("elsewhere/latest").exists());
+    }
+
+    #[test]
+    fn a_folder_in_use_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let _open = RunFolder::open(&Folder::New(Some(dir.path().into()))).unwrap();
+        let error = RunFolder::open(&Folder::Resume(dir.path().into())).unwrap_err();
+        assert_eq!(cli::exit::code_of(&error), Code::Directory);
+    }
+
+    #[test]
+    fn an_event_after_half_a_line_starts_on_a_line_of_its_own() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("events.jsonl");
+        fs::write(&path, "{\"event\":\"rou").unwrap();
+        let mut folder = RunFolder::open(&Folder::Resume(dir.path().into())).unwrap();
+        folder.append_event(&Record::example(1).event()).unwrap();
+        folder.append_event(&Record::example(2).event()).unwrap();
+        let text = fs::read_to_string(path).unwrap();
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines.len(), 3);
+        let last: serde_json::Value = serde_json::from_str(lines[2]).unwrap();
+        assert_eq!((&last["event"], &last["round"]), (&"round".into(), &2.into()));
+        assert!(last["time"].as_str().unwrap().ends_with('Z'));
+    }
+
+    #[test]
+    fn the_configuration_keeps_what_other_programs_wrote() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join(CONFIG), "samples = 7\nrounds = 3\n").unwrap();
+        let folder = RunFolder::open(&Folder::New(Some(dir.path().into()))).unwrap();
+        folder.write_config(&"rounds = 5\nseed = 1".parse().unwrap()).unwrap();
+        assert_eq!(read_config(dir.path()).unwrap(), "samples = 7\nrounds = 5\nseed = 1".parse().unwrap());
+    }
+}

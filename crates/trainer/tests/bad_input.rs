@@ -1,0 +1,158 @@
+//! Each thing that can be wrong has one clear line and its own exit code.
+
+mod support;
+
+use std::fs;
+
+use dataset::Split;
+use store::DatasetId;
+use support::{N, Place, fail, receive, succeed};
+
+#[test]
+fn flags_that_no_run_can_have_are_usage_errors() {
+    let place = Place::received();
+    for flags in [["--learning-rate", "NaN"], ["--rounds", "0"], ["--partitions", "0"]] {
+        let output = place.train("run", &flags).output().unwrap();
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(64), "{flags:?}: {stderr}");
+        assert!(stderr.lines().next().unwrap().contains(flags[1]), "{flags:?}: {stderr}");
+    }
+    assert!(!place.path("run").exists());
+}
+
+#[test]
+fn more_partitions_than_samples_are_refused() {
+    let place = Place::received();
+    let line = "250 samples do not fill 251 partitions; give --partitions 250 or fewer";
+    fail(&mut place.train("run", &["--partitions", "251"]), 64, line);
+    assert!(!place.path("run").exists());
+}
+
+#[test]
+fn a_chunk_directory_that_is_missing_or_late_is_refused() {
+    let place = Place::new();
+    fail(&mut place.train("run", &[]), 65, "chunk directory `chunks` does not exist; start a receiver");
+    fs::create_dir(place.path("chunks")).unwrap();
+    let line = "chunk directory `chunks` is still not complete after 0s; start a receiver and its senders";
+    fail(&mut place.train("run", &["--wait", "0s"]), 69, line);
+}
+
+#[test]
+fn a_chunk_directory_without_samples_is_refused() {
+    let place = Place::new();
+    place.receive(100, &[("one", 0, 0)]);
+    fail(&mut place.train("run", &[]), 65, "chunk directory `chunks` holds no samples");
+}
+
+#[test]
+fn a_damaged_chunk_directory_is_refused_and_the_file_named() {
+    let place = Place::received();
+    let chunk = fs::read_dir(place.path("chunks")).unwrap().map(|entry| entry.unwrap().path());
+    let chunk = chunk.filter(|path| path.extension().is_some_and(|extension| extension == "parquet")).min().unwrap();
+    let mut bytes = fs::read(&chunk).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(&chunk, bytes).unwrap();
+    fail(&mut place.train("run", &[]), 65, chunk.file_name().unwrap().to_str().unwrap());
+    fs::write(place.path("chunks/_SUCCESS"), "{}").unwrap();
+    fail(&mut place.train("run", &[]), 65, "_SUCCESS` is damaged");
+}
+
+#[test]
+fn a_run_folder_that_cannot_be_written_or_is_taken_is_refused() {
+    let place = Place::received();
+    fs::write(place.path("file"), "").unwrap();
+    fail(&mut place.train("file/run", &[]), 74, "failed to create run folder `file/run`");
+    place.hash_of("run", &["--rounds", "1"]);
+    fail(&mut place.train("run", &[]), 73, "already holds checkpoints; go on with them by --resume run");
+}
+
+#[test]
+fn a_test_set_that_is_missing_foreign_or_the_training_data_is_refused() {
+    let place = Place::received();
+    let mut command = place.command(&["--dir", "chunks"]);
+    fail(&mut command, 74, "failed to load the test set (--test-data): `data/mnist` is not a directory");
+
+    dataset::write_idx(&place.path("shoes"), Split::Test, &[0; 784], &[3]).unwrap();
+    let line = "the test set in `shoes` belongs to dataset `shoes`, but the samples received are of `blobs`";
+    fail(&mut place.command(&["--dir", "chunks", "--test-data", "shoes"]), 65, line);
+    fail(place.command(&["--dir", "chunks"]).env("MNIST_DIR", "shoes"), 65, "--test-data");
+
+    let digest = dataset::load(&place.path("blobs"), Split::Test).unwrap().digest();
+    let digest = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+    receive(&place.path("chunks"), &DatasetId { name: "blobs".into(), digest }, 100, &[("one", 0, N)]);
+    fail(&mut place.train("run", &[]), 65, "the samples received are the test set in `blobs` itself");
+
+    fs::write(place.path("blobs/t10k-labels-idx1-ubyte"), "short").unwrap();
+    fail(&mut place.train("run", &[]), 65, "t10k-labels-idx1-ubyte");
+    assert!(!place.path("run").exists());
+}
+
+#[test]
+fn a_learning_rate_that_is_too_high_ends_the_run_and_names_the_partition() {
+    let place = Place::received();
+    let line =
+        "training diverged in round 1, partition 0: a loss or weight is not finite; try a smaller --learning-rate";
+    fail(&mut place.train("run", &["--learning-rate", "1e30", "--optimizer", "sgd"]), 64, line);
+    // A single step's loss is that before the step, and its weights may be merely huge.
+    let flags = ["--learning-rate", "1e20", "--optimizer", "sgd", "--batch-size", "full"];
+    fail(&mut place.train("one step", &flags), 64, "training diverged in round 1, seen on the test set");
+}
+
+#[test]
+fn a_checkpoint_of_another_configuration_or_of_other_data_is_refused() {
+    let place = Place::received();
+    place.hash_of("run", &[]);
+    let config = fs::read_to_string(place.path("run/config.toml")).unwrap();
+    for (flag, value, line) in [
+        ("--seed", "7", "round-002.safetensors` was trained with --seed 42, not 7; resume it as it was"),
+        ("--batch-size", "full", "was trained with --batch-size 16, not full"),
+        ("--weighting", "uniform", "was trained with --weighting samples, not uniform"),
+    ] {
+        fail(&mut place.command(&["--resume", "run", flag, value]), 65, line);
+    }
+    fail(&mut place.command(&["--resume", "run", "--rounds", "1"]), 64, "already has 2 rounds; --rounds 1 is fewer");
+    place.receive(100, &[("one", 0, N - 1)]);
+    fail(&mut place.command(&["--resume", "run"]), 65, "was trained on other data (digest ");
+    assert_eq!(fs::read_to_string(place.path("run/config.toml")).unwrap(), config, "a refusal changes nothing");
+}
+
+#[test]
+fn a_damaged_checkpoint_is_refused_and_the_one_before_it_still_serves() {
+    let place = Place::received();
+    let hash = place.hash_of("run", &[]);
+    let newest = place.path("run/checkpoints/round-002.safetensors");
+    let mut bytes = fs::read(&newest).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(&newest, &bytes).unwrap();
+    let line = "round-002.safetensors` is damaged; remove it to resume from the checkpoint before";
+    fail(&mut place.command(&["--resume", "run"]), 65, line);
+    fs::write(&newest, &bytes[..1000]).unwrap();
+    fail(&mut place.command(&["--resume", "run"]), 65, "round-002.safetensors");
+    fs::remove_file(&newest).unwrap();
+    succeed(&mut place.command(&["--resume", "run"]));
+    assert_eq!(place.summary("run")["model_sha256"], hash.as_str());
+}
+
+#[test]
+fn a_run_that_is_none_cannot_be_resumed() {
+    let place = Place::received();
+    fail(&mut place.command(&["--resume", "nowhere"]), 74, "failed to read `nowhere/config.toml`");
+    fs::create_dir(place.path("run")).unwrap();
+    fs::write(place.path("run/config.toml"), "rounds = ").unwrap();
+    fail(&mut place.command(&["--resume", "run"]), 65, "`run/config.toml` is not TOML");
+    fs::write(place.path("run/config.toml"), "rounds = 0").unwrap();
+    let output = place.command(&["--resume", "run"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(64));
+    assert!(String::from_utf8(output.stderr).unwrap().starts_with("error: `run/config.toml`: invalid value '0'"));
+}
+
+#[test]
+fn a_model_that_is_none_cannot_be_evaluated() {
+    let place = Place::new();
+    fail(&mut place.command(&["evaluate", "absent.pth"]), 74, "failed to read `absent.pth`");
+    fail(&mut place.command(&["evaluate", "blobs"]), 65, "there is no model in `blobs`");
+    let labels = "blobs/t10k-labels-idx1-ubyte";
+    fail(&mut place.command(&["evaluate", labels]), 65, "does not hold usable weights");
+}
