@@ -1,0 +1,183 @@
+//! The command lines of the children. They are made from the very flag groups that the children parse, so that a flag
+//! is declared once and its name is written nowhere else.
+
+use std::{net::SocketAddr, path::Path};
+
+use anyhow::Context;
+use cli::{
+    exit::{Code, OrExit},
+    flags::Streaming,
+};
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use crate::config::Config;
+
+/// A program that is started as a child.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "they are known by these names")]
+pub enum Program {
+    Receiver,
+    Sender,
+    Trainer,
+}
+
+impl Program {
+    /// All of them.
+    pub const ALL: [Program; 3] = [Program::Receiver, Program::Sender, Program::Trainer];
+
+    /// The name of its binary.
+    pub fn name(self) -> &'static str {
+        match self {
+            Program::Receiver => "receiver",
+            Program::Sender => "sender",
+            Program::Trainer => "trainer",
+        }
+    }
+}
+
+/// A child to start.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Invocation {
+    /// What messages call it: `sender-0`.
+    pub name: String,
+    /// Which program it is.
+    pub program: Program,
+    /// Its arguments.
+    pub arguments: Vec<String>,
+}
+
+/// The receiver; `fresh` empties the chunk directory first.
+///
+/// # Errors
+/// When a path is not UTF-8. The same holds for the other functions here.
+pub fn receiver(config: &Config, fresh: bool) -> anyhow::Result<Invocation> {
+    let mut arguments = vec![format!("--listen={}", config.listen), format!("--streams={}", config.senders)];
+    arguments.extend(arguments_of(&config.directory)?);
+    arguments.extend(arguments_of(&config.chunking)?);
+    if fresh {
+        arguments.push("--fresh".into());
+    }
+    Ok(child("receiver", Program::Receiver, arguments))
+}
+
+/// A sender that only finds, fetches or draws the data, so that the others find it ready.
+///
+/// # Errors
+/// See [`receiver`].
+pub fn prepare(config: &Config) -> anyhow::Result<Invocation> {
+    let mut arguments = vec!["--prepare".into()];
+    arguments.extend(arguments_of(&config.streaming)?);
+    Ok(child("sender", Program::Sender, arguments))
+}
+
+/// The senders: each streams a contiguous share of the samples, as even as can be.
+///
+/// # Errors
+/// See [`receiver`].
+pub fn senders(config: &Config, receiver: SocketAddr) -> anyhow::Result<Vec<Invocation>> {
+    let count = u64::from(config.senders);
+    let Streaming { samples, offset, .. } = config.streaming;
+    let mut next = offset;
+    (0..count)
+        .map(|index| {
+            let share = Streaming {
+                offset: next,
+                samples: samples / count + u64::from(index < samples % count),
+                ..config.streaming.clone()
+            };
+            next += share.samples;
+            let name = format!("sender-{index}");
+            let mut arguments = vec![format!("--connect={receiver}"), format!("--stream={name}")];
+            arguments.extend(arguments_of(&share)?);
+            Ok(child(&name, Program::Sender, arguments))
+        })
+        .collect()
+}
+
+/// The trainer; the chunk directory is complete, so it has nothing to wait for.
+///
+/// # Errors
+/// See [`receiver`].
+pub fn trainer(config: &Config, run_dir: &Path, resume: bool) -> anyhow::Result<Invocation> {
+    let run_dir = run_dir.to_str().context("the run folder's path is not UTF-8").or_exit(Code::Usage)?;
+    let mut arguments = vec![format!("--{}={run_dir}", if resume { "resume" } else { "run-dir" }), "--wait=0s".into()];
+    arguments.extend(arguments_of(&config.directory)?);
+    arguments.extend(arguments_of(&config.training)?);
+    Ok(child("trainer", Program::Trainer, arguments))
+}
+
+/// A group of flags as a flat table: long flags without dashes, and their values.
+///
+/// # Errors
+/// When a path is not UTF-8.
+pub fn table(flags: &impl Serialize) -> anyhow::Result<Map<String, Value>> {
+    match serde_json::to_value(flags).context("a path is not UTF-8").or_exit(Code::Usage)? {
+        Value::Object(table) => Ok(table),
+        other => Err(anyhow::anyhow!("flags became `{other}` instead of a table")),
+    }
+}
+
+fn arguments_of(flags: &impl Serialize) -> anyhow::Result<Vec<String>> {
+    let argument = |(key, value)| match value {
+        Value::String(text) => format!("--{key}={text}"),
+        other => format!("--{key}={other}"),
+    };
+    Ok(table(flags)?.into_iter().map(argument).collect())
+}
+
+fn child(name: &str, program: Program, arguments: Vec<String>) -> Invocation {
+    let events_and_lifeline = ["--json".into(), "--lifeline".into()];
+    Invocation { name: name.into(), program, arguments: arguments.into_iter().chain(events_and_lifeline).collect() }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::OsString;
+
+    use super::*;
+
+    fn config(arguments: &[&str]) -> Config {
+        let arguments: Vec<OsString> = ["orchestrator"].iter().chain(arguments).map(Into::into).collect();
+        Config::load(&arguments).unwrap()
+    }
+
+    fn line(invocation: &Invocation) -> String {
+        format!("{} {}", invocation.program.name(), invocation.arguments.join(" "))
+    }
+
+    #[test]
+    fn the_original_preset_reaches_every_child() {
+        let config = config(&["--preset", "original", "--data", "mnist"]);
+        assert_eq!(
+            line(&receiver(&config, true).unwrap()),
+            "receiver --listen=127.0.0.1:0 --streams=1 --dir=data/streaming_input --samples-per-chunk=1000 --fresh \
+             --json --lifeline"
+        );
+        let address = "127.0.0.1:4000".parse().unwrap();
+        assert_eq!(
+            senders(&config, address).unwrap().iter().map(line).collect::<Vec<_>>(),
+            ["sender --connect=127.0.0.1:4000 --stream=sender-0 --batch-delay=500ms --data=mnist --dataset=auto \
+              --offset=0 --samples=20000 --samples-per-batch=500 --json --lifeline"]
+        );
+        assert_eq!(
+            line(&trainer(&config, Path::new("runs/x"), false).unwrap()),
+            "trainer --run-dir=runs/x --wait=0s --dir=data/streaming_input --batch-size=full --learning-rate=0.0005 \
+             --local-epochs=1 --optimizer=adam --partitions=12 --received-accuracy=each-round --rounds=5 --seed=42 \
+             --test-data=mnist --weighting=uniform --json --lifeline"
+        );
+    }
+
+    #[test]
+    fn the_senders_share_the_samples_without_gap_or_overlap() {
+        let config = config(&["--senders", "3", "--samples", "11", "--offset", "5"]);
+        let shares: Vec<String> = senders(&config, "127.0.0.1:1".parse().unwrap())
+            .unwrap()
+            .iter()
+            .flat_map(|sender| sender.arguments.clone())
+            .filter(|argument| argument.starts_with("--offset=") || argument.starts_with("--samples="))
+            .collect();
+        let expect = ["--offset=5", "--samples=4", "--offset=9", "--samples=4", "--offset=13", "--samples=3"];
+        assert_eq!(shares, expect);
+    }
+}

@@ -1,0 +1,233 @@
+//! What to run: the flags of the programs that are started, and a few of our own, over configuration files and presets.
+
+use std::{
+    ffi::OsString,
+    fs,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    thread,
+};
+
+use clap::{Parser, Subcommand, ValueEnum, builder::RangedU64ValueParser};
+use cli::{
+    flags::{Chunking, Directory, Streaming, Training},
+    layers::{Error, Layer, resolve},
+};
+use serde::Serialize;
+
+use crate::run_dir;
+
+/// Runs everything: stream MNIST from sender to receiver, train on the received chunks, show the result
+///
+/// In a fresh checkout, libtorch is fetched and the other programs are built first.
+#[derive(Parser, Clone, Debug, Serialize)]
+#[command(name = "orchestrator", version, args_conflicts_with_subcommands = true)]
+#[serde(rename_all = "kebab-case")]
+pub struct Config {
+    /// What is streamed, and how fast.
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub streaming: Streaming,
+    /// The chunk directory.
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub directory: Directory,
+    /// How samples are cut into chunks.
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub chunking: Chunking,
+    /// How the model is trained.
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub training: Training,
+
+    /// Sender processes, each with its share of the samples
+    #[arg(long, value_name = "N", default_value = "1", help_heading = "Run", value_parser = RangedU64ValueParser::<u32>::new().range(1..=256))]
+    pub senders: u32,
+    /// Address of the receiver; port 0 picks a free one
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:0", help_heading = "Run")]
+    pub listen: SocketAddr,
+    /// Where the results go [default: a new folder in runs, named after the time]
+    #[arg(long, value_name = "DIR", help_heading = "Run", conflicts_with = "resume")]
+    #[serde(skip)]
+    pub run_dir: Option<PathBuf>,
+    /// Continue a run that was stopped, with its configuration [default: runs/latest]
+    #[arg(long, value_name = "RUN_DIR", num_args = 0..=1, default_missing_value = run_dir::LATEST, help_heading = "Run", conflicts_with_all = ["config", "preset"])]
+    #[serde(skip)]
+    pub resume: Option<PathBuf>,
+    /// A named set of values; flags and --config win over it
+    #[arg(long, value_enum, help_heading = "Run")]
+    #[serde(skip)]
+    pub preset: Option<Preset>,
+    /// A file with values, `key = value`, where the keys are these flags; flags win over it
+    #[arg(long, value_name = "FILE.toml", help_heading = "Run")]
+    #[serde(skip)]
+    pub config: Option<PathBuf>,
+
+    /// What to do, if not the whole run.
+    #[command(subcommand)]
+    #[serde(skip)]
+    pub command: Option<Command>,
+}
+
+/// What to do instead of the whole run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Subcommand)]
+pub enum Command {
+    /// Only provide libtorch and build the other programs, and say where they are
+    Setup,
+}
+
+/// A named set of values.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Preset {
+    /// The values of the Python project that this one follows: one full-batch step per partition and round
+    Original,
+}
+
+/// `--preset original`.
+const ORIGINAL: &str = r#"
+samples = 20000
+samples-per-batch = 500
+batch-delay = "500ms"
+samples-per-chunk = 1000
+partitions = 12
+rounds = 5
+local-epochs = 1
+batch-size = "full"
+learning-rate = 0.0005
+optimizer = "adam"
+weighting = "uniform"
+received-accuracy = "each-round"
+"#;
+
+impl Config {
+    /// Parses `arguments` (the program's name first). A flag beats the `--config` file or the resumed run, which beats
+    /// the preset, which beats the default.
+    ///
+    /// # Errors
+    /// For wrong flags, files that cannot be read, and values that do not fit together.
+    pub fn load(arguments: &[OsString]) -> Result<Config, Error> {
+        let typed: Config = resolve(arguments, &[])?;
+        let mut layers = Vec::new();
+        let file = typed.config.clone().or_else(|| typed.resume.as_ref().map(|run| run.join(run_dir::CONFIG)));
+        if let Some(path) = &file {
+            layers.push(read_layer(path)?);
+        }
+        let preset = match typed.preset {
+            Some(preset) => Some(preset),
+            None => resolve::<Config>(arguments, &layers)?.preset, // The file may name one.
+        };
+        if let Some(Preset::Original) = preset {
+            layers.push(parse_layer("preset original", ORIGINAL)?);
+        }
+        let mut config: Config = resolve(arguments, &layers)?;
+        if u64::from(config.senders) > config.streaming.samples {
+            return Err(Error::Layer(format!(
+                "--senders {} is more than --samples {}; every sender needs a sample",
+                config.senders, config.streaming.samples
+            )));
+        }
+        // Written out, so that the run's configuration file says what happened on this machine.
+        let cores = thread::available_parallelism().map_or(1, |cores| cores.get().try_into().unwrap_or(u32::MAX));
+        config.training.partitions.get_or_insert(cores);
+        if config.training.test_data.is_none() {
+            config.training.test_data.clone_from(&config.streaming.data);
+        }
+        Ok(config)
+    }
+}
+
+fn read_layer(path: &Path) -> Result<Layer, Error> {
+    let name = path.display().to_string();
+    let text = fs::read_to_string(path).map_err(|error| Error::Layer(format!("failed to read `{name}`: {error}")))?;
+    let layer = parse_layer(&name, &text)?;
+    match ["config", "resume", "run-dir"].into_iter().find(|key| layer.values.contains_key(*key)) {
+        Some(key) => Err(Error::Layer(format!("`{key}` cannot stand in `{name}`; give it as a flag"))),
+        None => Ok(layer),
+    }
+}
+
+fn parse_layer(name: &str, text: &str) -> Result<Layer, Error> {
+    match text.parse() {
+        Ok(values) => Ok(Layer { name: name.into(), values }),
+        Err(error) => Err(Error::Layer(one_line(name, text, &error))),
+    }
+}
+
+/// toml's own message spans several lines, with a picture; ours names the place in one.
+fn one_line(name: &str, text: &str, error: &toml::de::Error) -> String {
+    let start = error.span().map_or(0, |span| span.start.min(text.len()));
+    let line = text.as_bytes()[..start].iter().filter(|byte| **byte == b'\n').count() + 1;
+    format!("`{name}` line {line}: {}", error.message().replace('\n', ", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use cli::flags::{BatchSize, Weighting};
+
+    use super::*;
+
+    fn load(arguments: &[&str]) -> Result<Config, String> {
+        let arguments: Vec<OsString> = ["orchestrator"].iter().chain(arguments).map(Into::into).collect();
+        Config::load(&arguments).map_err(|error| match error {
+            Error::Flags(error) => error.to_string().lines().next().unwrap_or_default().to_owned(),
+            Error::Layer(text) => text,
+        })
+    }
+
+    fn file(text: &str) -> tempfile::NamedTempFile {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        fs::write(file.path(), text).unwrap();
+        file
+    }
+
+    #[test]
+    fn flag_beats_file_beats_preset_beats_default() {
+        let file = file("preset = \"original\"\nrounds = 7\nsenders = 3\n");
+        let config = load(&["--config", file.path().to_str().unwrap(), "--senders", "2"]).unwrap();
+        assert_eq!(config.senders, 2);
+        assert_eq!(config.training.rounds, 7);
+        assert_eq!(config.training.batch_size, BatchSize::Full);
+        assert_eq!(config.training.weighting, Weighting::Uniform);
+        assert_eq!(config.training.seed, 42);
+    }
+
+    #[test]
+    fn the_test_set_is_where_the_data_is_unless_told_otherwise() {
+        assert_eq!(load(&["--data", "a"]).unwrap().training.test_data, Some("a".into()));
+        assert_eq!(load(&["--data", "a", "--test-data", "b"]).unwrap().training.test_data, Some("b".into()));
+        assert_eq!(load(&[]).unwrap().training.test_data, None);
+    }
+
+    #[track_caller]
+    fn check_file(text: &str, expect: &str) {
+        let file = file(text);
+        let name = file.path().to_str().unwrap();
+        assert_eq!(load(&["--config", name]).unwrap_err(), expect.replace("FILE", name));
+    }
+
+    #[test]
+    fn a_wrong_file_is_named_in_one_line() {
+        check_file("round = 7", "unknown key `round` in `FILE`; the keys are the long flags of --help");
+        check_file("rounds = 5\nseed == 3", "`FILE` line 2: extra `=`, expected nothing");
+        check_file("resume = \"x\"", "`resume` cannot stand in `FILE`; give it as a flag");
+        check_file("rounds = 0", "`FILE`: invalid value '0' for '--rounds <N>': 0 is not in 1..18446744073709551615");
+        assert!(load(&["--config", "no/such/file"]).unwrap_err().starts_with("failed to read `no/such/file`: "));
+    }
+
+    #[test]
+    fn more_senders_than_samples_is_a_usage_error() {
+        let error = load(&["--samples", "2", "--senders", "3"]).unwrap_err();
+        assert_eq!(error, "--senders 3 is more than --samples 2; every sender needs a sample");
+    }
+
+    #[test]
+    fn resume_without_a_value_means_the_latest_run_and_takes_its_configuration() {
+        let error = load(&["--resume"]).unwrap_err();
+        assert!(error.starts_with("failed to read `runs/latest/config.toml`: "), "{error}");
+        let run = tempfile::tempdir().unwrap();
+        fs::write(run.path().join("config.toml"), "rounds = 9").unwrap();
+        let config = load(&["--resume", run.path().to_str().unwrap()]).unwrap();
+        assert_eq!((config.training.rounds, config.resume.as_deref()), (9, Some(run.path())));
+    }
+}

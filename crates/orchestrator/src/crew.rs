@@ -1,0 +1,290 @@
+//! The crew: the child processes. Each is heard on two pipes (events on stdout, logs on stderr) and stopped by closing a
+//! third, its lifeline on stdin, which the system also closes if this process dies.
+
+use std::{
+    collections::VecDeque,
+    ffi::OsStr,
+    io,
+    path::{Path, PathBuf},
+    process::{ExitStatus, Stdio},
+    time::Duration,
+};
+
+use anyhow::{Context, anyhow};
+use cli::{
+    event::Event,
+    exit::{Code, failure},
+    shutdown::{Cause, Shutdown},
+};
+use tokio::{
+    io::{AsyncBufReadExt, AsyncRead, BufReader},
+    process::{Child, ChildStdin, Command},
+    sync::{mpsc, oneshot},
+    time::{Instant, sleep_until, timeout},
+};
+
+use crate::{
+    commands::{Invocation, Program},
+    console::Console,
+    platform,
+};
+
+/// How long a child may take to end after its lifeline is closed; the receiver still seals and acknowledges.
+const STOP_LIMIT: Duration = Duration::from_secs(10);
+/// How long a child's pipes are read after its end; a grandchild could hold them open for ever.
+const DRAIN_LIMIT: Duration = Duration::from_secs(1);
+/// Log lines repeated when a child fails.
+const LAST_LINES: usize = 10;
+
+/// The child processes of this run.
+#[derive(Debug)]
+pub struct Crew {
+    programs: PathBuf,
+    members: Vec<Member>,
+    sender: mpsc::Sender<(usize, Report)>,
+    reports: mpsc::Receiver<(usize, Report)>,
+    console: Console,
+    shutdown: Shutdown,
+}
+
+/// What a child did.
+#[derive(Clone, Debug, PartialEq)]
+pub enum News {
+    /// It reported an event.
+    Event {
+        /// The child's number, counted from 0 in the order of starting.
+        child: usize,
+        /// The event.
+        event: Event,
+    },
+    /// It ended with success.
+    Ended(Program),
+}
+
+#[derive(Debug)]
+struct Member {
+    invocation: Invocation,
+    path: PathBuf,
+    lifeline: Option<ChildStdin>,
+    kill: Option<oneshot::Sender<()>>,
+    last_lines: VecDeque<String>,
+    running: bool,
+}
+
+#[derive(Debug)]
+enum Report {
+    Event(Event),
+    Log(String),
+    Ended(io::Result<ExitStatus>),
+}
+
+impl Crew {
+    /// Nobody yet. `programs` is the directory with the children's binaries.
+    pub fn new(programs: &Path, console: Console, shutdown: Shutdown) -> Crew {
+        // Bounded: a child that reports faster than we show it has to wait.
+        let (sender, reports) = mpsc::channel(256);
+        Crew { programs: programs.into(), members: Vec::new(), sender, reports, console, shutdown }
+    }
+
+    /// Starts a child and returns its number.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn start(&mut self, invocation: Invocation) -> anyhow::Result<usize> {
+        let path = self.programs.join(invocation.program.name()).with_extension(std::env::consts::EXE_EXTENSION);
+        let mut command = Command::new(&path);
+        command.args(&invocation.arguments).kill_on_drop(true);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        platform::shield_from_terminal(&mut command);
+        let mut child = command.spawn().with_context(|| format!("failed to start `{}`", path.display()))?;
+        let lifeline = child.stdin.take();
+        let (kill, killed) = oneshot::channel();
+        let index = self.members.len();
+        tokio::spawn(follow(child, killed, index, self.sender.clone()));
+        self.members.push(Member {
+            invocation,
+            path,
+            lifeline,
+            kill: Some(kill),
+            last_lines: VecDeque::new(),
+            running: true,
+        });
+        Ok(index)
+    }
+
+    /// Waits for the next news; logs are printed on the way.
+    ///
+    /// # Errors
+    /// When a child fails, when this process is told to stop, or when nothing at all was heard for `limit` while
+    /// `doing` something.
+    pub async fn next(&mut self, limit: Duration, doing: &str) -> anyhow::Result<News> {
+        loop {
+            let report = tokio::select! {
+                biased;
+                cause = self.shutdown.wait() => return Err(stopped(cause)),
+                report = timeout(limit, self.reports.recv()) => report,
+            };
+            let Ok(Some((child, report))) = report else {
+                let seconds = limit.as_secs();
+                return Err(failure(Code::Unavailable, anyhow!("gave up {doing}: no sign of life for {seconds} s")));
+            };
+            match report {
+                Report::Event(event) => return Ok(News::Event { child, event }),
+                Report::Log(line) => self.log(child, line),
+                Report::Ended(Ok(status)) if status.success() => {
+                    self.members[child].running = false;
+                    return Ok(News::Ended(self.members[child].invocation.program));
+                }
+                Report::Ended(status) => {
+                    self.members[child].running = false;
+                    return Err(self.failed(child, &status?));
+                }
+            }
+        }
+    }
+
+    /// Stops whoever still runs, in order: senders, so that the receiver can seal what it has; trainer; receiver.
+    pub async fn stop(&mut self) {
+        for program in [Program::Sender, Program::Trainer, Program::Receiver] {
+            for member in self.members.iter_mut().filter(|member| member.invocation.program == program) {
+                member.lifeline = None;
+            }
+            let deadline = Instant::now() + STOP_LIMIT;
+            while self.runs(program) {
+                tokio::select! {
+                    report = self.reports.recv() => match report {
+                        Some((child, Report::Log(line))) => self.log(child, line),
+                        Some((child, Report::Ended(_))) => self.members[child].running = false,
+                        _ => {}
+                    },
+                    () = sleep_until(deadline) => self.kill(program),
+                }
+            }
+        }
+    }
+
+    fn runs(&self, program: Program) -> bool {
+        self.members.iter().any(|member| member.running && member.invocation.program == program)
+    }
+
+    fn kill(&mut self, program: Program) {
+        for member in self.members.iter_mut().filter(|member| member.running && member.invocation.program == program) {
+            let name = &member.invocation.name;
+            if let Some(kill) = member.kill.take() {
+                self.console.warn(&format!("{name} did not stop within {} s; killing it", STOP_LIMIT.as_secs()));
+                let _ = kill.send(()); // An error means that it has just ended.
+            } else {
+                member.running = false; // Killed, and still not reaped: it is the system's now.
+            }
+        }
+    }
+
+    fn log(&mut self, child: usize, line: String) {
+        let member = &mut self.members[child];
+        self.console.log(child, &member.invocation.name, &line);
+        if member.last_lines.len() == LAST_LINES {
+            member.last_lines.pop_front();
+        }
+        member.last_lines.push_back(line);
+    }
+
+    /// Shows a failed child, and makes the error that this process ends with.
+    fn failed(&self, child: usize, status: &ExitStatus) -> anyhow::Error {
+        let member = &self.members[child];
+        let name = &member.invocation.name;
+        self.console.warn(&format!("{name} failed ({status}). It was started as"));
+        self.console.note(&format!("    {}", command_line(&member.path, &member.invocation.arguments)));
+        if !member.last_lines.is_empty() {
+            self.console.note("and its last lines were");
+        }
+        for line in &member.last_lines {
+            self.console.note(&format!("    {line}"));
+        }
+        let last = member.last_lines.back().map(String::as_str).unwrap_or("it said nothing");
+        let last = last.trim_start_matches(&format!("{}: ", member.invocation.program.name()));
+        failure(code_of(status), anyhow!("{name} failed ({status}): {last}"))
+    }
+}
+
+/// The error of a process that was told to stop.
+pub(crate) fn stopped(cause: Cause) -> anyhow::Error {
+    failure(cause.code(), anyhow!("stopped by {}", cause.as_str()))
+}
+
+/// Passes on everything a child reports, then its end.
+async fn follow(mut child: Child, killed: oneshot::Receiver<()>, index: usize, sender: mpsc::Sender<(usize, Report)>) {
+    let events = child.stdout.take().map(|stdout| {
+        // Other programs' events, and those of a newer version, are none of our business.
+        tokio::spawn(pass_on(stdout, index, sender.clone(), |line| serde_json::from_str(line).ok().map(Report::Event)))
+    });
+    let logs = child
+        .stderr
+        .take()
+        .map(|stderr| tokio::spawn(pass_on(stderr, index, sender.clone(), |line| Some(Report::Log(line.into())))));
+    let status = tokio::select! {
+        status = child.wait() => status,
+        Ok(()) = killed => match child.start_kill() {
+            Ok(()) => child.wait().await,
+            Err(error) => Err(error),
+        },
+    };
+    let drained = async {
+        for reader in [events, logs].into_iter().flatten() {
+            drop(reader.await);
+        }
+    };
+    drop(timeout(DRAIN_LIMIT, drained).await);
+    drop(sender.send((index, Report::Ended(status))).await); // Nobody listens after the run.
+}
+
+async fn pass_on(
+    pipe: impl AsyncRead + Unpin,
+    index: usize,
+    sender: mpsc::Sender<(usize, Report)>,
+    report: impl Fn(&str) -> Option<Report>,
+) {
+    let mut pipe = BufReader::new(pipe);
+    let mut line = Vec::new();
+    while matches!(pipe.read_until(b'\n', &mut line).await, Ok(n) if n > 0) {
+        if let Some(report) = report(String::from_utf8_lossy(&line).trim_end())
+            && sender.send((index, report)).await.is_err()
+        {
+            return;
+        }
+        line.clear();
+    }
+}
+
+/// The exit code to end with when a child ended with `status`.
+fn code_of(status: &ExitStatus) -> Code {
+    use Code::{Data, Directory, Interrupted, Io, Refused, Software, Terminated, Unavailable, Unsafe, Usage};
+    let known = [Usage, Data, Unavailable, Software, Directory, Io, Refused, Unsafe, Interrupted, Terminated];
+    known.into_iter().find(|code| status.code() == Some(*code as i32)).unwrap_or(Software)
+}
+
+/// A command as it would be typed in a shell.
+fn command_line(path: &Path, arguments: &[String]) -> String {
+    let plain = |word: &str| word.chars().all(|c| c.is_alphanumeric() || "-_=./:,+@".contains(c));
+    let words = [path.as_os_str()].into_iter().chain(arguments.iter().map(OsStr::new));
+    words
+        .map(|word| match word.to_string_lossy() {
+            word if plain(&word) => word.into_owned(),
+            word => format!("'{}'", word.replace('\'', r"'\''")),
+        })
+        .collect::<Vec<_>>()
+        .join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_line_can_be_pasted_into_a_shell() {
+        let arguments = ["--dir=a b".to_owned(), "--stream=it's".to_owned(), "--json".to_owned()];
+        assert_eq!(
+            command_line(Path::new("/x/receiver"), &arguments),
+            r"/x/receiver '--dir=a b' '--stream=it'\''s' --json"
+        );
+    }
+}

@@ -1,0 +1,23 @@
+//! The orchestrator provides what a run needs, starts receiver, sender and trainer in order, follows them, and stops
+//! them all when one fails or when it is told to stop.
+//!
+//! - [`config`]: the flags of all programs in one, over files and presets;
+//! - [`setup`]: libtorch and the sibling programs, in a checkout that lacks them;
+//! - [`commands`]: the command lines of the children; [`crew`]: the children, started, heard and stopped;
+//! - [`run`]: the phases of a run; [`progress`]: how its events are shown; [`run_dir`]: where its results go;
+//! - [`console`]: everything that is printed.
+//!
+//! A child is never waited for with a sleep: it reports events on its stdout, and ends when its stdin ends. So no child
+//! outlives this process, however it dies.
+
+#![forbid(unsafe_code)]
+
+pub mod commands;
+pub mod config;
+pub mod console;
+pub mod crew;
+mod platform;
+pub mod progress;
+pub mod run;
+pub mod run_dir;
+pub mod setup;

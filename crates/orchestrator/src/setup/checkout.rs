@@ -1,0 +1,79 @@
+//! A checkout is a folder with this workspace's sources, and a cargo target folder, wherever that is, which holds the
+//! running program.
+
+use std::path::{Path, PathBuf};
+
+/// Where this program was built, and how.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Checkout {
+    /// The workspace's folder.
+    pub(super) root: PathBuf,
+    /// cargo's target folder.
+    pub(super) target_dir: PathBuf,
+    /// The target triple, if one was asked for: cargo then adds a folder of that name.
+    pub(super) triple: Option<String>,
+    /// The profile's folder, where the binaries are; its name is the profile's, but for `debug`.
+    pub(super) profile_dir: PathBuf,
+}
+
+impl Checkout {
+    /// The checkout that `exe` was built from and lies in, if that is so.
+    pub(super) fn of(exe: &Path) -> Option<Checkout> {
+        let crate_dir = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let root = crate_dir.ancestors().nth(2)?;
+        if !crate_dir.join("Cargo.toml").is_file() || !root.join("Cargo.toml").is_file() {
+            return None;
+        }
+        Checkout::in_target_dir(root, exe)
+    }
+
+    fn in_target_dir(root: &Path, exe: &Path) -> Option<Checkout> {
+        let profile_dir = exe.parent()?;
+        let above = profile_dir.parent()?;
+        // cargo marks its target folder so that backup programs leave it out.
+        let is_target_dir = |path: &Path| path.join("CACHEDIR.TAG").is_file();
+        let (target_dir, triple) = if is_target_dir(above) {
+            (above, None)
+        } else {
+            (above.parent().filter(|path| is_target_dir(path))?, Some(above.file_name()?.to_str()?.to_owned()))
+        };
+        Some(Checkout { root: root.into(), target_dir: target_dir.into(), triple, profile_dir: profile_dir.into() })
+    }
+
+    /// The profile's name, as `cargo build --profile` wants it.
+    pub(super) fn profile(&self) -> &str {
+        match self.profile_dir.file_name().and_then(|name| name.to_str()) {
+            None | Some("debug") => "dev",
+            Some(profile) => profile,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn the_target_folder_says_how_a_program_was_built() {
+        let target = tempfile::tempdir().unwrap();
+        let root = Path::new("/checkout");
+        let of = |exe: &str| Checkout::in_target_dir(root, &target.path().join(exe));
+        assert_eq!(of("release/orchestrator"), None, "not a target folder of cargo's");
+
+        fs::write(target.path().join("CACHEDIR.TAG"), "").unwrap();
+        let plain = of("release/orchestrator").unwrap();
+        assert_eq!((plain.profile(), plain.triple.as_deref()), ("release", None));
+        assert_eq!((plain.root.as_path(), plain.target_dir.as_path()), (root, target.path()));
+
+        let cross = of("x86_64-unknown-linux-gnu/debug/orchestrator").unwrap();
+        assert_eq!((cross.profile(), cross.triple.as_deref()), ("dev", Some("x86_64-unknown-linux-gnu")));
+        assert_eq!(cross.target_dir, target.path());
+    }
+
+    #[test]
+    fn a_program_copied_out_of_the_target_folder_is_installed() {
+        assert_eq!(Checkout::of(Path::new("/usr/local/bin/orchestrator")), None);
+    }
+}

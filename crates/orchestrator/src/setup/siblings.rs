@@ -1,0 +1,148 @@
+//! The sibling programs, built by cargo in the profile of the running orchestrator.
+
+use std::{
+    env,
+    ffi::OsString,
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+use anyhow::anyhow;
+use cli::{
+    exit::{Code, failure},
+    shutdown::Shutdown,
+};
+use indicatif::ProgressBar;
+use tokio::process::Command;
+
+use super::{checkout::Checkout, libtorch, tool};
+use crate::{commands::Program, console::Console};
+
+/// cargo says something at each crate; the largest take a minute or two on a slow machine.
+const SILENCE_LIMIT: Duration = Duration::from_secs(30 * 60);
+const BUILDING: &str = "building   [{bar:30}] {pos}/{len} {wide_msg}";
+
+/// Where a program's binary is or will be.
+pub(super) fn path(directory: &Path, program: Program) -> PathBuf {
+    directory.join(program.name()).with_extension(env::consts::EXE_EXTENSION)
+}
+
+/// Builds the siblings. Silent and quick if nothing has changed.
+///
+/// # Errors
+/// When the build fails; what cargo said is shown first.
+pub(super) async fn build(checkout: &Checkout, console: &Console, shutdown: &Shutdown) -> anyhow::Result<()> {
+    let start = Instant::now();
+    let mut bar: Option<ProgressBar> = None;
+    let mut said = Vec::new();
+    let status = tool::run(cargo_build(checkout, console), SILENCE_LIMIT, shutdown, |line| match Said::from(line) {
+        Said::Compiling => {
+            bar.get_or_insert_with(|| {
+                console.note("building receiver, sender and trainer (the first time takes some minutes)");
+                console.bar(0, BUILDING)
+            });
+        }
+        Said::Progress { done, of, what } => {
+            if let Some(bar) = &bar {
+                bar.set_length(of);
+                bar.set_position(done);
+                bar.set_message(what.to_owned());
+            }
+        }
+        Said::Blocked => console.note("another cargo is at work; waiting for it"),
+        Said::Status => {}
+        Said::Other => said.push(line.to_owned()),
+    })
+    .await;
+    if let Some(bar) = &bar {
+        bar.finish_and_clear();
+    }
+    if !status?.success() {
+        said.iter().for_each(|line| console.note(line));
+        let advice = "failed to build the other programs; cargo's errors stand above";
+        return Err(failure(Code::Software, anyhow!(advice)));
+    }
+    if bar.is_some() {
+        console.note(&format!("built in {:.0} s", start.elapsed().as_secs_f64()));
+    }
+    Ok(())
+}
+
+/// The command, such that cargo sees what it would see if it were typed by hand: else crates would be rebuilt each time
+/// the one follows the other.
+fn cargo_build(checkout: &Checkout, console: &Console) -> Command {
+    let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    // No `-p`: the features of shared dependencies depend on which packages are chosen. From the root, because cargo
+    // looks for its configuration from the working directory upwards.
+    command.current_dir(&checkout.root).args(["build", "--profile", checkout.profile()]);
+    command.arg("--target-dir").arg(&checkout.target_dir);
+    if let Some(triple) = &checkout.triple {
+        command.args(["--target", triple]);
+    }
+    for program in Program::ALL {
+        command.args(["--bin", program.name()]);
+    }
+    for name in env::vars_os().map(|(name, _)| name).filter(set_by_cargo) {
+        command.env_remove(name);
+    }
+    if libtorch::chosen_by_user(checkout).is_none() {
+        command.env_remove("LIBTORCH");
+    }
+    command.env("CARGO_TERM_COLOR", "never");
+    if console.is_terminal() {
+        command.env("CARGO_TERM_PROGRESS_WHEN", "always").env("CARGO_TERM_PROGRESS_WIDTH", "100");
+    }
+    command
+}
+
+/// Whether `cargo run` and `cargo test` set this variable, which a build script may look at.
+fn set_by_cargo(name: &OsString) -> bool {
+    let name = name.to_string_lossy();
+    ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_"].iter().any(|prefix| name.starts_with(prefix))
+        || ["CARGO", "CARGO_CRATE_NAME", "CARGO_PRIMARY_PACKAGE", "CARGO_TARGET_TMPDIR", "OUT_DIR"].contains(&&*name)
+}
+
+/// A line of cargo's.
+#[derive(Debug, PartialEq, Eq)]
+enum Said<'a> {
+    Compiling,
+    Progress { done: u64, of: u64, what: &'a str },
+    Blocked,
+    Status,
+    Other,
+}
+
+impl<'a> From<&'a str> for Said<'a> {
+    fn from(line: &'a str) -> Said<'a> {
+        // `    Building [=====>      ] 12/345: tokio, serde`
+        let progress = || {
+            let (numbers, what) = line.split_once("] ")?.1.split_once(": ")?;
+            let (done, of) = numbers.trim().split_once('/')?;
+            Some(Said::Progress { done: done.parse().ok()?, of: of.parse().ok()?, what: what.trim_end() })
+        };
+        match line.split_whitespace().next() {
+            Some("Compiling") => Said::Compiling,
+            Some("Building") => progress().unwrap_or(Said::Status),
+            Some("Blocking") => Said::Blocked,
+            Some("Downloading" | "Downloaded" | "Finished" | "Updating" | "Locking" | "Adding" | "Fresh") => {
+                Said::Status
+            }
+            _ => Said::Other,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_of_cargo_are_told_apart() {
+        let building = "    Building [=====>      ] 12/345: tokio, serde          ";
+        assert_eq!(Said::from(building), Said::Progress { done: 12, of: 345, what: "tokio, serde" });
+        assert_eq!(Said::from("   Compiling tokio v1.54.1"), Said::Compiling);
+        assert_eq!(Said::from("    Blocking waiting for file lock on build directory"), Said::Blocked);
+        assert_eq!(Said::from("    Finished `dev` profile in 0.1s"), Said::Status);
+        assert_eq!(Said::from("error[E0425]: cannot find value"), Said::Other);
+    }
+}

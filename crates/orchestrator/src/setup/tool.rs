@@ -1,0 +1,122 @@
+//! Outside programs that the set-up runs: the compiler, Python's pip, cargo. Each is watched, so that it ends with us.
+
+use std::{
+    env,
+    ffi::OsString,
+    io,
+    process::{ExitStatus, Stdio},
+    time::Duration,
+};
+
+use anyhow::{Context, anyhow, bail};
+use cli::{
+    exit::{Code, failure},
+    shutdown::Shutdown,
+};
+use tokio::{
+    io::{AsyncReadExt, BufReader},
+    process::Command,
+    time::timeout,
+};
+
+use crate::crew::stopped;
+
+/// The C++ compiler that torch-sys will be compiled with: `$CXX`, else `c++`.
+///
+/// # Errors
+/// When there is none; the message says how to get one.
+pub(super) async fn compiler() -> anyhow::Result<OsString> {
+    let compiler = env::var_os("CXX").filter(|name| !name.is_empty()).unwrap_or_else(|| "c++".into());
+    if answers(Command::new(&compiler).arg("--version")).await? {
+        return Ok(compiler);
+    }
+    Err(failure(
+        Code::Unavailable,
+        anyhow!(
+            "no C++ compiler: `{}` does not run; install one (Debian and Ubuntu: `apt install g++`, macOS: \
+             `xcode-select --install`) or set CXX",
+            compiler.to_string_lossy()
+        ),
+    ))
+}
+
+/// Whether `command` can be started and ends with success, its output unseen.
+pub(super) async fn answers(command: &mut Command) -> anyhow::Result<bool> {
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true);
+    match timeout(Duration::from_secs(60), command.status()).await {
+        Ok(Ok(status)) => Ok(status.success()),
+        Ok(Err(error)) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Ok(Err(error)) => Err(error).with_context(|| format!("failed to start {:?}", command.as_std().get_program())),
+        Err(_) => bail!("{:?} did not answer within a minute", command.as_std().get_program()),
+    }
+}
+
+/// Runs `command`, hands over each line of its stderr, and kills it if told to stop or if it is silent for `limit`.
+/// A line may end with a carriage return, as those of progress bars do.
+pub(super) async fn run(
+    mut command: Command,
+    limit: Duration,
+    shutdown: &Shutdown,
+    mut on_line: impl FnMut(&str),
+) -> anyhow::Result<ExitStatus> {
+    let program = command.as_std().get_program().to_string_lossy().into_owned();
+    command.stdin(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true);
+    let mut child = command.spawn().with_context(|| format!("failed to start `{program}`"))?;
+    let mut stderr = BufReader::new(child.stderr.take().context("no pipe to stderr")?);
+    let mut shutdown = shutdown.clone();
+    let mut line = Vec::new();
+    loop {
+        let byte = tokio::select! {
+            biased;
+            cause = shutdown.wait() => return Err(stopped(cause)),
+            byte = timeout(limit, stderr.read_u8()) => byte,
+        };
+        match byte {
+            Ok(Ok(b'\n' | b'\r')) => {
+                on_line(&String::from_utf8_lossy(&line));
+                line.clear();
+            }
+            Ok(Ok(byte)) => line.push(byte),
+            Ok(Err(_)) => break, // The end of stderr.
+            Err(_) => bail!("`{program}` said nothing for {} minutes", limit.as_secs() / 60),
+        }
+    }
+    tokio::select! {
+        cause = shutdown.wait() => Err(stopped(cause)),
+        status = child.wait() => status.with_context(|| format!("failed to wait for `{program}`")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use cli::shutdown::{Cause, Shutdown};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn lines_of_progress_bars_are_seen_as_they_come() {
+        let mut command_on_stderr = Command::new("sh");
+        command_on_stderr.args(["-c", "printf '1/2\\r2/2\\nend\\n' >&2; exit 3"]);
+        let (_trigger, shutdown) = Shutdown::manual();
+        let mut lines = Vec::new();
+        let status = run(command_on_stderr, Duration::from_secs(60), &shutdown, |line| lines.push(line.to_owned()));
+        assert_eq!(status.await.unwrap().code(), Some(3));
+        assert_eq!(lines, ["1/2", "2/2", "end"]);
+    }
+
+    #[tokio::test]
+    async fn a_tool_ends_when_we_are_told_to_stop() {
+        let mut sleeper = Command::new("sh");
+        sleeper.args(["-c", "echo started >&2; exec sleep 1000"]);
+        let (trigger, shutdown) = Shutdown::manual();
+        let result = run(sleeper, Duration::from_secs(60), &shutdown, |_| trigger.stop(Cause::Terminate));
+        let error = result.await.unwrap_err();
+        assert_eq!(cli::exit::code_of(&error), Code::Terminated);
+    }
+
+    #[tokio::test]
+    async fn a_program_that_is_not_there_does_not_answer() {
+        assert!(!answers(&mut Command::new("no-such-program-anywhere")).await.unwrap());
+        assert!(answers(Command::new("rustc").arg("--version")).await.unwrap());
+    }
+}

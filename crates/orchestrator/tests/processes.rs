@@ -1,0 +1,127 @@
+//! Whole runs: real processes, real sockets, real files; small data.
+
+#![cfg(unix)]
+
+mod support;
+
+use std::{fs, net::TcpListener};
+
+use support::Bench;
+
+#[test]
+fn one_command_streams_trains_and_ends_with_a_model() {
+    let bench = Bench::new();
+    let run = bench.run(&["--batch-delay=0ms", "--rounds=2"]);
+    run.assert_code(0);
+    assert_eq!(bench.chunks(), 2);
+    assert!(bench.summary()["test_accuracy"].as_f64().unwrap() > 0.9, "{}", bench.summary());
+    assert!(run.stdout.contains("received 2000 samples in 2 chunks"), "{}", run.stdout);
+    assert!(run.stdout.contains("\nround 2/2  train loss "), "{}", run.stdout);
+    assert!(run.stdout.lines().last().unwrap().starts_with("test accuracy "), "{}", run.stdout);
+    let config = fs::read_to_string(bench.path("runs/latest/config.toml")).unwrap();
+    assert!(config.contains("rounds = 2\n") && config.contains("batch-delay = \"0s\"\n"), "{config}");
+}
+
+#[test]
+fn three_senders_give_the_same_model_as_one() {
+    let (one, three) = (Bench::new(), Bench::new());
+    one.run(&["--batch-delay=0ms", "--rounds=1"]).assert_code(0);
+    three.run(&["--batch-delay=0ms", "--rounds=1", "--senders=3"]).assert_code(0);
+    assert_eq!(one.summary()["model_sha256"], three.summary()["model_sha256"]);
+    assert!(one.summary()["model_sha256"].is_string());
+}
+
+#[test]
+fn a_port_in_use_ends_with_69_and_one_line_that_names_it() {
+    let bench = Bench::new();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let run = bench.run(&["--listen", &address]);
+    run.assert_code(69);
+    let last = run.stderr.lines().last().unwrap();
+    assert!(last.starts_with("orchestrator: receiver failed (exit status: 69): ") && last.contains(&address), "{last}");
+}
+
+#[test]
+fn a_wrong_configuration_file_ends_with_64_before_anything_starts() {
+    let bench = Bench::new();
+    fs::write(bench.path("run.toml"), "rounds = \"many\"").unwrap();
+    let run = bench.run(&["--config", "run.toml"]);
+    run.assert_code(64);
+    assert_eq!(
+        run.stderr,
+        "error: `run.toml`: invalid value 'many' for '--rounds <N>': invalid digit found in string\n"
+    );
+    assert!(!bench.path("runs").exists());
+}
+
+#[test]
+fn a_receiver_that_is_killed_stops_the_run_and_is_named() {
+    let bench = Bench::new();
+    let mut run = bench.start(&["--batch-delay=1s", "--samples-per-batch=10"]);
+    run.wait_for_child(&bench, "sender-0");
+    bench.signal_child("/receiver ", "KILL");
+    let run = run.finish();
+    run.assert_code(70);
+    assert!(run.stderr.contains("receiver failed (signal: 9 (SIGKILL)). It was started as\n"), "{}", run.stderr);
+    bench.assert_no_child();
+}
+
+#[test]
+fn a_trainer_that_is_killed_stops_the_run_and_a_resumed_run_ends_with_the_same_model() {
+    let flags = ["--batch-delay=0ms", "--rounds=3"];
+    let undisturbed = Bench::new();
+    undisturbed.run(&flags).assert_code(0);
+
+    let bench = Bench::new();
+    let mut run = bench.start(&flags);
+    run.read_stdout_until("round 1/3");
+    bench.signal_child("/trainer ", "KILL");
+    let run = run.finish();
+    run.assert_code(70);
+    assert!(run.stderr.contains("trainer failed (signal: 9 (SIGKILL)). It was started as\n"), "{}", run.stderr);
+
+    bench.run_with(&["--resume"]).assert_code(0);
+    assert_eq!(bench.summary()["model_sha256"], undisturbed.summary()["model_sha256"]);
+}
+
+#[test]
+fn a_run_that_is_stopped_while_streaming_can_be_resumed() {
+    let bench = Bench::new();
+    let mut run =
+        bench.start(&["--batch-delay=1s", "--samples-per-batch=1000", "--samples-per-chunk=100", "--rounds=1"]);
+    run.read_stderr_until("receiver listens");
+    run.wait_for_chunks(&bench, 10);
+    run.signal("INT");
+    run.finish().assert_code(130);
+    assert!(!bench.path("chunks/_SUCCESS").exists());
+
+    bench.run_with(&["--resume"]).assert_code(0);
+    assert_eq!(bench.chunks(), 20);
+}
+
+#[track_caller]
+fn check_stop(signal: &str, code: Option<i32>) {
+    let bench = Bench::new();
+    let mut run = bench.start(&["--batch-delay=1s", "--samples-per-batch=10", "--senders=2"]);
+    run.wait_for_child(&bench, "sender-1");
+    run.signal(signal);
+    let run = run.finish();
+    assert_eq!(run.code, code, "{}", run.stderr);
+    bench.assert_no_child();
+}
+
+#[test]
+fn ctrl_c_stops_all_children_and_ends_with_130() {
+    check_stop("INT", Some(130));
+}
+
+#[test]
+fn sigterm_stops_all_children_and_ends_with_143() {
+    check_stop("TERM", Some(143));
+}
+
+#[test]
+fn a_killed_orchestrator_leaves_no_child() {
+    check_stop("KILL", None);
+}
