@@ -2,17 +2,18 @@
 
 use std::io::{self, IsTerminal};
 
-use tracing_subscriber::{EnvFilter, fmt::time::uptime};
+use tracing_subscriber::{Layer, filter::Targets, fmt::time::uptime, layer::SubscriberExt, util::SubscriberInitExt};
 
 /// Starts logging; call once, first thing in `main`. Each line begins with the seconds since the program started.
 pub fn init() {
     let colour = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
+    let chosen = std::env::var("RUST_LOG").ok().and_then(|filter| filter.parse().ok());
+    let filter: Targets = chosen.unwrap_or_else(|| Targets::new().with_default(tracing::Level::INFO));
+    let lines = tracing_subscriber::fmt::layer()
         .with_timer(uptime())
         .with_target(false)
         .with_ansi(colour)
         .with_writer(io::stderr)
-        .init();
+        .with_filter(filter);
+    tracing_subscriber::registry().with(lines).init();
 }

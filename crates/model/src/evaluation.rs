@@ -6,10 +6,9 @@ use rayon::prelude::*;
 use crate::StateDict;
 use crate::network::{Network, preprocess, use_one_thread};
 
-/// Images per pass through the network. In batches of a few hundred the intermediate results stay in the processor's
-/// caches, which is several times faster than all at once. Changing
-/// this number may change the last bits of a score.
-const BATCH: usize = 250;
+/// Images per pass through the network. With some tens of them the intermediate results stay in the processor's caches;
+/// ten thousand at once take several times as long. Changing this number may change the last bits of a score.
+const BATCH: usize = 50;
 
 /// What came out of running weights over labelled images.
 #[derive(Clone, Debug, PartialEq)]
