@@ -1,5 +1,5 @@
 //! Training: in each round the global model goes to every partition, is trained there, and the partitions' models are
-//! averaged into the next global model (FedAvg). [`run`] is the whole of it.
+//! averaged into the next global model (FedAvg). [`run()`] is the whole of it.
 //!
 //! - [`data`] and [`partition`]: who gets which samples, whatever way they arrived;
 //! - [`local`], [`average`](mod@average) and [`engine`]: what happens in a partition, what becomes of the results, and
