@@ -36,6 +36,20 @@ pub enum Event {
         /// Seconds from the first sample received by this process to the manifest.
         seconds: f64,
     },
+    /// sender: the dataset is being downloaded or drawn.
+    Providing {
+        /// What is being done, such as `downloading t10k-labels-idx1-ubyte.gz`.
+        what: String,
+        /// Bytes or images so far.
+        done: u64,
+        /// Bytes or images in all; 0 if unknown.
+        of: u64,
+    },
+    /// sender: the dataset is there.
+    Data {
+        /// The directory with its files.
+        dir: PathBuf,
+    },
     /// sender: something that nobody should miss, such as generated digits in place of MNIST.
     Notice {
         /// One sentence.

@@ -1,7 +1,11 @@
 //! Exit codes. The numbers are those of BSD's `sysexits.h`, and 128 + the signal's number for a stop by signal, so
 //! that a script can tell a typing mistake from a full disk.
 
-use std::{fmt, io, process::ExitCode};
+use std::{
+    fmt,
+    io::{self, Write},
+    process::ExitCode,
+};
 
 /// Why a program ended, as its exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,6 +38,15 @@ impl From<Code> for ExitCode {
     }
 }
 
+/// The code of this number, which libraries that know no command line use; [`Code::Software`] for an unknown one.
+impl From<u8> for Code {
+    fn from(number: u8) -> Self {
+        use Code::*;
+        let all = [Usage, Data, Unavailable, Software, Directory, Io, Refused, Unsafe, Interrupted, Terminated];
+        all.into_iter().find(|code| *code as u8 == number).unwrap_or(Software)
+    }
+}
+
 /// An error that carries the exit code the program should end with.
 #[derive(Debug)]
 pub struct Failure {
@@ -49,9 +62,9 @@ impl fmt::Display for Failure {
 
 impl std::error::Error for Failure {}
 
-/// Makes an error that ends the program with `code`.
-pub fn failure(code: Code, error: impl Into<anyhow::Error>) -> anyhow::Error {
-    Failure { code, error: error.into() }.into()
+/// Makes an error that ends the program with `code`: a [`Code`], or the number of one.
+pub fn failure(code: impl Into<Code>, error: impl Into<anyhow::Error>) -> anyhow::Error {
+    Failure { code: code.into(), error: error.into() }.into()
 }
 
 /// Attaches an exit code to the error of a `Result`.
@@ -75,12 +88,12 @@ pub fn code_of(error: &anyhow::Error) -> Code {
 }
 
 /// Ends `main`: nothing to say on success, else one line on stderr with the whole chain of causes.
-#[expect(clippy::print_stderr, reason = "the last line of a program that failed")]
 pub fn report(program: &str, result: anyhow::Result<()>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("{program}: {error:#}");
+            // A parent that read this may be gone; the exit code still says it.
+            let _ = writeln!(io::stderr(), "{program}: {error:#}");
             code_of(&error).into()
         }
     }

@@ -1,7 +1,7 @@
 //! The flags of the four programs. A group that two programs share stands here once; the doc comment of a field is its
 //! help text.
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};
 
 use clap::{Args, ValueEnum, builder::RangedU64ValueParser};
 use serde::Serialize;
@@ -16,17 +16,17 @@ pub struct Streaming {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub data: Option<PathBuf>,
     /// Which dataset. `auto` takes any IDX files in --data; where there are none it downloads MNIST, and draws digits
-    /// itself if that cannot be reached. `mnist` insists on MNIST. `generated` always draws
+    /// itself if that cannot be reached. `mnist` insists on MNIST. `generated` draws, and takes no --data
     #[arg(long, value_enum, default_value = "auto")]
     pub dataset: Dataset,
     /// Training samples to stream
-    #[arg(long, value_name = "N", default_value = "20000", value_parser = at_least_one::<u64>())]
+    #[arg(long, value_name = "N", default_value = "20000", value_parser = at_least_one::<u64>)]
     pub samples: u64,
     /// The first sample's index in the dataset
     #[arg(long, value_name = "INDEX", default_value = "0")]
     pub offset: u64,
     /// Samples per batch; the simulated latency is per batch
-    #[arg(long, value_name = "N", default_value = "500", value_parser = at_least_one::<u32>())]
+    #[arg(long, value_name = "N", default_value = "500", value_parser = at_least_one::<u32>)]
     pub samples_per_batch: u32,
     /// Simulated network latency before each batch, such as 50ms or 1s
     #[arg(long, value_name = "TIME", default_value = "50ms", value_parser = humantime::parse_duration)]
@@ -70,10 +70,10 @@ pub struct Chunking {
 #[serde(rename_all = "kebab-case")]
 pub struct Training {
     /// Rounds: each broadcasts the global model, trains it on every partition, and averages
-    #[arg(long, value_name = "N", default_value = "5", value_parser = at_least_one::<u32>())]
+    #[arg(long, value_name = "N", default_value = "5", value_parser = at_least_one::<u32>)]
     pub rounds: u32,
     /// Passes over its partition that each partition makes in a round
-    #[arg(long, value_name = "N", default_value = "1", value_parser = at_least_one::<u32>())]
+    #[arg(long, value_name = "N", default_value = "1", value_parser = at_least_one::<u32>)]
     pub local_epochs: u32,
     /// Samples per optimizer step, or `full` for one step per pass
     #[arg(long, value_name = "N|full", default_value = "32", value_parser = batch_size)]
@@ -86,7 +86,7 @@ pub struct Training {
     #[arg(long, value_enum, default_value = "adam")]
     pub optimizer: Optimizer,
     /// Disjoint parts of the data that are trained in parallel [default: CPU cores]
-    #[arg(long, value_name = "N", value_parser = at_least_one::<u32>())]
+    #[arg(long, value_name = "N", value_parser = at_least_one::<u32>)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub partitions: Option<u32>,
     /// Weight of a partition in the average: its samples, or the same for all
@@ -98,7 +98,7 @@ pub struct Training {
     /// When to measure accuracy on the received data as well; the test set is measured every round
     #[arg(long, value_enum, default_value = "at-end")]
     pub received_accuracy: When,
-    /// Directory with the test set's IDX files [default: where the sender found its data]
+    /// Directory with the test set's IDX files [default: $MNIST_DIR, else data/mnist; data/generated for drawn digits]
     #[arg(long, value_name = "DIR")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub test_data: Option<PathBuf>,
@@ -160,12 +160,11 @@ pub struct Listen {
     pub listen: SocketAddr,
 }
 
-fn at_least_one<T>() -> RangedU64ValueParser<T>
-where
-    T: TryFrom<u64> + Clone + Send + Sync + 'static,
-    <T as TryFrom<u64>>::Error: Send + Sync + std::error::Error + 'static,
-{
-    RangedU64ValueParser::new().range(1..)
+fn at_least_one<T: FromStr + PartialOrd + From<u8>>(text: &str) -> Result<T, String> {
+    match text.parse() {
+        Ok(number) if number >= T::from(1) => Ok(number),
+        _ => Err("give a whole number, at least 1".into()),
+    }
 }
 
 fn batch_size(text: &str) -> Result<BatchSize, String> {

@@ -77,12 +77,14 @@ fn is_typed(matches: &ArgMatches, key: &str) -> bool {
 /// The layer's value as it would be typed, checked on its own so that the message can name the layer.
 fn as_flag(command: &Command, layer: &Layer, key: &str, value: &toml::Value) -> Result<Option<String>, Error> {
     let name = &layer.name;
-    if !command.get_arguments().any(|argument| argument.get_long() == Some(key)) {
+    let Some(argument) = command.get_arguments().find(|argument| argument.get_long() == Some(key)) else {
         return Err(Error::Layer(format!("unknown key `{key}` in `{name}`; the keys are the long flags of --help")));
-    }
+    };
+    let is_switch = !argument.get_action().takes_values();
     let flag = match value {
-        toml::Value::Boolean(false) => return Ok(None),
-        toml::Value::Boolean(true) => format!("--{key}"),
+        toml::Value::Boolean(false) if is_switch => return Ok(None),
+        toml::Value::Boolean(true) if is_switch => format!("--{key}"),
+        toml::Value::Boolean(value) => format!("--{key}={value}"), // Refused below, by the flag's own rule.
         toml::Value::String(text) => format!("--{key}={text}"),
         toml::Value::Integer(_) | toml::Value::Float(_) => format!("--{key}={value}"),
         _ => return Err(Error::Layer(format!("`{key}` in `{name}` must be one value"))),
@@ -146,6 +148,17 @@ mod tests {
             &[],
             &[layer("run.toml", "rounds = -1")],
             Err("`run.toml`: invalid value '-1' for '--rounds <ROUNDS>': -1 is not in 0..=4294967295"),
+        );
+    }
+
+    #[test]
+    fn true_and_false_are_for_switches() {
+        let files = [layer("run.toml", "fresh = false"), layer("original", "fresh = true")];
+        check(&[], &files, Ok(Flags { rounds: 5, batch_size: "32".into(), fresh: false }));
+        check(
+            &[],
+            &[layer("run.toml", "rounds = false")],
+            Err("`run.toml`: invalid value 'false' for '--rounds <ROUNDS>': invalid digit found in string"),
         );
     }
 

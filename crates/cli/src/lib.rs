@@ -4,6 +4,7 @@
 //! - [`layers`]: flag beats file beats preset beats default;
 //! - [`event`]: what a program reports on stdout under `--json`, which is how the orchestrator follows it;
 //! - [`exit`]: exit codes, and how an error carries one;
+//! - [`runs`]: where the results of a run go, unless told otherwise;
 //! - [`logging`] and [`shutdown`]: stderr logs, signals, and the lifeline to a parent process.
 
 #![forbid(unsafe_code)]
@@ -13,4 +14,5 @@ pub mod exit;
 pub mod flags;
 pub mod layers;
 pub mod logging;
+pub mod runs;
 pub mod shutdown;

@@ -116,16 +116,6 @@ pub fn listen(lifeline: bool) -> io::Result<(Trigger, Shutdown)> {
     Ok((trigger, shutdown))
 }
 
-/// Runs `then` on a thread of its own once the program is told to stop: for programs without an async runtime.
-///
-/// # Errors
-/// When the thread cannot be started.
-pub fn on_stop(mut shutdown: Shutdown, then: impl FnOnce(Cause) + Send + 'static) -> io::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread().build()?;
-    thread::Builder::new().name("stop".into()).spawn(move || then(runtime.block_on(shutdown.wait())))?;
-    Ok(())
-}
-
 #[cfg(unix)]
 mod platform {
     use tokio::signal::unix::{Signal, SignalKind, signal};

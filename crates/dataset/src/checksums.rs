@@ -26,6 +26,11 @@ impl Checksums {
         (0..FILES.len()).try_for_each(|file| self.verify(dir, file))
     }
 
+    /// Fails unless the labels in `dir` are the ones meant. They tell one dataset from another, and take no time.
+    pub(crate) fn verify_labels(&self, dir: &Path) -> Result<(), Error> {
+        [Split::Train, Split::Test].into_iter().try_for_each(|split| self.verify(dir, split.files()[1]))
+    }
+
     /// Fails unless the file at position `file` of [`FILES`] in `dir` is the one meant.
     pub(crate) fn verify(&self, dir: &Path, file: usize) -> Result<(), Error> {
         let found = idx::read(dir, FILES[file])?;
@@ -47,15 +52,28 @@ pub(crate) fn name(dir: &Path, split: Split, images: &Unpacked, labels: &Unpacke
         (false, true) => return Err(damaged(&images.path)),
         (false, false) => {}
     }
-    // `canonicalize` so that `.` and `..` have a name.
-    let absolute = dir.canonicalize().map_err(Error::io("open", dir))?;
-    let name = absolute.file_name().unwrap_or(absolute.as_os_str()).to_string_lossy();
+    let name = dir_name(dir)?;
     let is_other_file_of_mnist =
         |file: usize| idx::read(dir, FILES[file]).is_ok_and(|found| found.sha256 == mnist[file]);
-    if name.eq_ignore_ascii_case("mnist") || split.other().files().into_iter().any(is_other_file_of_mnist) {
+    if is_mnist(&name) || split.other().files().into_iter().any(is_other_file_of_mnist) {
         return Err(damaged(&images.path));
     }
-    Ok(name.into_owned())
+    Ok(name)
+}
+
+/// Whether `dir` claims by its name to hold MNIST.
+pub(crate) fn is_called_mnist(dir: &Path) -> Result<bool, Error> {
+    dir_name(dir).map(|name| is_mnist(&name))
+}
+
+fn is_mnist(name: &str) -> bool {
+    name.eq_ignore_ascii_case("mnist")
+}
+
+fn dir_name(dir: &Path) -> Result<String, Error> {
+    // `canonicalize` so that `.` and `..` have a name.
+    let absolute = dir.canonicalize().map_err(Error::io("open", dir))?;
+    Ok(absolute.file_name().unwrap_or(absolute.as_os_str()).to_string_lossy().into_owned())
 }
 
 fn damaged(path: &Path) -> Error {

@@ -37,6 +37,7 @@ pub(crate) fn draw_all(dir: &Path, counts: [usize; 2], progress: &mut dyn FnMut(
     if part.exists() {
         fs::remove_dir_all(&part).map_err(Error::io("remove", &part))?;
     }
+    tracing::info!("drawing digits into `{}`", dir.display());
     let total = counts.iter().sum::<usize>() as u64;
     let mut before = 0;
     for (split, count) in [Split::Train, Split::Test].into_iter().zip(counts) {

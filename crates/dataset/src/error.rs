@@ -1,6 +1,6 @@
 //! What can go wrong with a dataset, sorted by what a caller can do about it.
 
-use std::{io, path::PathBuf};
+use std::{io, path::PathBuf, time::Duration};
 
 /// Why a dataset could not be provided or read. Every variant names the path or the mirrors concerned.
 #[derive(Debug, thiserror::Error)]
@@ -37,6 +37,22 @@ pub enum Error {
         tried: String,
     },
 
+    /// Drawn digits were asked for, and at the same time the files of a directory.
+    #[error("`--dataset generated` draws its own digits and takes no `--data`; leave one of the two out")]
+    GeneratedWithData,
+
+    /// Another process holds a lock longer than its work can take.
+    #[error(
+        "`{}` is still locked by another process that provides the data, after {} s; wait for it or end it",
+        path.display(), waited.as_secs()
+    )]
+    Locked {
+        /// The lock file.
+        path: PathBuf,
+        /// How long this process has waited.
+        waited: Duration,
+    },
+
     /// The operating system refused to read or write.
     #[error("failed to {action} `{}`", path.display())]
     Io {
@@ -50,6 +66,16 @@ pub enum Error {
 }
 
 impl Error {
+    /// The `sysexits.h` code of a program that ends because of this error.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::GeneratedWithData => 64,
+            Self::Corrupt { .. } | Self::Missing { .. } => 65,
+            Self::Unavailable { .. } | Self::Locked { .. } => 69,
+            Self::Io { .. } => 74,
+        }
+    }
+
     pub(crate) fn corrupt(path: impl Into<PathBuf>, what: impl Into<String>) -> Self {
         Self::Corrupt { path: path.into(), what: what.into() }
     }

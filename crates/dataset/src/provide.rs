@@ -7,9 +7,11 @@
 use std::{
     fs::{self, File, TryLockError},
     path::{Path, PathBuf},
+    thread,
+    time::{Duration, Instant},
 };
 
-use crate::{Checksums, Error, Progress, digits, download, download::Mirrors, idx};
+use crate::{Checksums, Error, Progress, checksums, digits, download, download::Mirrors, idx};
 
 /// Which dataset the user wants: `--dataset auto|mnist|generated`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -43,6 +45,8 @@ pub struct Sources {
     pub checksums: Checksums,
     /// How many digits to draw for the train and for the test split.
     pub drawn: [usize; 2],
+    /// How long to wait for another process that provides the data.
+    pub patience: Duration,
 }
 
 impl Default for Sources {
@@ -52,6 +56,8 @@ impl Default for Sources {
             mirrors: Mirrors::default(),
             checksums: Checksums::MNIST,
             drawn: [60_000, 10_000],
+            // Four files from a mirror take that long over a poor line only.
+            patience: Duration::from_secs(600),
         }
     }
 }
@@ -60,11 +66,12 @@ impl Default for Sources {
 ///
 /// The directory is `data` (an explicit `--data`), else `env_dir` (`$MNIST_DIR`), else `data/mnist`. The first two
 /// are the user's: if such a directory is missing or incomplete, that is an error, and nothing is downloaded into
-/// it or put in its place. [`Choice::Mnist`] checks that it is MNIST; the other choices take it as it is, except
-/// that [`Choice::Generated`] does not look at `env_dir`. Whether the content is sound is for
-/// [`load`](crate::load()) to say.
+/// it or put in its place. [`Choice::Generated`] does not look at `env_dir`, and refuses `data`.
 ///
-/// Several processes may call this at once: one does the work, and the others wait for it.
+/// [`Choice::Mnist`] checks that the directory holds MNIST; of one that is only called that, [`Choice::Auto`] checks the
+/// labels. Whether the content is sound is for [`load`](crate::load()) to say.
+///
+/// Several processes may call this at once: one does the work, and the others wait for it, though not for ever.
 pub fn provide(
     choice: Choice,
     data: Option<&Path>,
@@ -73,6 +80,9 @@ pub fn provide(
 ) -> Result<Provided, Error> {
     Sources::default().provide(choice, data, env_dir, progress)
 }
+
+/// How often to look whether a lock is free.
+const POLL: Duration = Duration::from_millis(50);
 
 impl Sources {
     /// As [`provide`], from these sources.
@@ -83,17 +93,18 @@ impl Sources {
         env_dir: Option<&Path>,
         progress: &mut dyn FnMut(Progress),
     ) -> Result<Provided, Error> {
+        if choice == Choice::Generated {
+            return match data {
+                Some(_) => Err(Error::GeneratedWithData),
+                None => Ok(Provided { dir: self.draw(progress)?, notice: None }),
+            };
+        }
         // An empty `MNIST_DIR=` is the shell's way of unsetting it for one command.
-        let env_dir = env_dir.filter(|dir| choice != Choice::Generated && !dir.as_os_str().is_empty());
+        let env_dir = env_dir.filter(|dir| !dir.as_os_str().is_empty());
         if let Some(dir) = data.or(env_dir) {
             idx::require_all(dir)?;
-            if choice == Choice::Mnist {
-                self.checksums.verify_all(dir)?;
-            }
+            self.verify(dir, choice)?;
             return Ok(Provided { dir: dir.to_owned(), notice: None });
-        }
-        if choice == Choice::Generated {
-            return Ok(Provided { dir: self.draw(progress)?, notice: None });
         }
         match self.fetch(choice, progress) {
             Ok(dir) => Ok(Provided { dir, notice: None }),
@@ -115,10 +126,21 @@ impl Sources {
         if idx::require_all(&dir).is_err() {
             let _lock = self.lock()?;
             download::fetch(&dir, &self.checksums, &self.mirrors, progress)?;
-        } else if choice == Choice::Mnist {
-            self.checksums.verify_all(&dir)?;
+        } else {
+            self.verify(&dir, choice)?;
         }
         Ok(dir)
+    }
+
+    /// Fails if `dir`, which is complete, is not the MNIST that was asked for or that its name promises.
+    fn verify(&self, dir: &Path, choice: Choice) -> Result<(), Error> {
+        if choice == Choice::Mnist {
+            self.checksums.verify_all(dir)
+        } else if checksums::is_called_mnist(dir)? {
+            self.checksums.verify_labels(dir)
+        } else {
+            Ok(())
+        }
     }
 
     fn draw(&self, progress: &mut dyn FnMut(Progress)) -> Result<PathBuf, Error> {
@@ -130,19 +152,28 @@ impl Sources {
         Ok(dir)
     }
 
-    /// Waits until no other process writes below `root`; it ends with the returned file. The wait is no longer than
-    /// the other process's work, which has limits of its own.
+    /// Waits until no other process writes below `root`; none does until the returned file is closed.
     fn lock(&self) -> Result<File, Error> {
         fs::create_dir_all(&self.root).map_err(Error::io("create", &self.root))?;
         let path = self.root.join(".provide.lock");
         let file = File::create(&path).map_err(Error::io("create", &path))?;
-        match file.try_lock() {
-            Ok(()) => return Ok(file),
-            Err(TryLockError::WouldBlock) => tracing::info!("waiting for another process to provide the data"),
-            Err(TryLockError::Error(source)) => return Err(Error::io("lock", path)(source)),
+        let started = Instant::now();
+        let mut told = false;
+        loop {
+            match file.try_lock() {
+                Ok(()) => return Ok(file),
+                Err(TryLockError::Error(source)) => return Err(Error::io("lock", path)(source)),
+                Err(TryLockError::WouldBlock) if started.elapsed() >= self.patience => {
+                    return Err(Error::Locked { path, waited: self.patience });
+                }
+                Err(TryLockError::WouldBlock) => {}
+            }
+            if !told {
+                tracing::info!("waiting for another process to provide the data (`{}`)", path.display());
+                told = true;
+            }
+            thread::sleep(POLL);
         }
-        file.lock().map_err(Error::io("lock", path))?;
-        Ok(file)
     }
 }
 
@@ -164,7 +195,9 @@ mod tests {
         if mirror.is_none() {
             mirrors.urls = vec![dead_url()];
         }
-        let sources = Sources { root: root.path().join("data"), mirrors, checksums: checksums(), drawn: [30, 20] };
+        let root_dir = root.path().join("data");
+        let patience = Duration::from_secs(20);
+        let sources = Sources { root: root_dir, mirrors, checksums: checksums(), drawn: [30, 20], patience };
         (root, sources, mirror)
     }
 
@@ -211,6 +244,8 @@ mod tests {
         let provided = get(&sources, Choice::Generated, None, Some(Path::new("/nowhere"))).unwrap();
         assert_eq!(provided, Provided { dir: sources.root.join("generated"), notice: None });
         assert_eq!(mirror.as_ref().unwrap().requests().len(), 0);
+        let error = get(&sources, Choice::Generated, Some(&provided.dir), None).unwrap_err();
+        assert!(matches!(error, Error::GeneratedWithData), "{error:?}");
         // They do not keep auto from MNIST.
         assert_eq!(get(&sources, Choice::Auto, None, None).unwrap().dir, sources.root.join("mnist"));
     }
@@ -251,6 +286,36 @@ mod tests {
         fs::write(&last, packed(3, 2)).unwrap();
         let error = get(&sources, Choice::Mnist, None, None).unwrap_err();
         assert!(matches!(error, Error::Corrupt { ref path, .. } if *path == last), "{error:?}");
+    }
+
+    #[test]
+    fn a_directory_that_is_only_called_mnist_is_refused_at_once() {
+        let (root, sources, _mirror) = sources(None);
+        for (data, ambient, dir) in [(true, false, root.path().join("MNIST")), (false, true, root.path().join("mnist"))]
+        {
+            let dir = some_dataset(dir);
+            let named = |wanted: bool| wanted.then_some(&*dir);
+            let error = get(&sources, Choice::Auto, named(data), named(ambient)).unwrap_err();
+            assert!(matches!(error, Error::Corrupt { ref path, .. } if *path == dir.join(FILES[1])), "{error:?}");
+        }
+        some_dataset(sources.root.join("mnist"));
+        assert!(matches!(get(&sources, Choice::Auto, None, None).unwrap_err(), Error::Corrupt { .. }));
+    }
+
+    #[test]
+    fn a_process_that_never_lets_go_of_the_lock_is_not_waited_for_for_ever() {
+        let (_root, sources, mirror) = sources(Some(Manner::Good));
+        let sources = Sources { patience: Duration::from_millis(1), ..sources };
+        let lock = sources.lock().unwrap();
+        for choice in [Choice::Auto, Choice::Mnist, Choice::Generated] {
+            let error = get(&sources, choice, None, None).unwrap_err();
+            let name = sources.root.join(".provide.lock").display().to_string();
+            assert!(error.to_string().starts_with(&format!("`{name}` is still locked")), "{error}");
+            assert_eq!(error.exit_code(), 69);
+        }
+        assert_eq!(mirror.unwrap().requests().len(), 0);
+        drop(lock);
+        get(&sources, Choice::Generated, None, None).unwrap();
     }
 
     #[test]

@@ -56,3 +56,10 @@ pub enum Error {
         found: String,
     },
 }
+
+impl Error {
+    /// The `sysexits.h` code of a program that ends because of this error.
+    pub fn exit_code(&self) -> u8 {
+        if matches!(self, Self::Io { .. }) { 74 } else { 65 }
+    }
+}

@@ -48,12 +48,21 @@ impl Learner {
 
     /// One step of the optimizer on a minibatch; returns its mean cross-entropy before the step.
     ///
-    /// `images` are raw pixels, 784 per image; `labels` are below 10, one per image.
+    /// `images` are raw pixels, 784 per image; `labels` are below 10, one per image. A large minibatch takes many seconds,
+    /// so `on_slice` is told, a few dozen samples at a time, how many more have been through the network.
+    ///
+    /// # Errors
+    /// That of `on_slice`, which ends the step at once and leaves the weights as they were.
     ///
     /// # Panics
     /// If the minibatch is empty, the two lengths do not belong together, or a label is not below 10.
-    pub fn step(&mut self, images: &[u8], labels: &[u8]) -> f64 {
-        let (loss, gradients) = self.gradients(images, labels);
+    pub fn step<E>(
+        &mut self,
+        images: &[u8],
+        labels: &[u8],
+        on_slice: impl FnMut(usize) -> Result<(), E>,
+    ) -> Result<f64, E> {
+        let (loss, gradients) = self.gradients(images, labels, on_slice)?;
         match &mut self.rule {
             Rule::Adam(adam) => adam.step(&mut self.network.weights, &gradients),
             Rule::Sgd { learning_rate } => tch::no_grad(|| {
@@ -62,7 +71,7 @@ impl Learner {
                 }
             }),
         }
-        loss
+        Ok(loss)
     }
 
     /// A copy of the weights as they are.
@@ -71,7 +80,12 @@ impl Learner {
     }
 
     /// The mean cross-entropy of a minibatch, and how it depends on each tensor of weights (dense, channels last).
-    pub(crate) fn gradients(&self, images: &[u8], labels: &[u8]) -> (f64, Vec<Tensor>) {
+    pub(crate) fn gradients<E>(
+        &self,
+        images: &[u8],
+        labels: &[u8],
+        mut on_slice: impl FnMut(usize) -> Result<(), E>,
+    ) -> Result<(f64, Vec<Tensor>), E> {
         assert!(!labels.is_empty(), "a minibatch has at least one sample");
         assert_eq!(images.len(), labels.len() * PIXELS, "{PIXELS} pixels per label");
         let mut loss = 0.0;
@@ -88,9 +102,19 @@ impl Learner {
             } else {
                 sums.iter_mut().zip(&gradients).for_each(|(sum, gradient)| *sum += gradient);
             }
+            on_slice(labels_here.len())?;
         }
         // The convolutions give their gradients channels last already; then this copies nothing.
-        (loss, sums.iter().map(Tensor::contiguous).collect())
+        Ok((loss, sums.iter().map(Tensor::contiguous).collect()))
+    }
+}
+
+#[cfg(test)]
+impl Learner {
+    /// A step that nothing interrupts.
+    pub(crate) fn whole_step(&mut self, images: &[u8], labels: &[u8]) -> f64 {
+        let Ok(loss) = self.step(images, labels, |_| Ok::<_, std::convert::Infallible>(()));
+        loss
     }
 }
 
@@ -114,7 +138,7 @@ mod tests {
         images
             .chunks(batch * PIXELS)
             .zip(labels.chunks(batch))
-            .map(|(images, labels)| learner.step(images, labels))
+            .map(|(images, labels)| learner.whole_step(images, labels))
             .collect()
     }
 
@@ -152,7 +176,7 @@ mod tests {
         let mut learner = Learner::new(&StateDict::init(1), Optimizer::Sgd, 0.1);
         assert_eq!(pass(&mut learner, &images, &labels, 16).len(), 2);
         let before = learner.state_dict();
-        learner.step(&images[16 * PIXELS..], &labels[16..]);
+        learner.whole_step(&images[16 * PIXELS..], &labels[16..]);
         assert_ne!(learner.state_dict(), before);
     }
 
@@ -162,7 +186,7 @@ mod tests {
         let weights = StateDict::init(1);
         let step = |images: &[u8], labels: &[u8]| {
             let mut learner = Learner::new(&weights, Optimizer::Sgd, 1.0);
-            let loss = learner.step(images, labels);
+            let loss = learner.whole_step(images, labels);
             (loss, learner.state_dict())
         };
         let (loss, together) = step(&images, &labels);
@@ -177,8 +201,22 @@ mod tests {
     }
 
     #[test]
+    fn a_step_can_be_ended_after_any_slice_and_then_was_none() {
+        let (images, labels) = bars(2 * SLICE + 9);
+        let mut learner = Learner::new(&StateDict::init(1), Optimizer::Adam, 1e-3);
+        let mut slices = Vec::new();
+        let result = learner.step(&images, &labels, |samples| {
+            slices.push(samples);
+            if slices.len() < 2 { Ok(()) } else { Err("enough") }
+        });
+        assert_eq!(result, Err("enough"));
+        assert_eq!(slices, [SLICE, SLICE]);
+        assert_eq!(learner.state_dict(), StateDict::init(1));
+    }
+
+    #[test]
     #[should_panic(expected = "784 pixels per label")]
     fn labels_without_their_images_are_refused() {
-        Learner::new(&StateDict::zeros(), Optimizer::Sgd, 0.1).step(&[0; PIXELS], &[1, 2]);
+        Learner::new(&StateDict::zeros(), Optimizer::Sgd, 0.1).whole_step(&[0; PIXELS], &[1, 2]);
     }
 }

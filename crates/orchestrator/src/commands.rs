@@ -8,7 +8,7 @@ use cli::{
     exit::{Code, OrExit},
     flags::Streaming,
 };
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::config::Config;
@@ -71,37 +71,49 @@ pub fn prepare(config: &Config) -> anyhow::Result<Invocation> {
     Ok(child("sender", Program::Sender, arguments))
 }
 
-/// The senders: each streams a contiguous share of the samples, as even as can be.
+/// The samples that one sender streams, under its name; a complete chunk directory says the same of its streams.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+pub struct Share {
+    /// The sender's name, and that of its stream.
+    pub name: String,
+    /// The first sample's index in the dataset.
+    pub first: u64,
+    /// One past the last sample's index.
+    pub end: u64,
+}
+
+/// Contiguous shares of the samples, one for each sender, as even as can be.
+pub fn shares(config: &Config) -> Vec<Share> {
+    let count = u64::from(config.senders);
+    let Streaming { samples, offset, .. } = config.streaming;
+    let start = |index: u64| offset.saturating_add(samples / count * index + index.min(samples % count));
+    let share = |index| Share { name: format!("sender-{index}"), first: start(index), end: start(index + 1) };
+    (0..count).map(share).collect()
+}
+
+/// The senders: each streams its share.
 ///
 /// # Errors
 /// See [`receiver`].
 pub fn senders(config: &Config, receiver: SocketAddr) -> anyhow::Result<Vec<Invocation>> {
-    let count = u64::from(config.senders);
-    let Streaming { samples, offset, .. } = config.streaming;
-    let mut next = offset;
-    (0..count)
-        .map(|index| {
-            let share = Streaming {
-                offset: next,
-                samples: samples / count + u64::from(index < samples % count),
-                ..config.streaming.clone()
-            };
-            next += share.samples;
-            let name = format!("sender-{index}");
-            let mut arguments = vec![format!("--connect={receiver}"), format!("--stream={name}")];
-            arguments.extend(arguments_of(&share)?);
-            Ok(child(&name, Program::Sender, arguments))
-        })
-        .collect()
+    let sender = |Share { name, first, end }| {
+        let share = Streaming { offset: first, samples: end - first, ..config.streaming.clone() };
+        let mut arguments = vec![format!("--connect={receiver}"), format!("--stream={name}")];
+        arguments.extend(arguments_of(&share)?);
+        Ok(child(&name, Program::Sender, arguments))
+    };
+    shares(config).into_iter().map(sender).collect()
 }
 
-/// The trainer; the chunk directory is complete, so it has nothing to wait for.
+/// The trainer; the chunk directory is complete, so it has nothing to wait for. A resumed run may have no checkpoint yet;
+/// the trainer then begins with the first round.
 ///
 /// # Errors
 /// See [`receiver`].
-pub fn trainer(config: &Config, run_dir: &Path, resume: bool) -> anyhow::Result<Invocation> {
+pub fn trainer(config: &Config, run_dir: &Path) -> anyhow::Result<Invocation> {
     let run_dir = run_dir.to_str().context("the run folder's path is not UTF-8").or_exit(Code::Usage)?;
-    let mut arguments = vec![format!("--{}={run_dir}", if resume { "resume" } else { "run-dir" }), "--wait=0s".into()];
+    let folder = if config.resume.is_some() { "resume" } else { "run-dir" };
+    let mut arguments = vec![format!("--{folder}={run_dir}"), "--wait=0s".into()];
     arguments.extend(arguments_of(&config.directory)?);
     arguments.extend(arguments_of(&config.training)?);
     Ok(child("trainer", Program::Trainer, arguments))
@@ -161,7 +173,7 @@ mod tests {
               --offset=0 --samples=20000 --samples-per-batch=500 --json --lifeline"]
         );
         assert_eq!(
-            line(&trainer(&config, Path::new("runs/x"), false).unwrap()),
+            line(&trainer(&config, Path::new("runs/x")).unwrap()),
             "trainer --run-dir=runs/x --wait=0s --dir=data/streaming_input --batch-size=full --learning-rate=0.0005 \
              --local-epochs=1 --optimizer=adam --partitions=12 --received-accuracy=each-round --rounds=5 --seed=42 \
              --test-data=mnist --weighting=uniform --json --lifeline"

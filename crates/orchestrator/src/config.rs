@@ -10,8 +10,9 @@ use std::{
 
 use clap::{Parser, Subcommand, ValueEnum, builder::RangedU64ValueParser};
 use cli::{
-    flags::{Chunking, Directory, Streaming, Training},
+    flags::{Chunking, Dataset, Directory, Streaming, Training},
     layers::{Error, Layer, resolve},
+    runs,
 };
 use serde::Serialize;
 
@@ -52,7 +53,7 @@ pub struct Config {
     #[serde(skip)]
     pub run_dir: Option<PathBuf>,
     /// Continue a run that was stopped, with its configuration [default: runs/latest]
-    #[arg(long, value_name = "RUN_DIR", num_args = 0..=1, default_missing_value = run_dir::LATEST, help_heading = "Run", conflicts_with_all = ["config", "preset"])]
+    #[arg(long, value_name = "RUN_DIR", num_args = 0..=1, default_missing_value = runs::LATEST, help_heading = "Run", conflicts_with_all = ["config", "preset"])]
     #[serde(skip)]
     pub resume: Option<PathBuf>,
     /// A named set of values; flags and --config win over it
@@ -135,6 +136,16 @@ impl Config {
         }
         Ok(config)
     }
+
+    /// With the data provided in `dir`, for training and testing, so that no child has to look for it again.
+    #[must_use]
+    pub fn with_data(&self, dir: PathBuf) -> Config {
+        let mut config = self.clone();
+        config.training.test_data.get_or_insert_with(|| dir.clone());
+        config.streaming.data = Some(dir);
+        config.streaming.dataset = Dataset::Auto; // It is what was asked for; `auto` takes it as it is.
+        config
+    }
 }
 
 fn read_layer(path: &Path) -> Result<Layer, Error> {
@@ -199,6 +210,15 @@ mod tests {
         assert_eq!(load(&[]).unwrap().training.test_data, None);
     }
 
+    #[test]
+    fn provided_data_is_for_all_but_the_users_own_test_set_stays() {
+        let provided = |flags: &[&str]| load(flags).unwrap().with_data("d".into());
+        let config = provided(&["--dataset", "generated"]);
+        assert_eq!((config.streaming.data, config.streaming.dataset), (Some("d".into()), Dataset::Auto));
+        assert_eq!(config.training.test_data, Some("d".into()));
+        assert_eq!(provided(&["--test-data", "t"]).training.test_data, Some("t".into()));
+    }
+
     #[track_caller]
     fn check_file(text: &str, expect: &str) {
         let file = file(text);
@@ -211,7 +231,7 @@ mod tests {
         check_file("round = 7", "unknown key `round` in `FILE`; the keys are the long flags of --help");
         check_file("rounds = 5\nseed == 3", "`FILE` line 2: extra `=`, expected nothing");
         check_file("resume = \"x\"", "`resume` cannot stand in `FILE`; give it as a flag");
-        check_file("rounds = 0", "`FILE`: invalid value '0' for '--rounds <N>': 0 is not in 1..18446744073709551615");
+        check_file("rounds = 0", "`FILE`: invalid value '0' for '--rounds <N>': give a whole number, at least 1");
         assert!(load(&["--config", "no/such/file"]).unwrap_err().starts_with("failed to read `no/such/file`: "));
     }
 

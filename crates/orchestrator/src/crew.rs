@@ -20,7 +20,7 @@ use tokio::{
     io::{AsyncBufReadExt, AsyncRead, BufReader},
     process::{Child, ChildStdin, Command},
     sync::{mpsc, oneshot},
-    time::{Instant, sleep_until, timeout},
+    time::timeout,
 };
 
 use crate::{
@@ -30,7 +30,9 @@ use crate::{
 };
 
 /// How long a child may take to end after its lifeline is closed; the receiver still seals and acknowledges.
-const STOP_LIMIT: Duration = Duration::from_secs(10);
+pub const STOP_LIMIT: Duration = Duration::from_secs(10);
+/// How long a child that was killed may take to end and be read to the end; after that it is the system's.
+const KILL_LIMIT: Duration = Duration::from_secs(2);
 /// How long a child's pipes are read after its end; a grandchild could hold them open for ever.
 const DRAIN_LIMIT: Duration = Duration::from_secs(1);
 /// Log lines repeated when a child fails.
@@ -66,6 +68,7 @@ struct Member {
     invocation: Invocation,
     path: PathBuf,
     lifeline: Option<ChildStdin>,
+    /// Kills it when dropped.
     kill: Option<oneshot::Sender<()>>,
     last_lines: VecDeque<String>,
     running: bool,
@@ -125,8 +128,7 @@ impl Crew {
                 report = timeout(limit, self.reports.recv()) => report,
             };
             let Ok(Some((child, report))) = report else {
-                let seconds = limit.as_secs();
-                return Err(failure(Code::Unavailable, anyhow!("gave up {doing}: no sign of life for {seconds} s")));
+                return Err(gave_up(limit, doing));
             };
             match report {
                 Report::Event(event) => return Ok(News::Event { child, event }),
@@ -143,22 +145,26 @@ impl Crew {
         }
     }
 
-    /// Stops whoever still runs, in order: senders, so that the receiver can seal what it has; trainer; receiver.
-    pub async fn stop(&mut self) {
+    /// Stops whoever still runs, in order: senders, so that the receiver can seal what it has; trainer; receiver. A
+    /// child that takes longer than `limit` is killed.
+    pub async fn stop(&mut self, limit: Duration) {
         for program in [Program::Sender, Program::Trainer, Program::Receiver] {
             for member in self.members.iter_mut().filter(|member| member.invocation.program == program) {
                 member.lifeline = None;
             }
-            let deadline = Instant::now() + STOP_LIMIT;
-            while self.runs(program) {
-                tokio::select! {
-                    report = self.reports.recv() => match report {
-                        Some((child, Report::Log(line))) => self.log(child, line),
-                        Some((child, Report::Ended(_))) => self.members[child].running = false,
-                        _ => {}
-                    },
-                    () = sleep_until(deadline) => self.kill(program),
-                }
+            if timeout(limit, self.end_of(program)).await.is_err() {
+                self.kill(program, limit);
+                drop(timeout(KILL_LIMIT, self.end_of(program)).await);
+            }
+        }
+    }
+
+    async fn end_of(&mut self, program: Program) {
+        while self.runs(program) {
+            match self.reports.recv().await {
+                Some((child, Report::Log(line))) => self.log(child, line),
+                Some((child, Report::Ended(_))) => self.members[child].running = false,
+                _ => {}
             }
         }
     }
@@ -167,15 +173,11 @@ impl Crew {
         self.members.iter().any(|member| member.running && member.invocation.program == program)
     }
 
-    fn kill(&mut self, program: Program) {
+    fn kill(&mut self, program: Program, limit: Duration) {
         for member in self.members.iter_mut().filter(|member| member.running && member.invocation.program == program) {
             let name = &member.invocation.name;
-            if let Some(kill) = member.kill.take() {
-                self.console.warn(&format!("{name} did not stop within {} s; killing it", STOP_LIMIT.as_secs()));
-                let _ = kill.send(()); // An error means that it has just ended.
-            } else {
-                member.running = false; // Killed, and still not reaped: it is the system's now.
-            }
+            self.console.warn(&format!("{name} did not stop within {} s; killing it", limit.as_secs()));
+            member.kill = None;
         }
     }
 
@@ -211,6 +213,11 @@ pub(crate) fn stopped(cause: Cause) -> anyhow::Error {
     failure(cause.code(), anyhow!("stopped by {}", cause.as_str()))
 }
 
+/// The error of a wait that took too long.
+pub(crate) fn gave_up(limit: Duration, doing: &str) -> anyhow::Error {
+    failure(Code::Unavailable, anyhow!("gave up {doing}: no sign of life for {} s", limit.as_secs()))
+}
+
 /// Passes on everything a child reports, then its end.
 async fn follow(mut child: Child, killed: oneshot::Receiver<()>, index: usize, sender: mpsc::Sender<(usize, Report)>) {
     let events = child.stdout.take().map(|stdout| {
@@ -223,7 +230,7 @@ async fn follow(mut child: Child, killed: oneshot::Receiver<()>, index: usize, s
         .map(|stderr| tokio::spawn(pass_on(stderr, index, sender.clone(), |line| Some(Report::Log(line.into())))));
     let status = tokio::select! {
         status = child.wait() => status,
-        Ok(()) = killed => match child.start_kill() {
+        _ = killed => match child.start_kill() {
             Ok(()) => child.wait().await,
             Err(error) => Err(error),
         },
@@ -257,9 +264,7 @@ async fn pass_on(
 
 /// The exit code to end with when a child ended with `status`.
 fn code_of(status: &ExitStatus) -> Code {
-    use Code::{Data, Directory, Interrupted, Io, Refused, Software, Terminated, Unavailable, Unsafe, Usage};
-    let known = [Usage, Data, Unavailable, Software, Directory, Io, Refused, Unsafe, Interrupted, Terminated];
-    known.into_iter().find(|code| status.code() == Some(*code as i32)).unwrap_or(Software)
+    status.code().and_then(|number| u8::try_from(number).ok()).map_or(Code::Software, Code::from)
 }
 
 /// A command as it would be typed in a shell.
@@ -278,6 +283,24 @@ fn command_line(path: &Path, arguments: &[String]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    #[cfg(unix)]
+    async fn a_child_that_does_not_stop_is_dead_when_the_crew_is_stopped() {
+        use std::{fs, os::unix::fs::PermissionsExt};
+
+        let programs = tempfile::tempdir().unwrap();
+        let path = programs.path().join("receiver");
+        fs::write(&path, "#!/bin/sh\necho $$ >&2\nexec sleep 60 2>&-\n").unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        let (_trigger, shutdown) = Shutdown::manual();
+        let mut crew = Crew::new(programs.path(), Console::new(), shutdown);
+        crew.start(Invocation { name: "receiver".into(), program: Program::Receiver, arguments: Vec::new() }).unwrap();
+        let Some((0, Report::Log(process))) = crew.reports.recv().await else { panic!("no log") };
+        crew.stop(Duration::ZERO).await;
+        let alive = std::process::Command::new("sh").args(["-c", &format!("kill -0 {process}")]).status().unwrap();
+        assert!(!alive.success());
+    }
 
     #[test]
     fn a_command_line_can_be_pasted_into_a_shell() {

@@ -1,8 +1,17 @@
 //! What differs between operating systems.
 
+#[cfg(unix)]
+use std::process::Stdio;
 use std::{io, path::Path};
 
 use tokio::process::Command;
+
+/// Makes a symbolic link to a directory.
+#[cfg(unix)]
+pub(crate) use std::os::unix::fs::symlink as link_directory;
+/// Makes a symbolic link to a directory; needs developer mode.
+#[cfg(windows)]
+pub(crate) use std::os::windows::fs::symlink_dir as link_directory;
 
 /// Keeps a terminal's Ctrl-C from the child: it reaches only this process, which then stops its children in order.
 #[cfg(unix)]
@@ -17,14 +26,26 @@ pub(crate) fn shield_from_terminal(command: &mut Command) {
     command.creation_flags(CREATE_NEW_PROCESS_GROUP);
 }
 
-/// Makes `link` a symbolic link to the directory `target`.
+/// Ends the process group that `leader` leads: itself and all that it has started.
 #[cfg(unix)]
-pub(crate) fn link_directory(target: &Path, link: &Path) -> io::Result<()> {
-    std::os::unix::fs::symlink(target, link)
+pub(crate) fn kill_group(leader: u32) {
+    // The shell's own `kill`, which is there even where the program of that name is not. If it fails, the group is gone.
+    let kill = format!("kill -s KILL -- -{leader}");
+    drop(std::process::Command::new("sh").args(["-c", &kill]).stderr(Stdio::null()).status());
 }
 
-/// Makes `link` a symbolic link to the directory `target`; needs developer mode.
+/// What the leader has started lives on until it is done.
 #[cfg(windows)]
-pub(crate) fn link_directory(target: &Path, link: &Path) -> io::Result<()> {
-    std::os::windows::fs::symlink_dir(target, link)
+pub(crate) fn kill_group(_leader: u32) {}
+
+/// Makes renames and new files in `directory` durable.
+#[cfg(unix)]
+pub(crate) fn sync_directory(directory: &Path) -> io::Result<()> {
+    std::fs::File::open(directory)?.sync_all()
+}
+
+/// A directory cannot be opened like a file, and a rename is durable without it.
+#[cfg(windows)]
+pub(crate) fn sync_directory(_directory: &Path) -> io::Result<()> {
+    Ok(())
 }

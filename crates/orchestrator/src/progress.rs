@@ -7,6 +7,7 @@ use indicatif::ProgressBar;
 
 use crate::console::Console;
 
+const PROVIDING: &str = "{msg} [{bar:30}] {percent} %";
 const SENDING: &str = "sending    [{bar:30}] {pos}/{len} samples, {per_sec}, {eta} left";
 const TRAINING: &str = "round {msg:<5}[{bar:30}] {pos}/{len} samples, {per_sec}, {eta} left";
 
@@ -72,6 +73,18 @@ impl Progress {
     /// Shows one event of child number `child`.
     pub fn show(&mut self, child: usize, event: Event) {
         match event {
+            Event::Providing { what, done, of } => {
+                if self.bar.message() != what {
+                    self.clear();
+                    if !self.console.is_terminal() {
+                        self.console.note(&what);
+                    }
+                    self.bar = self.console.bar(of, PROVIDING);
+                    self.bar.set_message(what);
+                }
+                self.bar.set_position(done);
+            }
+            Event::Notice { text } if self.notices.contains(&text) => {} // From another sender.
             Event::Notice { text } => {
                 self.console.warn(&text);
                 self.notices.push(text);
@@ -92,6 +105,11 @@ impl Progress {
             }
             Event::Training { samples, partitions, first_round, rounds, .. } => {
                 self.rounds = rounds;
+                if first_round > rounds {
+                    self.console
+                        .result(&format!("the run has all its rounds ({rounds}); to train more, raise --rounds"));
+                    return;
+                }
                 let plural = if partitions == 1 { "" } else { "s" };
                 self.console.result(&format!(
                     "training on {samples} samples in {partitions} partition{plural}, rounds {first_round} to {rounds}"
@@ -121,7 +139,8 @@ impl Progress {
                 self.clear();
                 self.summary = Some(text);
             }
-            Event::Listening { .. } | Event::Stored { .. } => {} // The run acts on the one; the other doubles the acks.
+            Event::Listening { .. } | Event::Data { .. } => {} // The run acts on them.
+            Event::Stored { .. } => {}                         // It doubles the acknowledgements.
         }
     }
 
@@ -140,5 +159,19 @@ impl Progress {
         if let Some(text) = &self.summary {
             self.console.result(text.trim());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_several_senders_say_is_shown_once() {
+        let mut progress = Progress::new(Console::new());
+        for (child, text) in ["a", "b", "a"].into_iter().enumerate() {
+            progress.show(child, Event::Notice { text: text.into() });
+        }
+        assert_eq!(progress.notices, ["a", "b"]);
     }
 }

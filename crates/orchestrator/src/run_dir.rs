@@ -1,70 +1,68 @@
 //! The run folder: where a run's configuration, and later its results, are kept.
 
 use std::{
-    fs, io,
+    fs::{self, File},
+    io::{self, Write},
     path::{Path, PathBuf},
-    process,
 };
 
-use anyhow::Context;
-use cli::exit::{Code, OrExit};
-use jiff::Zoned;
+use anyhow::{Context, anyhow};
+use cli::{
+    exit::{Code, OrExit, failure},
+    runs,
+};
 use serde_json::Value;
 
-use crate::{commands, config::Config, platform};
+use crate::{commands, config::Config};
 
-/// The folder of all runs, in the working directory.
-const RUNS: &str = "runs";
-/// A link to the newest run.
-pub const LATEST: &str = "runs/latest";
 /// The effective configuration, in the run folder.
 pub const CONFIG: &str = "config.toml";
+
+/// Refuses a `--run-dir` that holds another run: its configuration would be lost.
+///
+/// # Errors
+/// When it does.
+pub fn check(config: &Config) -> anyhow::Result<()> {
+    match &config.run_dir {
+        Some(path) if [CONFIG, "checkpoints"].iter().any(|name| path.join(name).exists()) => {
+            let name = path.display();
+            let advice = format!("go on with --resume {name}, or choose another --run-dir");
+            Err(failure(Code::Directory, anyhow!("`{name}` already holds a run; {advice}")))
+        }
+        _ => Ok(()),
+    }
+}
 
 /// Makes the run folder and writes the effective configuration into it.
 ///
 /// # Errors
-/// When it cannot be written, or a path is not UTF-8.
+/// When it holds another run or cannot be written, or a path is not UTF-8.
 pub fn create(config: &Config) -> anyhow::Result<PathBuf> {
+    check(config)?;
+    let text = effective(config)?;
     let path = match &config.run_dir {
         Some(path) => {
             fs::create_dir_all(path)
                 .with_context(|| format!("failed to create the run folder `{}`", path.display()))?;
             path.clone()
         }
-        None => create_dated(Path::new(RUNS)).with_context(|| format!("failed to create a run folder in `{RUNS}`"))?,
+        None => runs::create_dated(Path::new(runs::RUNS))
+            .with_context(|| format!("failed to create a run folder in `{}`", runs::RUNS))?,
     };
     let file = path.join(CONFIG);
-    fs::write(&file, effective(config)?).with_context(|| format!("failed to write `{}`", file.display()))?;
+    write(&file, &text).with_context(|| format!("failed to write `{}`", file.display()))?;
+    // Last, so that `--resume` never meets a run without its configuration. A convenience: without it, the run goes on.
+    drop(runs::point_latest_to(&path));
     Ok(path)
 }
 
-/// Whether the trainer has left a checkpoint in `run_dir` to go on from.
-pub fn has_checkpoint(run_dir: &Path) -> bool {
-    fs::read_dir(run_dir.join("checkpoints")).is_ok_and(|mut entries| {
-        entries.any(|entry| entry.is_ok_and(|entry| entry.path().extension().is_some_and(|e| e == "safetensors")))
-    })
-}
-
-/// `runs/2026-01-31T12-30-05`, in local time, and `runs/latest` pointing to it.
-fn create_dated(runs: &Path) -> io::Result<PathBuf> {
-    fs::create_dir_all(runs)?;
-    let time = Zoned::now().strftime("%Y-%m-%dT%H-%M-%S").to_string();
-    let mut name = time.clone();
-    let mut count = 1;
-    // `create_dir` fails if the folder exists, so two runs in one second cannot share one.
-    while let Err(error) = fs::create_dir(runs.join(&name)) {
-        if error.kind() != io::ErrorKind::AlreadyExists {
-            return Err(error);
-        }
-        count += 1;
-        name = format!("{time}-{count}");
-    }
-    // The link is a convenience: where links are not allowed, the run goes on without.
-    let link = runs.join(format!(".latest-{}", process::id()));
-    if platform::link_directory(Path::new(&name), &link).is_ok() && fs::rename(&link, runs.join("latest")).is_err() {
-        drop(fs::remove_file(&link));
-    }
-    Ok(runs.join(name))
+/// Writes a file that is complete or absent.
+fn write(path: &Path, text: &str) -> io::Result<()> {
+    let temporary = path.with_extension("toml.tmp");
+    let mut file = File::create(&temporary)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()?;
+    fs::rename(&temporary, path)
 }
 
 /// The configuration as a file that `--config` and `--resume` read.
@@ -94,13 +92,25 @@ mod tests {
     use super::*;
 
     #[test]
-    fn two_runs_within_a_second_have_two_folders() {
-        let runs = tempfile::tempdir().unwrap();
-        let first = create_dated(runs.path()).unwrap();
-        let second = create_dated(runs.path()).unwrap();
-        let third = create_dated(runs.path()).unwrap();
-        assert!(first != second && second != third && first != third);
-        assert_eq!(fs::canonicalize(runs.path().join("latest")).unwrap(), fs::canonicalize(third).unwrap());
+    fn a_folder_that_holds_a_run_is_refused_and_stays_as_it_is() {
+        let dir = tempfile::tempdir().unwrap();
+        let (new, run) = (dir.path().join("new"), dir.path().join("run"));
+        let load = |run_dir: &Path| Config::load(&["x".into(), "--run-dir".into(), run_dir.into()]).unwrap();
+        assert_eq!(create(&load(&new)).unwrap(), new);
+        assert_eq!(fs::read_dir(&new).unwrap().count(), 1);
+
+        fs::create_dir(&run).unwrap();
+        fs::write(run.join(CONFIG), "rounds = 9\n").unwrap();
+        let error = create(&load(&run)).unwrap_err();
+        assert_eq!(cli::exit::code_of(&error), Code::Directory);
+        let name = run.display();
+        let expect = format!("`{name}` already holds a run; go on with --resume {name}, or choose another --run-dir");
+        assert_eq!(error.to_string(), expect);
+        assert_eq!(fs::read_to_string(run.join(CONFIG)).unwrap(), "rounds = 9\n");
+
+        fs::remove_file(run.join(CONFIG)).unwrap();
+        fs::create_dir(run.join("checkpoints")).unwrap();
+        create(&load(&run)).unwrap_err();
     }
 
     #[test]

@@ -50,7 +50,7 @@ fn a_wrong_configuration_file_ends_with_64_before_anything_starts() {
     run.assert_code(64);
     assert_eq!(
         run.stderr,
-        "error: `run.toml`: invalid value 'many' for '--rounds <N>': invalid digit found in string\n"
+        "error: `run.toml`: invalid value 'many' for '--rounds <N>': give a whole number, at least 1\n"
     );
     assert!(!bench.path("runs").exists());
 }
@@ -69,19 +69,19 @@ fn a_receiver_that_is_killed_stops_the_run_and_is_named() {
 
 #[test]
 fn a_trainer_that_is_killed_stops_the_run_and_a_resumed_run_ends_with_the_same_model() {
-    let flags = ["--batch-delay=0ms", "--rounds=3"];
-    let undisturbed = Bench::new();
-    undisturbed.run(&flags).assert_code(0);
-
     let bench = Bench::new();
-    let mut run = bench.start(&flags);
-    run.read_stdout_until("round 1/3");
+    // More rounds than anybody waits for, so that the kill cannot come too late.
+    let mut run = bench.start(&["--batch-delay=0ms", "--rounds=100000"]);
+    run.read_stdout_until("round 1/100000");
     bench.signal_child("/trainer ", "KILL");
     let run = run.finish();
     run.assert_code(70);
     assert!(run.stderr.contains("trainer failed (signal: 9 (SIGKILL)). It was started as\n"), "{}", run.stderr);
 
-    bench.run_with(&["--resume"]).assert_code(0);
+    let rounds = format!("--rounds={}", fs::read_dir(bench.path("runs/latest/checkpoints")).unwrap().count() + 2);
+    bench.run_with(&["--resume", "runs/latest", &rounds]).assert_code(0);
+    let undisturbed = Bench::new();
+    undisturbed.run(&["--batch-delay=0ms", &rounds]).assert_code(0);
     assert_eq!(bench.summary()["model_sha256"], undisturbed.summary()["model_sha256"]);
 }
 
@@ -89,15 +89,33 @@ fn a_trainer_that_is_killed_stops_the_run_and_a_resumed_run_ends_with_the_same_m
 fn a_run_that_is_stopped_while_streaming_can_be_resumed() {
     let bench = Bench::new();
     let mut run =
-        bench.start(&["--batch-delay=1s", "--samples-per-batch=1000", "--samples-per-chunk=100", "--rounds=1"]);
-    run.read_stderr_until("receiver listens");
-    run.wait_for_chunks(&bench, 10);
+        bench.start(&["--batch-delay=500ms", "--samples-per-batch=100", "--samples-per-chunk=100", "--rounds=1"]);
+    run.wait_for_chunks(&bench, 2); // Of 20, half a second apart.
     run.signal("INT");
     run.finish().assert_code(130);
     assert!(!bench.path("chunks/_SUCCESS").exists());
 
-    bench.run_with(&["--resume"]).assert_code(0);
+    bench.run_with(&["--resume", "runs/latest", "--batch-delay=0s"]).assert_code(0);
     assert_eq!(bench.chunks(), 20);
+
+    let run = bench.run_with(&["--resume"]);
+    run.assert_code(0);
+    assert!(run.stdout.starts_with("the run has all its rounds (1); "), "{}", run.stdout);
+
+    let run = bench.run_with(&["--resume", "--samples=1999"]);
+    run.assert_code(65);
+    assert!(run.stderr.contains("/chunks` holds the samples of another run; "), "{}", run.stderr);
+}
+
+#[test]
+fn a_folder_that_holds_a_run_is_refused_before_anything_starts() {
+    let bench = Bench::new();
+    fs::create_dir(bench.path("run")).unwrap();
+    fs::write(bench.path("run/config.toml"), "rounds = 9\n").unwrap();
+    let run = bench.run(&["--run-dir=run"]);
+    run.assert_code(73);
+    let expect = "`run` already holds a run; go on with --resume run, or choose another --run-dir";
+    assert_eq!(run.stderr, format!("orchestrator: {expect}\n"));
 }
 
 #[track_caller]

@@ -107,7 +107,6 @@ pub struct Failure {
 
 /// Why a session ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[repr(u8)]
 pub enum ErrorCode {
     /// The peer broke the protocol.
     Protocol,

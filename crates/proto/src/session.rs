@@ -5,16 +5,12 @@ use std::ops::Range;
 
 use crate::{
     Batch, MAX_BODY, MAX_CONTROL_BODY, Message, VERSION,
-    frame::FrameError,
     message::{End, Failure, Hello, MAGIC, Open, Welcome},
 };
 
 /// The peer broke the protocol. The connection cannot go on.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Violation {
-    /// Bytes that are no frame.
-    #[error(transparent)]
-    Frame(#[from] FrameError),
     /// The peer does not speak this protocol.
     #[error("the peer does not speak this protocol")]
     Magic,
@@ -237,7 +233,8 @@ impl Server {
             }
             (Message::Pong(_), ServerState::Streaming { .. } | ServerState::Ended) => Ok(ServerEvent::Alive),
             (Message::Open(open), ServerState::Open) => {
-                if open.first >= open.end {
+                // Columns of numbers are signed where the samples are going.
+                if open.first >= open.end || i64::try_from(open.end).is_err() {
                     return Err(Violation::Position(format!("a stream of samples {}..{}", open.first, open.end)));
                 }
                 self.state = ServerState::Opening(open.clone());
@@ -409,6 +406,16 @@ mod tests {
         let mut server = streaming_server(12, 10, 6);
         let end = Message::End(End { count: 10, digest: [0; 32] });
         assert_eq!(server.receive(end), Err(Violation::Position("End(10) at 12 of 20".into())));
+    }
+
+    #[test]
+    fn a_stream_that_cannot_be_is_refused() {
+        for (first, end) in [(20, 20), (21, 20), (1 << 63, (1 << 63) + 1)] {
+            let mut server = Server::new();
+            server.receive(Message::Hello(Hello::OURS)).unwrap();
+            let open = Message::Open(Open { first, end, ..open() });
+            assert!(matches!(server.receive(open), Err(Violation::Position(_))));
+        }
     }
 
     #[test]

@@ -50,20 +50,30 @@ async fn converse(reader: &mut Reader, writer: &mut Writer, desk: &Desk) -> Resu
     let mut server = Server::new();
     let Some(open) = timeout(OPENING_LIMIT, opening(reader, writer, &mut server)).await?? else { return Ok(()) };
     let stream = open.stream.clone();
-    let (ticket, mut replies) = match desk.enter(open).await {
+    let (seat, welcome, mut replies) = match desk.enter(open).await {
         Ok((ticket, welcome, replies)) => {
-            writer.send(&server.welcome(welcome)).await?;
             tracing::info!("stream `{stream}` goes on at sample {}", welcome.next);
-            (ticket, replies)
+            (Seat { desk, ticket }, server.welcome(welcome), replies)
         }
         Err(refusal) => {
-            writer.send(&Message::Error(refusal.clone())).await?;
+            writer.send(&Message::error(refusal.code, refusal.text.as_str())).await?;
             return Err(Error::Refused(refusal.text));
         }
     };
-    let result = stream_samples(reader, writer, desk, &mut server, ticket, &mut replies).await;
-    desk.leave(ticket);
-    result
+    writer.send(&welcome).await?;
+    stream_samples(reader, writer, &mut server, &seat, &mut replies).await
+}
+
+/// A stream held, and given back however the connection ends.
+struct Seat<'a> {
+    desk: &'a Desk,
+    ticket: Ticket,
+}
+
+impl Drop for Seat<'_> {
+    fn drop(&mut self) {
+        self.desk.leave(self.ticket);
+    }
 }
 
 /// Greets the peer and waits for its `Open`; `None` if it leaves.
@@ -82,9 +92,8 @@ async fn opening(reader: &mut Reader, writer: &mut Writer, server: &mut Server) 
 async fn stream_samples(
     reader: &mut Reader,
     writer: &mut Writer,
-    desk: &Desk,
     server: &mut Server,
-    ticket: Ticket,
+    seat: &Seat<'_>,
     replies: &mut UnboundedReceiver<Reply>,
 ) -> Result<(), Error> {
     loop {
@@ -92,8 +101,8 @@ async fn stream_samples(
             message = timeout(IDLE_LIMIT, reader.read(server.max_body())) => {
                 let Some(message) = message?? else { return Ok(()) };
                 match server.receive(message)? {
-                    ServerEvent::Data(batch) => desk.hand_in(ticket, batch).await,
-                    ServerEvent::End(end) => desk.end(ticket, end),
+                                        ServerEvent::Data(batch) => seat.desk.hand_in(seat.ticket, batch).await,
+                    ServerEvent::End(end) => seat.desk.end(seat.ticket, end),
                     ServerEvent::Send(message) => writer.send(&message).await?,
                     ServerEvent::Failed(failure) => return Err(Error::Sender(failure.text)),
                     ServerEvent::Alive | ServerEvent::Open(_) => {}
@@ -106,7 +115,7 @@ async fn stream_samples(
                     return Ok(());
                 }
                 Some(Reply::Failed(failure)) => {
-                    writer.send(&Message::Error(failure.clone())).await?;
+                    writer.send(&Message::error(failure.code, failure.text.as_str())).await?;
                     return Err(Error::Refused(failure.text));
                 }
                 None => return Ok(()), // The desk is closed: the receiver is ending.

@@ -25,7 +25,7 @@ use tokio::sync::{
     oneshot,
 };
 
-use crate::{Config, Outcome, exit_code};
+use crate::{Config, Outcome};
 
 /// Bytes of samples that may wait in the queue, all connections together. The desk takes them out whatever else
 /// happens, so a connection that waits for room always gets it.
@@ -90,8 +90,8 @@ pub(crate) fn open(config: Config, report: impl Fn(&Event) + Send + 'static) -> 
     let store = Store::open_with(&config.dir, config.mode, config.samples_per_chunk, |replay| {
         digests.entry(replay.stream.to_owned()).or_default().update(replay.labels, replay.images);
     })
-    .map_err(|error| failure(exit_code(&error), error))?;
-    let known: Vec<(String, bool)> = store.streams().map(|(name, complete)| (name.to_owned(), complete)).collect();
+    .map_err(|error| failure(error.exit_code(), error))?;
+    let known: Vec<String> = store.streams().map(|(name, _)| name.to_owned()).collect();
     if known.len() > config.streams {
         let text = format!("`{}` already holds {} streams; give --streams {0}", config.dir.display(), known.len());
         return Err(failure(cli::exit::Code::Usage, anyhow::anyhow!(text)));
@@ -106,17 +106,17 @@ pub(crate) fn open(config: Config, report: impl Fn(&Event) + Send + 'static) -> 
         store,
         streams: known
             .into_iter()
-            .map(|(name, complete)| {
+            .map(|name| {
                 let digest = digests.remove(&name).unwrap_or_default();
-                (name, Stream { digest, seat: None, end: None, ended: false, was_complete: complete })
+                (name, Stream { digest, ..Stream::new() })
             })
             .collect(),
         tickets: HashMap::new(),
         config,
         report,
-        opened: Instant::now(),
         first_sample: None,
         oldest_pending: None,
+        rejected: None,
     };
     thread::Builder::new().name("desk".into()).spawn(move || {
         let _ = result.send(clerk.work(&inbox)); // Nobody listens when the receiver itself is being torn down.
@@ -187,10 +187,11 @@ struct Clerk<R> {
     /// Which stream a ticket is for.
     tickets: HashMap<Ticket, String>,
     report: R,
-    opened: Instant,
     first_sample: Option<Instant>,
     /// When the oldest sample that waits for its chunk came in.
     oldest_pending: Option<Instant>,
+    /// What arrived otherwise than it was sent: the directory is given up.
+    rejected: Option<String>,
 }
 
 struct Stream {
@@ -201,41 +202,48 @@ struct Stream {
     end: Option<End>,
     /// The sender was told that the whole stream is durable.
     ended: bool,
-    /// Every sample was durable when this process started.
-    was_complete: bool,
+    /// Since when no connection has held the stream, if none does.
+    empty_since: Instant,
 }
 
 impl<R: Fn(&Event)> Clerk<R> {
     fn work(mut self, inbox: &mpsc::Receiver<Command>) -> anyhow::Result<Outcome> {
         loop {
-            let command = match inbox.recv_timeout(self.patience()) {
-                Ok(Command::Stop(cause)) => {
-                    self.seal().inspect_err(|error| self.give_up(ErrorCode::Storage, &error.to_string()))?;
-                    self.give_up(ErrorCode::Stopping, "the receiver was stopped");
-                    return Ok(Outcome::Stopped(cause));
-                }
-                Ok(command) => Some(command),
-                Err(RecvTimeoutError::Timeout) => None,
+            // One look at the clock decides both what is due and how long to wait for what is not.
+            let now = Instant::now();
+            if self.is_complete(now) {
+                return self.complete();
+            }
+            let worked = match inbox.recv_timeout(self.patience(now)) {
+                Ok(Command::Stop(cause)) => match self.seal() {
+                    Ok(()) => {
+                        self.give_up(ErrorCode::Stopping, "the receiver was stopped");
+                        return Ok(Outcome::Stopped(cause));
+                    }
+                    Err(error) => Err(error),
+                },
+                Ok(command) => self.handle(command).and_then(|()| self.seal_if_due()),
+                Err(RecvTimeoutError::Timeout) => self.seal_if_due(),
                 Err(RecvTimeoutError::Disconnected) => return Err(anyhow::anyhow!("nobody is left to receive from")),
             };
-            let worked = command.map_or(Ok(()), |command| self.handle(command)).and_then(|()| self.seal_if_due());
             if let Err(error) = worked {
-                self.give_up(ErrorCode::Storage, &error.to_string());
-                return Err(failure(exit_code(&error), error));
+                let cause = std::error::Error::source(&error).map_or(String::new(), |cause| format!(": {cause}"));
+                self.give_up(ErrorCode::Storage, &format!("{error}{cause}"));
+                return Err(failure(error.exit_code(), error));
             }
-            if self.is_complete() {
-                return self.complete();
+            if let Some(what) = self.rejected.take() {
+                let error = self.store.reject(&what).unwrap_or_else(|error| error);
+                return Err(failure(error.exit_code(), error));
             }
         }
     }
 
     /// How long to wait for a command before something is due anyway.
-    fn patience(&self) -> Duration {
-        let sealing = self.oldest_pending.map(|since| self.config.linger.saturating_sub(since.elapsed()));
-        let grace = self.streams.values().any(|stream| stream.was_complete && !stream.ended);
-        let grace =
-            grace.then(|| self.config.grace.saturating_sub(self.opened.elapsed())).filter(|wait| !wait.is_zero());
-        sealing.into_iter().chain(grace).min().unwrap_or(IDLE)
+    fn patience(&self, now: Instant) -> Duration {
+        let sealing = self.oldest_pending.map(|since| since + self.config.linger);
+        let graces = self.streams.values().filter(|stream| !stream.ended && stream.seat.is_none());
+        let graces = graces.map(|stream| stream.empty_since + self.config.grace).filter(|end| *end > now);
+        sealing.into_iter().chain(graces).min().map_or(IDLE, |due| due.saturating_duration_since(now))
     }
 
     fn handle(&mut self, command: Command) -> Result<(), store::Error> {
@@ -251,7 +259,8 @@ impl<R: Fn(&Event)> Clerk<R> {
                     stream.end = Some(end);
                 }
                 // With nothing more to come, the last chunk need not wait to be filled.
-                if self.streams.len() == self.config.streams && self.streams.values().all(Stream::is_over) {
+                let is_over = |(name, durable)| durable || self.streams[name].end.is_some();
+                if self.streams.len() == self.config.streams && self.store.streams().all(is_over) {
                     self.seal()?;
                 }
                 self.answer_ends();
@@ -259,9 +268,15 @@ impl<R: Fn(&Event)> Clerk<R> {
             }
             Command::Leave(ticket) => {
                 if let Some(stream) = self.seated(ticket) {
-                    stream.seat = None;
+                    // Whoever comes back says `End` again, and is told then.
+                    (stream.seat, stream.end, stream.empty_since) = (None, None, Instant::now());
                 }
-                self.tickets.remove(&ticket);
+                if let Some(name) = self.tickets.remove(&ticket)
+                    && self.streams.get(&name).is_some_and(|stream| stream.seat.is_none())
+                    && self.store.forget_if_empty(&name)
+                {
+                    self.streams.remove(&name); // Nothing came of it, so its place is free again.
+                }
                 Ok(())
             }
             Command::Report(event) => {
@@ -275,7 +290,10 @@ impl<R: Fn(&Event)> Clerk<R> {
     fn enter(&mut self, open: Open, ticket: Ticket, replies: UnboundedSender<Reply>) -> Result<Welcome, Failure> {
         let refuse = |code, text: String| Err(Failure { code, text });
         if !self.streams.contains_key(&open.stream) && self.streams.len() == self.config.streams {
-            let text = format!("stream `{}` is not one of the {} that are expected", open.stream, self.config.streams);
+            let text = format!(
+                "stream `{}` is not one of the {} that are expected; start the receiver with more --streams",
+                open.stream, self.config.streams
+            );
             return refuse(ErrorCode::Stream, text);
         }
         let digest = open.dataset_digest.iter().map(|byte| format!("{byte:02x}")).collect();
@@ -354,22 +372,25 @@ impl<R: Fn(&Event)> Clerk<R> {
                 stream.reply(Reply::EndAck);
             } else {
                 let text = format!("stream `{name}`: what arrived is not what was sent");
-                tracing::error!("{text}");
-                stream.reply(Reply::Failed(Failure { code: ErrorCode::Digest, text }));
+                stream.reply(Reply::Failed(Failure { code: ErrorCode::Digest, text: text.clone() }));
+                self.rejected = Some(text);
             }
         }
     }
 
-    /// Whether every expected stream is durable and its sender knows, or has had time enough to ask.
-    fn is_complete(&self) -> bool {
-        let grace_is_over = self.opened.elapsed() >= self.config.grace;
+    /// Whether every expected stream is durable and its sender knows, or has stayed away for the whole grace.
+    fn is_complete(&self, now: Instant) -> bool {
+        let stays_away = |stream: &Stream| stream.seat.is_none() && now >= stream.empty_since + self.config.grace;
         self.streams.len() == self.config.streams
-            && self.streams.values().all(|stream| stream.ended || (stream.was_complete && grace_is_over))
+            && self.store.streams().all(|(name, durable)| {
+                let stream = &self.streams[name];
+                stream.ended || (durable && stays_away(stream))
+            })
     }
 
     fn complete(self) -> anyhow::Result<Outcome> {
         let seconds = self.first_sample.map_or(0.0, |since| since.elapsed().as_secs_f64());
-        let manifest = self.store.complete(seconds).map_err(|error| failure(exit_code(&error), error))?;
+        let manifest = self.store.complete(seconds).map_err(|error| failure(error.exit_code(), error))?;
         let (samples, chunks) = (manifest.samples, manifest.chunks.len() as u64);
         (self.report)(&Event::Complete { samples, chunks, seconds });
         Ok(Outcome::Complete { samples, chunks, seconds })
@@ -391,12 +412,7 @@ impl<R: Fn(&Event)> Clerk<R> {
 
 impl Stream {
     fn new() -> Self {
-        Stream { digest: StreamDigest::default(), seat: None, end: None, ended: false, was_complete: false }
-    }
-
-    /// Whether its sender has nothing more to send.
-    fn is_over(&self) -> bool {
-        self.end.is_some() || self.ended || self.was_complete
+        Stream { digest: StreamDigest::default(), seat: None, end: None, ended: false, empty_since: Instant::now() }
     }
 
     fn reply(&self, reply: Reply) {

@@ -13,13 +13,14 @@
 mod connection;
 mod desk;
 
-use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{io::Write, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use cli::{
     event::Event,
     exit::{Code, OrExit, failure},
     shutdown::{Cause, Shutdown},
 };
+use proto::{ErrorCode, Message};
 use store::Mode;
 use tokio::{
     net::{TcpListener, TcpStream},
@@ -31,8 +32,9 @@ use crate::desk::Desk;
 
 const _: () = assert!(store::IMAGE_BYTES == proto::IMAGE_BYTES);
 
-/// Connections at the same time. Each may hold a frame in memory before it is let in.
-const MAX_CONNECTIONS: usize = 1024;
+/// Connections at the same time: half of the 1,024 descriptors that a process usually may have, so that chunk files
+/// always find one.
+pub const MAX_CONNECTIONS: usize = 512;
 
 /// How long connections may take to say good-bye once the work is done.
 const GOODBYE_LIMIT: Duration = Duration::from_secs(3);
@@ -50,7 +52,8 @@ pub struct Config {
     pub streams: usize,
     /// How long a sample may wait for its chunk to fill before the chunk is written short.
     pub linger: Duration,
-    /// How long a restarted receiver, with every sample already durable, waits for senders that want to hear so.
+    /// How long to wait for the sender of a stream that is durable to its end, if it was not told so and its connection
+    /// is gone: it may come back and ask.
     pub grace: Duration,
 }
 
@@ -149,6 +152,9 @@ pub async fn run(
 fn admit(stream: TcpStream, peer: SocketAddr, desk: &Desk, places: &Arc<Semaphore>, connections: &mut JoinSet<()>) {
     let Ok(place) = Arc::clone(places).try_acquire_owned() else {
         tracing::warn!(%peer, "refused: {MAX_CONNECTIONS} connections are open");
+        let busy = Message::error(ErrorCode::Busy, "the receiver serves as many connections as it can");
+        // The buffer of a new socket has room for this; a peer that is gone already need not hear it.
+        let _ = stream.into_std().and_then(|mut stream| stream.write_all(&busy.frame()));
         return;
     };
     let desk = desk.clone();
@@ -158,14 +164,4 @@ fn admit(stream: TcpStream, peer: SocketAddr, desk: &Desk, places: &Arc<Semaphor
             tracing::warn!(%peer, "connection ended: {error}");
         }
     });
-}
-
-/// The exit code of an error of the store.
-fn exit_code(error: &store::Error) -> Code {
-    match error.exit_code() {
-        65 => Code::Data,
-        73 => Code::Directory,
-        74 => Code::Io,
-        _ => Code::Software,
-    }
 }

@@ -51,8 +51,11 @@ async fn a_batch_larger_than_a_frame_is_split() {
 #[tokio::test]
 async fn a_sender_started_first_waits_for_the_receiver() {
     let dir = TempDir::new().unwrap();
-    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap(); // Free again at once.
+    let absent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = absent.local_addr().unwrap();
     let sender = tokio::spawn(send(source("a", 0, 20), sending(address)));
+    drop(absent.accept().await.unwrap()); // It has tried, and somebody hung up on it.
+    drop(absent);
     let receiver = start_at(address, config(dir.path(), 1)).await;
     assert_eq!(sender.await.unwrap().unwrap(), sender::Outcome::Complete);
     receiver.ended().await.unwrap();
@@ -86,6 +89,18 @@ async fn a_stopped_receiver_seals_what_it_accepted_and_a_new_one_goes_on() {
     assert_eq!(sender.await.unwrap().unwrap(), sender::Outcome::Complete);
     receiver.ended().await.unwrap();
     assert_complete(dir.path(), 500);
+}
+
+#[tokio::test]
+async fn a_stopped_receiver_acknowledges_what_it_seals() {
+    let dir = TempDir::new().unwrap();
+    let receiver = start(config(dir.path(), 1)).await;
+    let (mut client, _) = ByHand::open(receiver.address, "a", 40).await;
+    client.send_samples(0, 15).await;
+    assert_eq!(client.receive().await, Some(Message::Ack(10)));
+    receiver.trigger.stop(Cause::Terminate);
+    assert_eq!(client.receive().await, Some(Message::Ack(15)));
+    assert_eq!(client.refusal().await, "the receiver was stopped");
 }
 
 #[tokio::test]
@@ -160,14 +175,50 @@ async fn a_lonely_sample_is_durable_after_the_linger() {
 }
 
 #[tokio::test]
-async fn a_wrong_digest_is_refused_and_the_directory_stays_unfinished() {
+async fn a_wrong_digest_gives_the_directory_up() {
     let dir = TempDir::new().unwrap();
     let receiver = start(config(dir.path(), 1)).await;
     let (mut client, _) = ByHand::open(receiver.address, "a", 5).await;
     client.send_samples(0, 5).await;
     client.send_end(5, [0; 32]).await;
     assert_eq!(client.refusal().await, "stream `a`: what arrived is not what was sent");
+    let error = receiver.ended().await.unwrap_err();
+    assert_eq!(code_of(&error), Code::Data);
     assert!(store::read_manifest(dir.path()).unwrap().is_none());
+    // Nor does a restart make it good.
+    let listener = receiver::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
+    let (_trigger, shutdown) = Shutdown::manual();
+    let error = receiver::run(listener, config(dir.path(), 1), shutdown, |_| {}).await.unwrap_err();
+    assert_eq!(code_of(&error), Code::Data);
+    assert!(format!("{error:#}").contains("what arrived is not what was sent; use --fresh"), "{error:#}");
+    let fresh = start(Config { mode: store::Mode::Fresh, ..config(dir.path(), 1) }).await;
+    send(source("a", 0, 5), sending(fresh.address)).await.unwrap();
+    fresh.ended().await.unwrap();
+    assert_complete(dir.path(), 5);
+}
+
+#[tokio::test]
+async fn a_sender_cut_off_before_its_answer_is_waited_for() {
+    let dir = TempDir::new().unwrap();
+    let mut receiver = start(config(dir.path(), 1)).await;
+    let (mut client, _) = ByHand::open(receiver.address, "a", 10).await;
+    client.send_samples(0, 10).await;
+    receiver.stored(10).await;
+    drop(client); // Everything is durable, and nobody has heard so.
+    assert_eq!(send(source("a", 0, 10), sending(receiver.address)).await.unwrap(), sender::Outcome::Complete);
+    receiver.ended().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_stream_of_which_nothing_came_gives_its_place_back() {
+    let dir = TempDir::new().unwrap();
+    let receiver = start(config(dir.path(), 1)).await;
+    drop(ByHand::open(receiver.address, "mistyped", 40).await);
+    // The receiver may see the new connection before the old one's end; then it refuses, and that may be tried again.
+    let whole = source("a", 0, 20);
+    while send(whole.clone(), sending(receiver.address)).await.is_err() {}
+    receiver.ended().await.unwrap();
+    assert_complete(dir.path(), 20);
 }
 
 #[tokio::test]
@@ -203,7 +254,7 @@ async fn an_unexpected_stream_another_extent_and_another_dataset_are_refused() {
     assert_eq!(client.receive().await, Some(Message::Ack(10)));
     for (other, text) in [
         (source("b", 0, 40), "stream `b` is not one of the 1 that are expected"),
-        (source("a", 0, 41), "stream `a`: it has samples 0..40, not 0..41"),
+        (source("a", 0, 41), "stream `a`: it has samples 0..40, not 0..41; use --fresh to start over"),
         (
             sender::Source { dataset_digest: [8; 32], ..source("a", 0, 40) },
             "holds samples of dataset `tiny` (0707070707",

@@ -110,8 +110,11 @@ pub async fn run(
         }
         let Some(wait) = backoff.next() else {
             let text = format!("gave up after {}: {reason}", humantime::format_duration(config.deadline));
-            let hint = "start a receiver, or name it with --connect";
-            return Err(failure(Code::Unavailable, anyhow::anyhow!("{text}; {hint}")));
+            let hint = match reason {
+                session::Error::Connect { .. } => "; start a receiver, or name it with --connect",
+                _ => "",
+            };
+            return Err(failure(Code::Unavailable, anyhow::anyhow!("{text}{hint}")));
         };
         if backoff.is_first() {
             tracing::warn!("{reason}; trying for {}", humantime::format_duration(config.deadline));
@@ -130,8 +133,10 @@ fn exit_code(error: &session::Error) -> Code {
         session::Error::Refused(failure) => match failure.code {
             ErrorCode::Dataset | ErrorCode::Stream | ErrorCode::Digest => Code::Data,
             ErrorCode::Fenced => Code::Unavailable,
+            ErrorCode::Version => Code::Refused,
             _ => Code::Software,
         },
+        session::Error::Violation(_) => Code::Refused,
         _ => Code::Software,
     }
 }

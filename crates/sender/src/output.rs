@@ -1,6 +1,11 @@
 //! What the user sees: a bar on a terminal, events under `--json`, the result on stdout.
 
-use std::{sync::Arc, sync::Mutex};
+use std::{
+    io::{self, Write},
+    path::Path,
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
+};
 
 use cli::event::{self, Event};
 use dataset::Progress;
@@ -11,11 +16,15 @@ use indicatif::{ProgressBar, ProgressStyle};
 pub(crate) struct Output {
     json: bool,
     bar: Arc<Mutex<ProgressBar>>,
+    last_event: Arc<Mutex<Option<Instant>>>,
 }
+
+/// Time between two events about a download; a bar needs no more.
+const EVENT_INTERVAL: Duration = Duration::from_millis(100);
 
 impl Output {
     pub(crate) fn new(json: bool) -> Self {
-        Output { json, bar: Arc::new(Mutex::new(ProgressBar::hidden())) }
+        Output { json, bar: Arc::new(Mutex::new(ProgressBar::hidden())), last_event: Arc::default() }
     }
 
     /// The dataset is being downloaded or drawn.
@@ -24,7 +33,21 @@ impl Output {
             Progress::Downloading { file, done, total } => (format!("downloading {file}"), *done, total.unwrap_or(0)),
             Progress::Drawing { done, total } => ("drawing digits".to_owned(), *done, *total),
         };
-        self.draw(&what, done, of);
+        if !self.json {
+            return self.draw(&what, done, of);
+        }
+        let Ok(mut last) = self.last_event.lock() else { return };
+        if last.is_none_or(|last| last.elapsed() > EVENT_INTERVAL) {
+            *last = Some(Instant::now());
+            let _ = event::emit(&Event::Providing { what, done, of });
+        }
+    }
+
+    /// The dataset is there.
+    pub(crate) fn data(&self, dir: &Path) {
+        if self.json {
+            let _ = event::emit(&Event::Data { dir: dir.to_owned() });
+        }
     }
 
     /// Something that nobody should miss.
@@ -58,10 +81,9 @@ impl Output {
     }
 
     /// The number that matters, last.
-    #[expect(clippy::print_stdout, reason = "results go to stdout")]
     pub(crate) fn result(&self, text: &str) {
         if !self.json {
-            println!("{text}");
+            let _ = writeln!(io::stdout(), "{text}"); // Nobody may be listening, and the work is done all the same.
         }
     }
 

@@ -37,6 +37,8 @@ pub(crate) enum Error {
     Connect { address: String, source: io::Error },
     #[error("the receiver says nothing")]
     Silent,
+    #[error("the receiver is there, but makes nothing durable")]
+    Stalled,
     #[error("the receiver closed the connection")]
     Closed,
     #[error("the connection broke: {0}")]
@@ -80,7 +82,11 @@ pub(crate) async fn session(
     tracing::info!("connected to {}; sending from sample {}", config.connect, client.sendable().start);
     durable(client.durable());
     let mut sending = Sending::new(source, config, client);
-    let ended = sending.run(&mut reader, &mut writer, shutdown, durable).await?;
+    let ended = tokio::select! {
+        biased;
+        cause = shutdown.wait() => Ended::Stopped(cause),
+        ended = sending.run(&mut reader, &mut writer, durable) => ended.map(|()| Ended::Complete)?,
+    };
     transport::close(reader, writer).await;
     Ok(ended)
 }
@@ -125,22 +131,32 @@ struct Sending<'a> {
     due: Instant,
     last_heard: Instant,
     last_ping: Instant,
+    /// When something became durable, or was first under way.
+    last_progress: Instant,
 }
 
 impl<'a> Sending<'a> {
     fn new(source: &'a Source, config: &'a Config, client: Client) -> Self {
         let now = Instant::now();
         let next_batch = client.sendable().start;
-        Sending { source, config, client, next_batch, due: now + config.batch_delay, last_heard: now, last_ping: now }
+        Sending {
+            source,
+            config,
+            client,
+            next_batch,
+            due: now + config.batch_delay,
+            last_heard: now,
+            last_ping: now,
+            last_progress: now,
+        }
     }
 
     async fn run(
         &mut self,
         reader: &mut Reader,
         writer: &mut Writer,
-        shutdown: &mut Shutdown,
         durable: &mut impl FnMut(u64),
-    ) -> Result<Ended, Error> {
+    ) -> Result<(), Error> {
         loop {
             if self.client.is_all_sent() {
                 let end = self.client.end(self.source.digest());
@@ -152,13 +168,15 @@ impl<'a> Sending<'a> {
             let quiet = self.last_heard.max(self.last_ping) + PING_AFTER;
             tokio::select! {
                 biased;
-                cause = shutdown.wait() => return Ok(Ended::Stopped(cause)),
                 message = reader.read(MAX_CONTROL_BODY) => {
                     self.last_heard = Instant::now();
                     match self.client.receive(message?.ok_or(Error::Closed)?)? {
-                        ClientEvent::Durable(position) => durable(position),
+                        ClientEvent::Durable(position) => {
+                            self.last_progress = Instant::now();
+                            durable(position);
+                        }
                         ClientEvent::Send(message) => writer.send(&message).await?,
-                        ClientEvent::Done => return Ok(Ended::Complete),
+                        ClientEvent::Done => return Ok(()),
                         ClientEvent::Failed(failure) => return Err(Error::Refused(failure)),
                         ClientEvent::Alive | ClientEvent::Ready => {}
                     }
@@ -168,6 +186,10 @@ impl<'a> Sending<'a> {
                 () = sleep_until(quiet) => {
                     if self.last_heard.elapsed() > IDLE_LIMIT {
                         return Err(Error::Silent);
+                    }
+                    let owed = self.client.durable() < sendable.start;
+                    if owed && self.last_progress.elapsed() > self.config.deadline {
+                        return Err(Error::Stalled);
                     }
                     self.last_ping = Instant::now();
                     writer.send(&Message::Ping(0)).await?;
@@ -183,6 +205,9 @@ impl<'a> Sending<'a> {
             self.next_batch = self.batch_end(sendable.start);
         }
         let to = sendable.end.min(self.next_batch).min(sendable.start + Batch::MAX_SAMPLES as u64);
+        if self.client.durable() == sendable.start {
+            self.last_progress = Instant::now(); // From here on the receiver owes an ack.
+        }
         let (labels, images) = self.source.slice(sendable.start, to);
         writer.write(&Batch::frame(sendable.start, labels, images)).await?;
         self.client.sent(to - sendable.start);

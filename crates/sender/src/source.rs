@@ -42,6 +42,7 @@ fn provide(flags: &Streaming, output: &Output) -> anyhow::Result<PathBuf> {
     if let Some(notice) = notice {
         output.notice(notice);
     }
+    output.data(&dir);
     Ok(dir)
 }
 
@@ -66,10 +67,5 @@ fn slice(dataset: Dataset, flags: &Streaming, dir: &Path, stream: Option<String>
 }
 
 fn coded(error: dataset::Error) -> anyhow::Error {
-    let code = match error {
-        dataset::Error::Corrupt { .. } | dataset::Error::Missing { .. } => Code::Data,
-        dataset::Error::Unavailable { .. } => Code::Unavailable,
-        dataset::Error::Io { .. } => Code::Io,
-    };
-    failure(code, error)
+    failure(error.exit_code(), error)
 }

@@ -6,6 +6,7 @@ use crate::{Error, disk};
 
 pub(crate) const LOCK: &str = ".lock";
 pub(crate) const SUCCESS: &str = "_SUCCESS";
+pub(crate) const REJECTED: &str = ".rejected";
 pub(crate) const TEMPORARY: &str = ".tmp-";
 
 /// Hex digits of the digest in a chunk's name. Their purpose is to find damage, not to withstand a forger: 64 bits let
@@ -46,6 +47,7 @@ pub(crate) struct Listing {
     pub(crate) chunks: Vec<ChunkName>,
     pub(crate) temporary: Vec<PathBuf>,
     pub(crate) complete: bool,
+    pub(crate) rejected: bool,
     /// The first thing that is not ours. Hidden files are nobody's business.
     pub(crate) foreign: Option<PathBuf>,
 }
@@ -61,6 +63,8 @@ pub(crate) fn list(dir: &Path) -> Result<Listing, Error> {
             listing.temporary.push(path);
         } else if name == SUCCESS {
             listing.complete = true;
+        } else if name == REJECTED {
+            listing.rejected = true;
         } else if !name.starts_with('.') && listing.foreign.is_none() {
             listing.foreign = Some(path);
         }

@@ -4,6 +4,7 @@
 //!
 //! ```text
 //! .lock                                  held by the one writer
+//! .rejected                              why the directory was given up, if it was
 //! .tmp-…                                 being written; swept at start
 //! chunk-00000042-<16 hex>.parquet        the hex is the start of BLAKE3 over the whole file
 //! _SUCCESS                               the manifest, written last
@@ -59,6 +60,14 @@ pub enum Error {
     /// The directory is finished.
     #[error("chunk directory `{}` is already complete; use --fresh to replace it, or choose another --dir", .0.display())]
     Complete(PathBuf),
+    /// What a stream brought is not what its sender sent.
+    #[error("chunk directory `{}` was given up: {what}; use --fresh to receive it again", dir.display())]
+    Rejected {
+        /// The chunk directory.
+        dir: PathBuf,
+        /// One clause.
+        what: String,
+    },
     /// Something in the directory is not ours.
     #[error("`{}` is not a file of ours; choose another --dir (--fresh removes only files of ours)", .0.display())]
     Foreign(PathBuf),
@@ -107,7 +116,7 @@ impl Error {
     /// The `sysexits.h` code of a program that ends because of this error.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Error::Missing(_) | Error::Incomplete(_) | Error::Damaged { .. } => 65,
+            Error::Missing(_) | Error::Incomplete(_) | Error::Damaged { .. } | Error::Rejected { .. } => 65,
             Error::Stream { .. } => 70,
             Error::Locked(_) | Error::Complete(_) | Error::Foreign(_) | Error::OtherDataset { .. } => 73,
             Error::Io { .. } => 74,

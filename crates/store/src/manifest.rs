@@ -96,6 +96,14 @@ mod tests {
     }
 
     #[test]
+    fn seconds_come_back_as_they_were_written() {
+        // A parser that multiplies by powers of ten gets this one wrong in the last bit.
+        let seconds = std::time::Duration::new(1, 900_000_003).as_secs_f64();
+        let manifest = Manifest { seconds, ..manifest() };
+        assert_eq!(Manifest::decode(Path::new("_SUCCESS"), &manifest.encode()).unwrap().seconds, seconds);
+    }
+
+    #[test]
     fn every_flipped_bit_and_every_cut_is_found() {
         let path = Path::new("_SUCCESS");
         let good = manifest().encode();

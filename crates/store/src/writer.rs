@@ -11,7 +11,7 @@ use crate::{
     ChunkEntry, DatasetId, Error, IMAGE_BYTES, Manifest, StreamEntry,
     chunk::{self, Chunk, FORMAT, Footer, Run, Span},
     disk::{self, Lock},
-    layout::{self, ChunkName, Listing, SUCCESS},
+    layout::{self, ChunkName, Listing, REJECTED, SUCCESS},
     reader::read_chunk,
 };
 
@@ -53,6 +53,8 @@ pub struct Store {
     streams: BTreeMap<String, Stream>,
     chunks: Vec<ChunkEntry>,
     pending: Pending,
+    /// A write failed, and what it left in the directory is unknown: only opening it again can tell.
+    broken: bool,
     _lock: Lock,
 }
 
@@ -108,6 +110,10 @@ impl Store {
         if listing.complete {
             return Err(Error::Complete(dir.to_owned()));
         }
+        if listing.rejected {
+            let what = disk::read(&dir.join(REJECTED))?;
+            return Err(Error::Rejected { dir: dir.to_owned(), what: String::from_utf8_lossy(&what).into_owned() });
+        }
         let mut store = Store {
             dir: dir.to_owned(),
             samples_per_chunk,
@@ -115,6 +121,7 @@ impl Store {
             streams: BTreeMap::new(),
             chunks: Vec::new(),
             pending: Pending::default(),
+            broken: false,
             _lock: lock,
         };
         for name in listing.chunks {
@@ -127,10 +134,16 @@ impl Store {
     /// stream. Declaring it again, with the same extent, changes nothing.
     ///
     /// # Errors
-    /// When the directory holds another dataset, or the stream was declared with another extent.
+    /// When the directory holds another dataset, the stream was declared with another extent, or its positions do not
+    /// fit the column of a chunk, which is signed.
     pub fn open_stream(&mut self, name: &str, dataset: &DatasetId, first: u64, end: u64) -> Result<u64, Error> {
+        if first > end || i64::try_from(end).is_err() {
+            let what = format!("samples {first}..{end} cannot be");
+            return Err(Error::Stream { stream: name.to_owned(), what });
+        }
         match &self.dataset {
-            Some(have) if have != dataset => {
+            // The digest decides; the name is for people, and may be that of a folder.
+            Some(have) if have.digest != dataset.digest => {
                 let describe = |id: &DatasetId| format!("`{}` ({:.12})", id.name, id.digest);
                 return Err(Error::OtherDataset {
                     dir: self.dir.clone(),
@@ -138,23 +151,46 @@ impl Store {
                     want: describe(dataset),
                 });
             }
-            _ => self.dataset = Some(dataset.clone()),
+            Some(_) => {}
+            None => self.dataset = Some(dataset.clone()),
         }
         let stream =
             self.streams.entry(name.to_owned()).or_insert(Stream { first, end, durable: first, accepted: first });
         if (stream.first, stream.end) != (first, end) {
-            let what = format!("it has samples {}..{}, not {first}..{end}", stream.first, stream.end);
+            let (have, want) = (stream.first..stream.end, first..end);
+            let what = format!("it has samples {have:?}, not {want:?}; use --fresh to start over");
             return Err(Error::Stream { stream: name.to_owned(), what });
         }
         Ok(stream.accepted)
+    }
+
+    /// Takes a declaration back, if no sample of the stream was accepted.
+    pub fn forget_if_empty(&mut self, name: &str) -> bool {
+        let empty = self.streams.get(name).is_some_and(|stream| stream.accepted == stream.first);
+        if empty {
+            self.streams.remove(name);
+        }
+        if self.streams.is_empty() {
+            self.dataset = None;
+        }
+        empty
+    }
+
+    /// Gives the directory up for good: what it holds is not what was sent. Only [`Mode::Fresh`] opens it again.
+    ///
+    /// # Errors
+    /// When that cannot be written down.
+    pub fn reject(self, what: &str) -> Result<Error, Error> {
+        disk::write_atomically(&self.dir, REJECTED, what.as_bytes())?;
+        Ok(Error::Rejected { dir: self.dir, what: what.to_owned() })
     }
 
     /// Adds consecutive samples of a declared stream, from its accepted position on, and commits every chunk that this
     /// fills. Returns what became durable.
     ///
     /// # Errors
-    /// When the samples do not continue the stream, and when a chunk cannot be written: then the samples stay pending,
-    /// nothing is reported durable, and the directory holds what it held before.
+    /// When the samples do not continue the stream, and when a chunk cannot be written: then nothing is reported
+    /// durable, whether or not the chunk is there, and the store refuses to write until it is opened anew.
     pub fn append(&mut self, name: &str, first_seq: u64, labels: &[u8], images: &[u8]) -> Result<Vec<Durable>, Error> {
         let wrong = |what: String| Error::Stream { stream: name.to_owned(), what };
         let stream = self.streams.get_mut(name).ok_or_else(|| wrong("it was not opened".into()))?;
@@ -231,6 +267,10 @@ impl Store {
 
     /// Writes the first `limit` pending samples as one chunk.
     fn commit(&mut self, limit: usize) -> Result<Vec<Durable>, Error> {
+        if std::mem::replace(&mut self.broken, true) {
+            let source = std::io::Error::other("an earlier write failed");
+            return Err(Error::Io { action: "write to", path: self.dir.clone(), source });
+        }
         let number = self.chunks.len() as u64;
         let samples = self.pending.labels.len().min(limit);
         let chunk = self.pending.chunk(samples, self.dataset.as_ref(), &self.streams);
@@ -241,6 +281,7 @@ impl Store {
         })?;
         let name = ChunkName::of(number, &bytes).file_name();
         disk::write_atomically(&self.dir, &name, &bytes)?;
+        self.broken = false;
         tracing::debug!(chunk = name, samples, "chunk is durable");
         self.chunks.push(ChunkEntry { name, samples: samples as u64, bytes: bytes.len() as u64 });
         self.pending.remove(samples);
@@ -344,10 +385,11 @@ impl Pending {
     }
 }
 
-/// Removes an earlier run: the manifest first, then the chunks from the last to the first, so that what a crash leaves
-/// is an unfinished directory that can be gone on with.
+/// Removes an earlier run: the manifest first, then the chunks from the last to the first, each durably before the next,
+/// so that what a crash or a power cut leaves is an unfinished directory that can be gone on with.
 fn remove_run(dir: &Path, listing: &Listing) -> Result<(), Error> {
-    let manifest = listing.complete.then(|| dir.join(SUCCESS));
-    disk::remove(dir, manifest)?;
-    disk::remove(dir, listing.chunks.iter().rev().map(|name| dir.join(name.file_name())))
+    let marks = [(listing.complete, SUCCESS), (listing.rejected, REJECTED)];
+    let marks = marks.into_iter().filter(|(there, _)| *there).map(|(_, name)| dir.join(name));
+    let chunks = listing.chunks.iter().rev().map(|name| dir.join(name.file_name()));
+    marks.chain(chunks).try_for_each(|path| disk::remove(dir, [path]))
 }

@@ -29,7 +29,8 @@ pub(crate) enum Command {
     Evaluate {
         /// A .safetensors or .pth file, or a run folder such as runs/latest
         model: PathBuf,
-        /// Directory with the test set's IDX files [default: where the sender found its data]
+        /// Directory with the test set's IDX files [default: $MNIST_DIR, else data/mnist; data/generated for a
+        /// model of generated digits]
         #[arg(long, value_name = "DIR")]
         test_data: Option<PathBuf>,
     },

@@ -86,7 +86,14 @@ impl Checkpoint {
     /// Naming the file: when it is unreadable, damaged, or not of this origin.
     pub fn read(path: &Path, wanted: &Origin) -> anyhow::Result<Self> {
         let name = path.display();
-        let (global, metadata) = StateDict::read(path).map_err(|error| failure(model_code(&error), error))?;
+        let (global, metadata) = StateDict::read(path).map_err(|error| failure(error.exit_code(), error))?;
+        if let Some(format) = metadata.get("format").filter(|format| *format != FORMAT) {
+            let error = anyhow!(
+                "`{name}` has the format `{format}`, not `{FORMAT}`; resume it with the trainer that wrote it, or start \
+                 a new run without --resume"
+            );
+            return Err(failure(Code::Data, error));
+        }
         let damaged = || format!("`{name}` is damaged; remove it to resume from the checkpoint before");
         let checkpoint = Self::decode(global, metadata, path).with_context(damaged).or_exit(Code::Data)?;
         match wanted.difference(&checkpoint.origin) {
@@ -100,9 +107,6 @@ impl Checkpoint {
 
     fn decode(global: StateDict, mut metadata: BTreeMap<String, String>, path: &Path) -> anyhow::Result<Self> {
         let stored = metadata.remove("blake3");
-        if metadata.get("format").is_some_and(|format| format != FORMAT) {
-            bail!("its format is not `{FORMAT}`");
-        }
         if stored.as_ref() != Some(&seal(&global, &metadata)) {
             bail!("its digest does not match");
         }
@@ -127,11 +131,6 @@ pub fn newest(dir: &Path) -> anyhow::Result<Option<PathBuf>> {
     };
     let names = entries.filter_map(|entry| Some(entry.ok()?.file_name().to_str()?.to_owned()));
     Ok(names.filter_map(|name| round_of(&name)).max().map(|round| dir.join(file_name(round))))
-}
-
-/// The exit code for weights that could not be read.
-pub(crate) fn model_code(error: &model::Error) -> Code {
-    if matches!(error, model::Error::Io { .. }) { Code::Io } else { Code::Data }
 }
 
 fn file_name(round: usize) -> String {
@@ -207,6 +206,16 @@ mod tests {
         fs::write(dir.path().join("round-003.safetensors"), good).unwrap();
         let error = Checkpoint::read(&dir.path().join("round-003.safetensors"), &checkpoint().origin).unwrap_err();
         assert!(format!("{error:#}").ends_with("it is the checkpoint of round 2, renamed"), "{error:#}");
+    }
+
+    #[test]
+    fn a_checkpoint_of_another_format_is_not_called_damaged() {
+        let dir = tempfile::tempdir().unwrap();
+        let metadata = BTreeMap::from([("format".to_owned(), "tributary checkpoint 2".to_owned())]);
+        let path = dir.path().join("round-001.safetensors");
+        fs::write(&path, StateDict::init(1).to_safetensors(&metadata)).unwrap();
+        let error = Checkpoint::read(&path, &checkpoint().origin).unwrap_err().to_string();
+        assert!(error.contains("has the format `tributary checkpoint 2`") && !error.contains("damaged"), "{error}");
     }
 
     #[test]

@@ -92,17 +92,25 @@ impl Slice<'_> {
     }
 }
 
-/// Waits until the chunk directory is complete, for up to `patience`.
+/// Waits until the chunk directory is there and complete, for up to `patience`.
 ///
 /// # Errors
-/// When it is missing or damaged, the time is over (exit code 69), or the program is told to stop.
+/// When the time is over (exit code 65 if the directory is missing, 69 if it is incomplete), the directory is damaged, or
+/// the program is told to stop.
 pub fn wait(dir: &Path, patience: Duration, shutdown: &Shutdown) -> anyhow::Result<()> {
     // Often enough to go unnoticed, and nothing to the disk.
     const POLL: Duration = Duration::from_millis(50);
     let started = Instant::now();
     let limit = humantime::format_duration(patience);
     let mut told = false;
-    while store::read_manifest(dir).map_err(store_failure)?.is_none() {
+    loop {
+        let missing = match store::read_manifest(dir) {
+            Ok(Some(_)) => return Ok(()),
+            Ok(None) => None,
+            // The receiver that makes it may be yet to start.
+            Err(error @ store::Error::Missing(_)) => Some(error),
+            Err(error) => return Err(store_failure(error)),
+        };
         if let Some(cause) = shutdown.requested() {
             return Err(failure(cause.code(), anyhow!("stopped by {} while waiting for samples", cause.as_str())));
         }
@@ -112,7 +120,7 @@ pub fn wait(dir: &Path, patience: Duration, shutdown: &Shutdown) -> anyhow::Resu
                 "chunk directory `{dir}` is still not complete after {limit}; start a receiver and its senders, \
                  or give them more time with --wait"
             );
-            return Err(failure(Code::Unavailable, error));
+            return Err(missing.map_or_else(|| failure(Code::Unavailable, error), store_failure));
         }
         if !told {
             tracing::info!("waiting up to {limit} until chunk directory `{}` is complete", dir.display());
@@ -120,7 +128,6 @@ pub fn wait(dir: &Path, patience: Duration, shutdown: &Shutdown) -> anyhow::Resu
         }
         thread::sleep(POLL);
     }
-    Ok(())
 }
 
 /// Reads and verifies a complete chunk directory; the samples come in canonical order.
@@ -149,13 +156,7 @@ fn canonical(arrived: &store::Samples) -> Samples {
 }
 
 fn store_failure(error: store::Error) -> anyhow::Error {
-    let code = match error.exit_code() {
-        65 => Code::Data,
-        73 => Code::Directory,
-        74 => Code::Io,
-        _ => Code::Software,
-    };
-    failure(code, error)
+    failure(error.exit_code(), error)
 }
 
 #[cfg(test)]

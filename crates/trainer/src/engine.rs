@@ -6,21 +6,26 @@ use rayon::prelude::*;
 
 use crate::{
     config::Local,
-    local::{LocalUpdate, OnStep, train_partition},
+    local::{LocalUpdate, OnSamples, train_partition},
     partition::Partitions,
 };
 
 /// Somewhere to train partitions.
 pub trait Engine {
-    /// The name for `--engine` and the summary.
+    /// The name in the summary.
     fn name(&self) -> &'static str;
 
     /// Trains every partition on the global model in `round`, and returns the updates in partition order. Calls
-    /// `on_step` as samples are trained on, as far as the engine can see that.
+    /// `on_samples` as samples are trained on, as far as the engine can see that.
     ///
     /// # Errors
-    /// That of `on_step`, and when the machinery that runs the partitions fails.
-    fn train_round(&self, round: u32, global: &StateDict, on_step: OnStep<'_>) -> anyhow::Result<Vec<LocalUpdate>>;
+    /// That of `on_samples`, and when the machinery that runs the partitions fails.
+    fn train_round(
+        &self,
+        round: u32,
+        global: &StateDict,
+        on_samples: OnSamples<'_>,
+    ) -> anyhow::Result<Vec<LocalUpdate>>;
 }
 
 /// Trains partitions on the threads of this process, one partition to a thread.
@@ -37,10 +42,15 @@ impl Engine for Rayon<'_> {
         "rayon"
     }
 
-    fn train_round(&self, round: u32, global: &StateDict, on_step: OnStep<'_>) -> anyhow::Result<Vec<LocalUpdate>> {
+    fn train_round(
+        &self,
+        round: u32,
+        global: &StateDict,
+        on_samples: OnSamples<'_>,
+    ) -> anyhow::Result<Vec<LocalUpdate>> {
         let train = |index| {
             let samples = self.partitions.get(index);
-            train_partition(round, index as u32, global, samples, self.config, on_step)
+            train_partition(round, index as u32, global, samples, self.config, on_samples)
         };
         (0..self.partitions.count()).into_par_iter().map(train).collect()
     }
@@ -82,7 +92,7 @@ mod tests {
                 let labels: Vec<u8> = indices.iter().map(|&i| samples.labels[i]).collect();
                 let images: Vec<u8> =
                     indices.iter().flat_map(|&i| &samples.images[i * PIXELS..][..PIXELS]).copied().collect();
-                learner.step(&images, &labels);
+                learner.step(&images, &labels, |_| anyhow::Ok(())).unwrap();
             }
             assert_eq!(global.sha256(), learner.state_dict().sha256(), "round {round}");
         }

@@ -71,11 +71,12 @@ pub fn run(config: &Config, shutdown: &Shutdown) -> anyhow::Result<()> {
     for round in run.next_round()..=config.rounds {
         let training = Instant::now();
         let progress = Progress::new(config.json, round, manifest.samples * u64::from(config.local.local_epochs));
-        let on_step = |samples| {
+        let go_on = || shutdown.requested().map_or(Ok(()), |cause| Err(run.stopped(cause)));
+        let on_samples = |samples| {
             progress.advance(samples);
-            shutdown.requested().map_or(Ok(()), |cause| Err(run.stopped(cause)))
+            go_on()
         };
-        let updates = engine.train_round(round, run.global(), &on_step)?;
+        let updates = engine.train_round(round, run.global(), &on_samples)?;
         drop(progress);
         check_finite(round, &updates, config.local.learning_rate)?;
         let global = average(&updates, config.weighting);
@@ -86,6 +87,7 @@ pub fn run(config: &Config, shutdown: &Shutdown) -> anyhow::Result<()> {
         if !test.loss.is_finite() {
             return Err(diverged(&format!("round {round}, seen on the test set"), config.local.learning_rate));
         }
+        go_on()?;
         let record = Record {
             round,
             train_loss: mean_train_loss(&updates),
@@ -111,11 +113,20 @@ pub fn run(config: &Config, shutdown: &Shutdown) -> anyhow::Result<()> {
     run.finish(&summary)
 }
 
+/// All of a round's updates are in memory until they are averaged, at 1.69 MB of weights each: 1.7 GB for this many.
+const MAX_PARTITIONS: u32 = 1024;
+
 fn check_partitions(partitions: u32, samples: usize) -> anyhow::Result<()> {
-    if partitions as usize <= samples {
+    let error = if partitions > MAX_PARTITIONS {
+        anyhow!(
+            "the models of {partitions} partitions do not fit into memory together; give --partitions {MAX_PARTITIONS} \
+             or fewer"
+        )
+    } else if partitions as usize > samples {
+        anyhow!("{samples} samples do not fill {partitions} partitions; give --partitions {samples} or fewer")
+    } else {
         return Ok(());
-    }
-    let error = anyhow!("{samples} samples do not fill {partitions} partitions; give --partitions {samples} or fewer");
+    };
     Err(failure(Code::Usage, error))
 }
 

@@ -25,20 +25,20 @@ pub struct LocalUpdate {
     pub train_loss: f64,
 }
 
-/// Is told the number of samples after each step, and can end training by an error.
-pub type OnStep<'a> = &'a (dyn Fn(usize) -> anyhow::Result<()> + Sync);
+/// Is told, a few dozen at a time, how many more samples have been trained on, and can end training by an error.
+pub type OnSamples<'a> = &'a (dyn Fn(usize) -> anyhow::Result<()> + Sync);
 
 /// Trains `partition` in `round` (from 1).
 ///
 /// # Errors
-/// Only that of `on_step`.
+/// Only that of `on_samples`.
 pub fn train_partition(
     round: u32,
     partition: u32,
     global: &StateDict,
     samples: Slice<'_>,
     config: &Local,
-    on_step: OnStep<'_>,
+    on_samples: OnSamples<'_>,
 ) -> anyhow::Result<LocalUpdate> {
     let optimizer = match config.optimizer {
         Optimizer::Adam => model::Optimizer::Adam,
@@ -58,8 +58,8 @@ pub fn train_partition(
         // The last chunk may be short. It is trained on like the others: no sample is ever dropped.
         for indices in order.chunks(batch_size) {
             samples.gather(indices, &mut minibatch);
-            loss += learner.step(&minibatch.images, &minibatch.labels) * indices.len() as f64;
-            on_step(indices.len())?;
+            let mean = learner.step(&minibatch.images, &minibatch.labels, on_samples)?;
+            loss += mean * indices.len() as f64;
         }
     }
     Ok(LocalUpdate {
@@ -80,15 +80,16 @@ mod tests {
         Local { seed: 42, local_epochs, batch_size, learning_rate: 0.001, optimizer: Optimizer::Adam }
     }
 
+    /// The update, and the numbers of samples that were reported.
     fn train(samples: &Samples, config: &Local) -> (LocalUpdate, Vec<usize>) {
         let steps = Mutex::new(Vec::new());
         let global = StateDict::init(42);
         let slice = Slice { labels: &samples.labels, images: &samples.images };
-        let on_step = |samples| {
+        let on_samples = |samples| {
             steps.lock().unwrap().push(samples);
             Ok(())
         };
-        let update = train_partition(1, 0, &global, slice, config, &on_step).unwrap();
+        let update = train_partition(1, 0, &global, slice, config, &on_samples).unwrap();
         (update, steps.into_inner().unwrap())
     }
 
@@ -122,13 +123,29 @@ mod tests {
     }
 
     #[test]
+    fn a_full_batch_is_reported_and_can_be_ended_part_by_part() {
+        let samples = Samples::example(150);
+        let (_, steps) = train(&samples, &config(BatchSize::Full, 1));
+        assert!(steps.len() > 1, "{steps:?}");
+        assert_eq!(steps.iter().sum::<usize>(), 150);
+
+        let slice = Slice { labels: &samples.labels, images: &samples.images };
+        let calls = Mutex::new(0);
+        let enough = |_| {
+            *calls.lock().unwrap() += 1;
+            Err(anyhow::anyhow!("enough"))
+        };
+        train_partition(1, 0, &StateDict::init(1), slice, &config(BatchSize::Full, 1), &enough).unwrap_err();
+        assert_eq!(*calls.lock().unwrap(), 1);
+    }
+
+    #[test]
     fn seed_round_partition_and_epoch_each_change_the_order_and_nothing_else_does() {
         let samples = Samples::example(40);
         let slice = Slice { labels: &samples.labels, images: &samples.images };
         let sha = |round, partition, seed| {
             let config = Local { seed, ..config(BatchSize::Samples(8), 1) };
-            let on_step = |_| Ok(());
-            train_partition(round, partition, &StateDict::init(1), slice, &config, &on_step)
+            train_partition(round, partition, &StateDict::init(1), slice, &config, &|_| Ok(()))
                 .unwrap()
                 .state_dict
                 .sha256()
@@ -144,7 +161,7 @@ mod tests {
         for indices in order.chunks(8).chain(order.chunks(8)) {
             let mut minibatch = Samples::default();
             slice.gather(indices, &mut minibatch);
-            learner.step(&minibatch.images, &minibatch.labels);
+            learner.step(&minibatch.images, &minibatch.labels, |_| anyhow::Ok(())).unwrap();
         }
         assert_ne!(two.state_dict, learner.state_dict());
     }

@@ -17,7 +17,7 @@ use crate::{
     config::Config,
     output,
     record::{self, Record},
-    run_folder::{FINAL_MODEL, RunFolder},
+    run_folder::{FINAL_MODEL, RunFolder, SUMMARY},
     summary::Summary,
 };
 
@@ -47,6 +47,10 @@ impl<'a> Run<'a> {
             tracing::info!("resuming after round {done}");
         }
         // Not earlier: a refused resume must leave the folder as it is.
+        if (done as u32) < config.rounds {
+            // Those of the shorter run would pass for this one's until it ends.
+            folder.remove_results()?;
+        }
         folder.write_config(&config.effective)?;
         folder.write_rounds(&state.history)?;
         Ok(Self { config, folder, state })
@@ -88,10 +92,14 @@ impl<'a> Run<'a> {
             run_dir: self.path().to_owned(),
         };
         self.show(&event, &text)?;
-        // Of a resumed run the whole table is shown; programs have had these events.
-        let earlier = self.history().iter().map(|record| record.line(self.shows_received()));
-        if !self.config.json {
-            earlier.for_each(|line| output::say(&line));
+        // Of a resumed run the whole table is shown. A kill may have come between a checkpoint and its event.
+        let logged = self.folder.logged_rounds()?;
+        for record in &self.state.history {
+            let event = record.event();
+            if !logged.contains(&(record.round, record.model_sha256.clone())) {
+                self.folder.append_event(&event)?;
+            }
+            output::show(self.config.json, &event, &record.line(self.shows_received()));
         }
         Ok(())
     }
@@ -129,7 +137,7 @@ impl<'a> Run<'a> {
         self.folder.write(FINAL_MODEL, &self.state.global.to_safetensors(&metadata))?;
         let mut json = serde_json::to_vec_pretty(summary)?;
         json.push(b'\n');
-        self.folder.write("summary.json", &json)?;
+        self.folder.write(SUMMARY, &json)?;
         let text = summary.text(self.folder.path());
         self.show(&Event::Summary { text: text.clone() }, &format!("\n{text}"))
     }

@@ -2,15 +2,17 @@
 //! checkpoint for every round, the final model and the summary. Each file is complete or absent.
 
 use std::{
+    collections::BTreeSet,
     fs::{self, File, OpenOptions, TryLockError},
     io::{self, Read, Seek, SeekFrom, Write},
     path::{Path, PathBuf},
 };
 
-use anyhow::{Context, anyhow, bail};
+use anyhow::{Context, anyhow};
 use cli::{
     event::Event,
     exit::{Code, OrExit, failure},
+    runs,
 };
 use serde::Serialize;
 
@@ -27,6 +29,8 @@ pub const CONFIG: &str = "config.toml";
 pub const CHECKPOINTS: &str = "checkpoints";
 /// The file that holds the model after the last round.
 pub const FINAL_MODEL: &str = "final_cnn_model.safetensors";
+/// The file that holds the summary.
+pub const SUMMARY: &str = "summary.json";
 
 /// An open run folder; no other trainer opens it meanwhile.
 #[derive(Debug)]
@@ -48,7 +52,8 @@ impl RunFolder {
                     .with_context(|| format!("failed to create run folder `{}`", path.display()))?;
                 path.clone()
             }
-            Folder::New(None) => create_by_time(Path::new("runs"))?,
+            Folder::New(None) => runs::create_dated(Path::new(runs::RUNS))
+                .with_context(|| format!("failed to create a run folder in `{}`", runs::RUNS))?,
             Folder::Resume(path) => path.clone(),
         };
         let lock = lock(&path)?;
@@ -64,8 +69,10 @@ impl RunFolder {
         fs::create_dir_all(&dir).with_context(|| format!("failed to create `{}`", dir.display()))?;
         let events = path.join("events.jsonl");
         let events = open_events(&events).with_context(|| format!("failed to open `{}`", events.display()))?;
-        if matches!(folder, Folder::New(_)) {
-            point_latest_to(&path);
+        if matches!(folder, Folder::New(_))
+            && let Err(error) = runs::point_latest_to(&path)
+        {
+            tracing::warn!("failed to update `{}`: {error}", runs::LATEST);
         }
         Ok(Self { path, events, _lock: lock })
     }
@@ -112,12 +119,44 @@ impl RunFolder {
             .with_context(|| format!("failed to append to `{}/events.jsonl`", self.path.display()))
     }
 
+    /// The rounds that `events.jsonl` tells of, each with the hash of its model.
+    ///
+    /// # Errors
+    /// When reading fails.
+    pub fn logged_rounds(&self) -> anyhow::Result<BTreeSet<(u32, String)>> {
+        let path = self.path.join("events.jsonl");
+        let bytes = fs::read(&path).with_context(|| format!("failed to read `{}`", path.display()))?;
+        // Half a line, after a power cut, is no event.
+        let events = bytes.split(|&byte| byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok());
+        let round = |event| match event {
+            Event::Round { round, model_sha256, .. } => Some((round, model_sha256)),
+            _ => None,
+        };
+        Ok(events.filter_map(round).collect())
+    }
+
     /// Writes `rounds.csv`.
     ///
     /// # Errors
     /// When writing fails.
     pub fn write_rounds(&self, history: &[Record]) -> anyhow::Result<()> {
         disk::replace(&self.path.join("rounds.csv"), record::csv(history).as_bytes())
+    }
+
+    /// Removes the final model and the summary, if they are there.
+    ///
+    /// # Errors
+    /// When they are there and stay.
+    pub fn remove_results(&self) -> anyhow::Result<()> {
+        for path in [FINAL_MODEL, SUMMARY].map(|name| self.path.join(name)) {
+            match fs::remove_file(&path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    return Err(error).with_context(|| format!("failed to remove `{}`", path.display()));
+                }
+                _ => {}
+            }
+        }
+        Ok(())
     }
 
     /// Writes another file of the run.
@@ -137,23 +176,6 @@ pub fn read_config(run_folder: &Path) -> anyhow::Result<toml::Table> {
     let path = run_folder.join(CONFIG);
     let text = fs::read_to_string(&path).with_context(|| format!("failed to read `{}`", path.display()))?;
     text.parse().with_context(|| format!("`{}` is not TOML", path.display())).or_exit(Code::Data)
-}
-
-/// Makes `runs/<local time>`, with a number behind it if another run took that name in the same second.
-fn create_by_time(runs: &Path) -> anyhow::Result<PathBuf> {
-    fs::create_dir_all(runs).with_context(|| format!("failed to create `{}`", runs.display()))?;
-    let time = jiff::Zoned::now().strftime("%Y-%m-%dT%H-%M-%S").to_string();
-    for attempt in 1.. {
-        let path = runs.join(if attempt == 1 { time.clone() } else { format!("{time}-{attempt}") });
-        match fs::create_dir(&path) {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-            result => {
-                result.with_context(|| format!("failed to create run folder `{}`", path.display()))?;
-                return Ok(path);
-            }
-        }
-    }
-    bail!("no free name is left in `{}`", runs.display())
 }
 
 fn lock(run_folder: &Path) -> anyhow::Result<File> {
@@ -183,54 +205,9 @@ fn open_events(path: &Path) -> io::Result<File> {
     Ok(file)
 }
 
-/// Lets `runs/latest` point to this run folder if it lies in a directory of that name. Nothing depends on it, so a
-/// failure is only logged.
-fn point_latest_to(run_folder: &Path) {
-    let (Some(runs), Some(name)) = (run_folder.parent(), run_folder.file_name()) else { return };
-    if runs.file_name() != Some("runs".as_ref()) {
-        return;
-    }
-    let temporary = runs.join(format!(".tmp-latest-{}", std::process::id()));
-    let latest = runs.join("latest");
-    if let Err(error) = link(Path::new(name), &temporary).and_then(|()| fs::rename(&temporary, &latest)) {
-        let _ = fs::remove_file(&temporary); // It may not even be there.
-        tracing::warn!("failed to update `{}`: {error}", latest.display());
-    }
-}
-
-#[cfg(unix)]
-fn link(target: &Path, link: &Path) -> io::Result<()> {
-    std::os::unix::fs::symlink(target, link)
-}
-
-/// Where symbolic links need special rights, a file that holds the name has to do.
-#[cfg(not(unix))]
-fn link(target: &Path, link: &Path) -> io::Result<()> {
-    fs::write(link, target.display().to_string())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn two_runs_that_start_in_the_same_second_do_not_collide() {
-        let dir = tempfile::tempdir().unwrap();
-        let runs = dir.path().join("runs");
-        let folders: Vec<_> = (0..20).map(|_| create_by_time(&runs).unwrap()).collect();
-        assert_eq!(fs::read_dir(&runs).unwrap().count(), folders.len());
-    }
-
-    #[test]
-    fn latest_points_to_the_newest_run_in_a_directory_called_runs_only() {
-        let dir = tempfile::tempdir().unwrap();
-        for name in ["runs/a", "runs/b", "elsewhere/c"] {
-            RunFolder::open(&Folder::New(Some(dir.path().join(name)))).unwrap();
-        }
-        #[cfg(unix)]
-        assert_eq!(fs::read_link(dir.path().join("runs/latest")).unwrap(), Path::new("b"));
-        assert!(!dir.path().join("elsewhere/latest").exists());
-    }
 
     #[test]
     fn a_folder_in_use_is_refused() {

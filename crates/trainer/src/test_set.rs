@@ -42,7 +42,8 @@ pub fn load_for(received: &DatasetId, chosen: Option<&Path>) -> anyhow::Result<D
 /// When it is missing, damaged or empty.
 pub fn load(dir: &Path) -> anyhow::Result<Dataset> {
     let context = "failed to load the test set (--test-data)";
-    let test_set = dataset::load(dir, Split::Test).map_err(|error| failure(code(&error), error)).context(context)?;
+    let test_set =
+        dataset::load(dir, Split::Test).map_err(|error| failure(error.exit_code(), error)).context(context)?;
     if test_set.is_empty() {
         return Err(anyhow!("the test set in `{}` is empty", dir.display())).or_exit(Code::Data);
     }
@@ -55,13 +56,5 @@ pub fn default_dir(dataset: &str) -> PathBuf {
     match dataset {
         "generated" => "data/generated".into(),
         _ => mnist().unwrap_or_else(|| "data/mnist".into()),
-    }
-}
-
-fn code(error: &dataset::Error) -> Code {
-    match error {
-        dataset::Error::Corrupt { .. } => Code::Data,
-        dataset::Error::Missing { .. } | dataset::Error::Io { .. } => Code::Io,
-        dataset::Error::Unavailable { .. } => Code::Unavailable,
     }
 }

@@ -25,13 +25,15 @@ fn more_partitions_than_samples_are_refused() {
     let place = Place::received();
     let line = "250 samples do not fill 251 partitions; give --partitions 250 or fewer";
     fail(&mut place.train("run", &["--partitions", "251"]), 64, line);
+    let line = "do not fit into memory together; give --partitions 1024 or fewer";
+    fail(&mut place.train("run", &["--partitions", "1025"]), 64, line);
     assert!(!place.path("run").exists());
 }
 
 #[test]
 fn a_chunk_directory_that_is_missing_or_late_is_refused() {
     let place = Place::new();
-    fail(&mut place.train("run", &[]), 65, "chunk directory `chunks` does not exist; start a receiver");
+    fail(&mut place.train("run", &["--wait", "0s"]), 65, "chunk directory `chunks` does not exist; start a receiver");
     fs::create_dir(place.path("chunks")).unwrap();
     let line = "chunk directory `chunks` is still not complete after 0s; start a receiver and its senders";
     fail(&mut place.train("run", &["--wait", "0s"]), 69, line);
@@ -71,7 +73,7 @@ fn a_run_folder_that_cannot_be_written_or_is_taken_is_refused() {
 fn a_test_set_that_is_missing_foreign_or_the_training_data_is_refused() {
     let place = Place::received();
     let mut command = place.command(&["--dir", "chunks"]);
-    fail(&mut command, 74, "failed to load the test set (--test-data): `data/mnist` is not a directory");
+    fail(&mut command, 65, "failed to load the test set (--test-data): `data/mnist` is not a directory");
 
     dataset::write_idx(&place.path("shoes"), Split::Test, &[0; 784], &[3]).unwrap();
     let line = "the test set in `shoes` belongs to dataset `shoes`, but the samples received are of `blobs`";
@@ -155,4 +157,16 @@ fn a_model_that_is_none_cannot_be_evaluated() {
     fail(&mut place.command(&["evaluate", "blobs"]), 65, "there is no model in `blobs`");
     let labels = "blobs/t10k-labels-idx1-ubyte";
     fail(&mut place.command(&["evaluate", labels]), 65, "does not hold usable weights");
+}
+
+#[test]
+fn a_model_is_not_tested_on_another_dataset_than_it_was_trained_on() {
+    let place = Place::received();
+    place.hash_of("run", &["--rounds", "1"]);
+    dataset::write_idx(&place.path("shoes"), Split::Test, &[0; 784], &[3]).unwrap();
+    let line = "was trained on dataset `blobs`, but the test set in `shoes` belongs to `shoes`; name the directory with \
+                the former's test set by --test-data";
+    for model in ["run", "run/checkpoints/round-001.safetensors"] {
+        fail(&mut place.command(&["evaluate", model, "--test-data", "shoes"]), 65, line);
+    }
 }

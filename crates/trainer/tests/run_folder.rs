@@ -138,7 +138,7 @@ fn an_orchestrators_configuration_is_kept_and_understood_on_resume() {
 #[test]
 fn a_trainer_that_is_early_waits_until_the_directory_is_complete() {
     let place = Place::new();
-    fs::create_dir(place.path("chunks")).unwrap();
+    // In a fresh checkout it is not there at all.
     let mut command = place.train("run", &["--rounds", "1"]);
     let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
     let mut stderr = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
@@ -184,12 +184,47 @@ fn digits_that_are_not_mnist_are_called_that() {
     let flags = ["--dir", "chunks", "--rounds", "1", "--partitions", "2", "--run-dir", "run"];
     let text = succeed(&mut place.command(&flags));
     assert!(text.contains("this is not MNIST"), "{text}");
-    fail(&mut place.command(&["--resume", "run", "--test-data", "data"]), 74, "--test-data");
+    fail(&mut place.command(&["--resume", "run", "--test-data", "data"]), 65, "--test-data");
     // A model remembers what it was trained on, so that it is tested on the like.
     for model in ["run", "run/checkpoints/round-001.safetensors"] {
         let text = succeed(&mut place.command(&["evaluate", model]));
         assert!(text.contains("generated, 100 samples"), "{text}");
     }
+}
+
+#[test]
+fn a_resumed_run_reports_every_round_and_logs_the_one_that_a_kill_cut_off() {
+    let place = Place::received();
+    succeed(&mut place.train("run", &[]));
+    // As a kill leaves it between the second round's checkpoint and its event.
+    let log = place.path("run/events.jsonl");
+    let text = fs::read_to_string(&log).unwrap();
+    let cut: String = text.lines().take(2).map(|line| format!("{line}\n")).collect();
+    fs::write(&log, cut).unwrap();
+    let rounds_in = |text: &str| -> Vec<u64> {
+        let events = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        events.filter(|event| event["event"] == "round").map(|event| event["round"].as_u64().unwrap()).collect()
+    };
+    let shown = succeed(&mut place.command(&["--resume", "run", "--rounds", "3", "--json"]));
+    assert_eq!(rounds_in(&shown), [1, 2, 3]);
+    assert_eq!(rounds_in(&fs::read_to_string(&log).unwrap()), [1, 2, 3]);
+}
+
+#[test]
+fn a_run_that_is_continued_is_no_longer_judged_by_its_old_final_model() {
+    let place = Place::received();
+    succeed(&mut place.train("run", &["--rounds", "1"]));
+    let mut command = place.command(&["--resume", "run", "--rounds", "100000", "--json"]);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    // The first round that it reports is the one it has.
+    wait_for_a_round(&mut child);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    for name in ["final_cnn_model.safetensors", "summary.json"] {
+        assert!(!place.path("run").join(name).exists(), "{name}");
+    }
+    let text = succeed(&mut place.command(&["evaluate", "run", "--test-data", "blobs"]));
+    assert!(text.contains("run/checkpoints/round-"), "{text}");
 }
 
 /// The rows of a run's `rounds.csv`.

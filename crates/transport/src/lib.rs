@@ -97,10 +97,16 @@ impl Writer {
     /// # Errors
     /// When the connection breaks, or the peer takes nothing for [`WRITE_LIMIT`].
     pub async fn write(&mut self, frame: &[u8]) -> io::Result<()> {
-        match timeout(WRITE_LIMIT, self.half.write_all(frame)).await {
-            Ok(result) => result,
-            Err(_) => Err(io::Error::new(io::ErrorKind::TimedOut, "the peer takes no more bytes")),
+        let mut left = frame;
+        while !left.is_empty() {
+            let writing = timeout(WRITE_LIMIT, self.half.write(left)).await;
+            let stuck = |_| io::Error::new(io::ErrorKind::TimedOut, "the peer takes no more bytes");
+            match writing.map_err(stuck)?? {
+                0 => return Err(io::ErrorKind::WriteZero.into()),
+                written => left = &left[written..],
+            }
         }
+        Ok(())
     }
 
     /// Writes a message.

@@ -30,8 +30,10 @@ impl Checkout {
     fn in_target_dir(root: &Path, exe: &Path) -> Option<Checkout> {
         let profile_dir = exe.parent()?;
         let above = profile_dir.parent()?;
-        // cargo marks its target folder so that backup programs leave it out.
-        let is_target_dir = |path: &Path| path.join("CACHEDIR.TAG").is_file();
+        // cargo marks a target folder that it made, so that backup programs leave it out; in any it keeps what it knows
+        // of the compiler.
+        let is_target_dir =
+            |path: &Path| ["CACHEDIR.TAG", ".rustc_info.json"].iter().any(|name| path.join(name).is_file());
         let (target_dir, triple) = if is_target_dir(above) {
             (above, None)
         } else {
@@ -55,14 +57,14 @@ mod tests {
 
     use super::*;
 
-    #[test]
-    fn the_target_folder_says_how_a_program_was_built() {
+    #[track_caller]
+    fn check(mark: &str) {
         let target = tempfile::tempdir().unwrap();
         let root = Path::new("/checkout");
         let of = |exe: &str| Checkout::in_target_dir(root, &target.path().join(exe));
         assert_eq!(of("release/orchestrator"), None, "not a target folder of cargo's");
 
-        fs::write(target.path().join("CACHEDIR.TAG"), "").unwrap();
+        fs::write(target.path().join(mark), "").unwrap();
         let plain = of("release/orchestrator").unwrap();
         assert_eq!((plain.profile(), plain.triple.as_deref()), ("release", None));
         assert_eq!((plain.root.as_path(), plain.target_dir.as_path()), (root, target.path()));
@@ -70,6 +72,16 @@ mod tests {
         let cross = of("x86_64-unknown-linux-gnu/debug/orchestrator").unwrap();
         assert_eq!((cross.profile(), cross.triple.as_deref()), ("dev", Some("x86_64-unknown-linux-gnu")));
         assert_eq!(cross.target_dir, target.path());
+    }
+
+    #[test]
+    fn the_target_folder_says_how_a_program_was_built() {
+        check("CACHEDIR.TAG");
+    }
+
+    #[test]
+    fn a_target_folder_that_was_there_before_cargo_is_one_too() {
+        check(".rustc_info.json");
     }
 
     #[test]

@@ -55,6 +55,7 @@ pub(super) async fn provide(checkout: &Checkout, console: &Console, shutdown: &S
     if check(&cached).is_err() {
         pip::fetch(&cache, &cached, console, shutdown).await?;
     }
+    pip::remove_wheels(&cache)?;
     console.note(&format!("libtorch {VERSION} is in `{}`", cached.display()));
     relink(&cached, &link).with_context(|| format!("failed to make the link `{}`", link.display()))?;
     Ok(cached)
@@ -134,7 +135,7 @@ mod tests {
     fn a_dangling_link_is_replaced() {
         let dir = tempfile::tempdir().unwrap();
         let (target, link) = (dir.path().join("new"), dir.path().join(".libtorch"));
-        platform::link_directory(&dir.path().join("gone"), &link).unwrap();
+        platform::link_directory(dir.path().join("gone"), &link).unwrap();
         relink(&target, &link).unwrap();
         assert_eq!(fs::read_link(&link).unwrap(), target);
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);

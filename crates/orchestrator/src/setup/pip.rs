@@ -4,6 +4,7 @@
 use std::{
     env,
     fs::{self, File, TryLockError},
+    io::ErrorKind,
     path::{Path, PathBuf},
     process::Stdio,
     time::{Duration, Instant},
@@ -21,7 +22,7 @@ use tokio::{
 
 use super::{
     libtorch::{self, VERSION},
-    tool,
+    tool::{self, Tool},
     wheel::{self, Wheel},
 };
 use crate::{console::Console, crew::stopped};
@@ -51,7 +52,7 @@ fn platform_tags() -> Option<Vec<String>> {
 }
 
 /// Fetches libtorch into `target`, inside `cache`. A set-up that is killed leaves nothing that looks whole, and a wheel
-/// that was downloaded is kept until it is unpacked.
+/// that was downloaded is kept until [`remove_wheels`].
 ///
 /// # Errors
 /// When a tool or the network is missing, or the disk is full; the message says what to do.
@@ -69,7 +70,7 @@ pub(super) async fn fetch(cache: &Path, target: &Path, console: &Console, shutdo
     if libtorch::check(target).is_ok() {
         return Ok(()); // Another set-up fetched it meanwhile.
     }
-    let wheels = cache.join(format!("libtorch-{VERSION}.wheels"));
+    let wheels = wheels_in(cache);
     fs::create_dir_all(&wheels).with_context(|| format!("failed to create `{}`", wheels.display()))?;
     let pip = Pip { python, tags, wheels: wheels.clone(), console, shutdown };
 
@@ -86,8 +87,25 @@ pub(super) async fn fetch(cache: &Path, target: &Path, console: &Console, shutdo
         pip.wheel("nvidia-cuda-runtime", "==13.0.*").await?.unpack_library("libcudart.so.13", &partial, shutdown)?;
         replace_shell(&compiler, &partial.join("lib/libtorch.so")).await?;
     }
-    wheel::seal(&partial, target).with_context(|| format!("failed to finish `{}`", target.display()))?;
-    fs::remove_dir_all(&wheels).with_context(|| format!("failed to remove `{}`", wheels.display()))
+    wheel::seal(&partial, target).with_context(|| format!("failed to finish `{}`", target.display()))
+}
+
+/// Removes the downloaded wheels, which a finished set-up needs no more, also those that a killed one has left.
+///
+/// # Errors
+/// When they cannot be removed.
+pub(super) fn remove_wheels(cache: &Path) -> anyhow::Result<()> {
+    let wheels = wheels_in(cache);
+    match fs::remove_dir_all(&wheels) {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("failed to remove `{}`", wheels.display()))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn wheels_in(cache: &Path) -> PathBuf {
+    cache.join(format!("libtorch-{VERSION}.wheels"))
 }
 
 /// Python 3 with pip.
@@ -179,9 +197,9 @@ impl Pip<'_> {
         command.args(["--no-cache-dir", "--progress-bar", "off", "--disable-pip-version-check"]);
         command.args(self.tags.iter().flat_map(|tag| ["--platform", tag]));
         command.arg("--dest").arg(&self.wheels).arg(format!("{package}{version}"));
-        command.env("TMPDIR", &partial).kill_on_drop(true);
+        command.env("TMPDIR", &partial);
         command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
-        let mut child = command.spawn().with_context(|| format!("failed to start `{}`", self.python))?;
+        let mut tool = Tool::start(command)?;
 
         let bar = self.console.bar(0, DOWNLOADING);
         bar.set_message(package.to_owned());
@@ -193,7 +211,7 @@ impl Pip<'_> {
         let status = loop {
             tokio::select! {
                 cause = shutdown.wait() => return Err(stopped(cause)),
-                status = child.wait() => break status.context("failed to wait for pip")?,
+                status = tool.child.wait() => break status.context("failed to wait for pip")?,
                 _ = ticks.tick() => {
                     let bytes = size_of(&partial);
                     if bytes > bar.position() {
@@ -283,6 +301,16 @@ mod tests {
         check(offline, "(pip's last words: No matching distribution found for torch==2.13.0)");
         check("ERROR: Could not install: [Errno 28] No space left on device\n", "the disk is full");
         check("Traceback\nValueError: surprise\n", "see `pip.log`, then start again");
+    }
+
+    #[test]
+    fn wheels_that_a_killed_set_up_has_left_are_removed() {
+        let cache = tempfile::tempdir().unwrap();
+        remove_wheels(cache.path()).unwrap();
+        fs::create_dir(wheels_in(cache.path())).unwrap();
+        fs::write(wheels_in(cache.path()).join("torch-2.13.0-x.whl"), "").unwrap();
+        remove_wheels(cache.path()).unwrap();
+        assert_eq!(fs::read_dir(cache.path()).unwrap().count(), 0);
     }
 
     #[tokio::test]

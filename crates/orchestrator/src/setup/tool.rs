@@ -15,11 +15,11 @@ use cli::{
 };
 use tokio::{
     io::{AsyncReadExt, BufReader},
-    process::Command,
+    process::{Child, Command},
     time::timeout,
 };
 
-use crate::crew::stopped;
+use crate::{crew::stopped, platform};
 
 /// The C++ compiler that torch-sys will be compiled with: `$CXX`, else `c++`.
 ///
@@ -51,6 +51,30 @@ pub(super) async fn answers(command: &mut Command) -> anyhow::Result<bool> {
     }
 }
 
+/// An outside program, in a process group of its own: when this is dropped before it has ended, so does all that it has
+/// started.
+pub(super) struct Tool {
+    pub(super) child: Child,
+}
+
+impl Tool {
+    pub(super) fn start(mut command: Command) -> anyhow::Result<Tool> {
+        platform::shield_from_terminal(&mut command);
+        let child = command.kill_on_drop(true).spawn();
+        let name = command.as_std().get_program().to_string_lossy();
+        Ok(Tool { child: child.with_context(|| format!("failed to start `{name}`"))? })
+    }
+}
+
+impl Drop for Tool {
+    fn drop(&mut self) {
+        // There is none once it was waited for: its number may be another's by then.
+        if let Some(leader) = self.child.id() {
+            platform::kill_group(leader);
+        }
+    }
+}
+
 /// Runs `command`, hands over each line of its stderr, and kills it if told to stop or if it is silent for `limit`.
 /// A line may end with a carriage return, as those of progress bars do.
 pub(super) async fn run(
@@ -60,9 +84,9 @@ pub(super) async fn run(
     mut on_line: impl FnMut(&str),
 ) -> anyhow::Result<ExitStatus> {
     let program = command.as_std().get_program().to_string_lossy().into_owned();
-    command.stdin(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true);
-    let mut child = command.spawn().with_context(|| format!("failed to start `{program}`"))?;
-    let mut stderr = BufReader::new(child.stderr.take().context("no pipe to stderr")?);
+    command.stdin(Stdio::null()).stderr(Stdio::piped());
+    let mut tool = Tool::start(command)?;
+    let mut stderr = BufReader::new(tool.child.stderr.take().context("no pipe to stderr")?);
     let mut shutdown = shutdown.clone();
     let mut line = Vec::new();
     loop {
@@ -83,12 +107,14 @@ pub(super) async fn run(
     }
     tokio::select! {
         cause = shutdown.wait() => Err(stopped(cause)),
-        status = child.wait() => status.with_context(|| format!("failed to wait for `{program}`")),
+        status = tool.child.wait() => status.with_context(|| format!("failed to wait for `{program}`")),
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::io::Read;
+
     use cli::shutdown::{Cause, Shutdown};
 
     use super::*;
@@ -105,13 +131,18 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_tool_ends_when_we_are_told_to_stop() {
+    #[cfg(unix)]
+    async fn a_tool_ends_with_all_that_it_has_started_when_we_are_told_to_stop() {
+        let (mut reader, writer) = io::pipe().unwrap();
         let mut sleeper = Command::new("sh");
-        sleeper.args(["-c", "echo started >&2; exec sleep 1000"]);
+        sleeper.args(["-c", "sleep 60 & echo started >&2; wait"]).stdout(writer);
         let (trigger, shutdown) = Shutdown::manual();
         let result = run(sleeper, Duration::from_secs(60), &shutdown, |_| trigger.stop(Cause::Terminate));
         let error = result.await.unwrap_err();
         assert_eq!(cli::exit::code_of(&error), Code::Terminated);
+        // The pipe ends with the last process that can write to it.
+        let end = tokio::task::spawn_blocking(move || reader.read_to_end(&mut Vec::new()));
+        timeout(Duration::from_secs(30), end).await.expect("the tool's child lives on").unwrap().unwrap();
     }
 
     #[tokio::test]

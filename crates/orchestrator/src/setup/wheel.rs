@@ -14,7 +14,7 @@ use cli::{
 use zip::ZipArchive;
 
 use super::libtorch::{VERSION, VERSION_FILE};
-use crate::crew::stopped;
+use crate::{crew::stopped, platform};
 
 /// Of the CUDA build's libraries, those that run on the CPU. Of a CPU build all are taken but Python's.
 const CPU_LIBRARIES: [&str; 3] = ["libtorch_cpu.", "libc10.", "libgomp"];
@@ -126,25 +126,27 @@ impl Wheel {
 
 /// Writes the version file and moves the finished directory to its place, in an order that even a power cut keeps.
 pub(super) fn seal(partial: &Path, target: &Path) -> io::Result<()> {
-    sync_all_files(partial)?;
+    sync_all(partial)?;
     let mut version = File::create(partial.join(VERSION_FILE))?;
     version.write_all(format!("{VERSION}\n").as_bytes())?;
     version.sync_all()?;
     if target.exists() {
         fs::remove_dir_all(target)?; // Not whole, or nobody would have fetched it.
     }
-    fs::rename(partial, target)
+    platform::sync_directory(partial)?;
+    fs::rename(partial, target)?;
+    platform::sync_directory(target.parent().unwrap_or(target))
 }
 
-fn sync_all_files(directory: &Path) -> io::Result<()> {
+fn sync_all(directory: &Path) -> io::Result<()> {
     for entry in fs::read_dir(directory)? {
         let entry = entry?;
         match entry.file_type()?.is_dir() {
-            true => sync_all_files(&entry.path())?,
+            true => sync_all(&entry.path())?,
             false => File::open(entry.path())?.sync_all()?,
         }
     }
-    Ok(())
+    platform::sync_directory(directory)
 }
 
 #[cfg(test)]
