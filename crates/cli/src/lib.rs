@@ -3,12 +3,14 @@
 //! - [`flags`]: the flags themselves, in groups, so that the orchestrator offers the very flags of the programs it starts;
 //! - [`layers`]: flag beats file beats preset beats default;
 //! - [`event`]: what a program reports on stdout under `--json`, which is how the orchestrator follows it;
+//! - [`bars`]: how progress looks;
 //! - [`exit`]: exit codes, and how an error carries one;
 //! - [`runs`]: where the results of a run go, unless told otherwise;
 //! - [`logging`] and [`shutdown`]: stderr logs, signals, and the lifeline to a parent process.
 
 #![forbid(unsafe_code)]
 
+pub mod bars;
 pub mod event;
 pub mod exit;
 pub mod flags;

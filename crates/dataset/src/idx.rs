@@ -110,7 +110,7 @@ pub(crate) fn check_labels(file: &Unpacked) -> Result<usize, Error> {
     check_length(file, count, LABELS_HEADER + count)?;
     let labels = &file.bytes[LABELS_HEADER..];
     if let Some(index) = labels.iter().position(|&label| usize::from(label) >= CLASSES) {
-        let what = format!("holds label {} at position {index}; labels are below {CLASSES}", labels[index]);
+        let what = format!("holds label {} at position {index}; labels are below {CLASSES}; replace it", labels[index]);
         return Err(Error::corrupt(&file.path, what));
     }
     Ok(count)

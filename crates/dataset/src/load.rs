@@ -213,7 +213,7 @@ mod tests {
             "is 2369 bytes long instead of the 2368 that its header promises (3 samples); replace it",
         );
         check(images, |bytes| bytes[4..8].fill(0xff), "claims to hold 4294967295 samples; at most 70000 can be read");
-        check(labels, |bytes| bytes[9] = 10, "holds label 10 at position 1; labels are below 10");
+        check(labels, |bytes| bytes[9] = 10, "holds label 10 at position 1; labels are below 10; replace it");
         check(
             labels,
             |bytes| {

@@ -7,7 +7,7 @@ use std::{
     io::{self, IsTerminal, Write},
 };
 
-use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget};
 
 /// Where lines and progress bars go. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -59,8 +59,7 @@ impl Console {
 
     /// A progress bar, invisible unless on a terminal. The template is indicatif's.
     pub fn bar(&self, length: u64, template: &'static str) -> ProgressBar {
-        let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
-        self.bars.add(ProgressBar::new(length).with_style(style.progress_chars("=> ")))
+        self.bars.add(ProgressBar::new(length).with_style(cli::bars::style(template)))
     }
 
     fn paint<'a>(&self, text: &'a str, code: &str) -> Cow<'a, str> {

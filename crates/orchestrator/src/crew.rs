@@ -124,7 +124,10 @@ impl Crew {
         loop {
             let report = tokio::select! {
                 biased;
-                cause = self.shutdown.wait() => return Err(stopped(cause)),
+                cause = self.shutdown.wait() => {
+                    let error = anyhow!("stopped by {}; --resume goes on with this run", cause.as_str());
+                    return Err(failure(cause.code(), error));
+                }
                 report = timeout(limit, self.reports.recv()) => report,
             };
             let Ok(Some((child, report))) = report else {

@@ -8,8 +8,8 @@ use indicatif::ProgressBar;
 use crate::console::Console;
 
 const PROVIDING: &str = "{msg} [{bar:30}] {percent} %";
-const SENDING: &str = "sending    [{bar:30}] {pos}/{len} samples, {per_sec}, {eta} left";
-const TRAINING: &str = "round {msg:<5}[{bar:30}] {pos}/{len} samples, {per_sec}, {eta} left";
+const SENDING: &str = "sending    [{bar:30}] {human_pos}/{human_len} samples, {rate}, {eta} left";
+const TRAINING: &str = "round {msg:<5}[{bar:30}] {human_pos}/{human_len} samples, {rate}, {eta} left";
 
 /// What the summary needs from the events of a run, and the bar of the phase under way.
 #[derive(Debug)]

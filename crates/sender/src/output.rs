@@ -9,7 +9,7 @@ use std::{
 
 use cli::event::{self, Event};
 use dataset::Progress;
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::ProgressBar;
 
 /// Where progress goes. The bar draws on stderr, and only if that is a terminal.
 #[derive(Clone)]
@@ -90,11 +90,8 @@ impl Output {
     fn draw(&self, what: &str, done: u64, of: u64) {
         let Ok(mut bar) = self.bar.lock() else { return };
         if bar.is_hidden() && !self.json {
-            let template = "{msg} [{bar:30}] {human_pos} of {human_len} ({per_sec})";
-            *bar = ProgressBar::new(of);
-            if let Ok(style) = ProgressStyle::with_template(template) {
-                bar.set_style(style);
-            }
+            let style = cli::bars::style("{msg} [{bar:30}] {human_pos}/{human_len}, {rate}, {eta} left");
+            *bar = ProgressBar::new(of).with_style(style);
         }
         bar.set_message(what.to_owned());
         bar.set_length(of);

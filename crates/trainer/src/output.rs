@@ -10,7 +10,7 @@ use std::{
 };
 
 use cli::event::{self, Event};
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::ProgressBar;
 
 /// Often enough to look alive.
 const PERIOD: Duration = Duration::from_millis(100);
@@ -46,8 +46,7 @@ impl Progress {
         let sent = json.then(|| Mutex::new(Instant::now()));
         // It draws nothing unless stderr is a terminal.
         let bar = if json { ProgressBar::hidden() } else { ProgressBar::new(of) };
-        let template = "{prefix} [{bar:40}] {pos}/{len} samples, {eta} left";
-        bar.set_style(ProgressStyle::with_template(template).expect("the template is constant and valid"));
+        bar.set_style(cli::bars::style("{prefix} [{bar:30}] {human_pos}/{human_len} samples, {rate}, {eta} left"));
         bar.set_prefix(format!("round {round}"));
         Self { round, of, done: AtomicU64::new(0), bar, sent }
     }
