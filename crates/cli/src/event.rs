@@ -49,6 +49,9 @@ pub enum Event {
     Data {
         /// The directory with its files.
         dir: PathBuf,
+        /// The digest of what is about to be streamed, in hex, once it has been read.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        digest: Option<String>,
     },
     /// sender: something that nobody should miss, such as generated digits in place of MNIST.
     Notice {

@@ -61,12 +61,12 @@ async fn phases(config: &Config, crew: &mut Crew, progress: &mut Progress) -> an
         None => run_dir::create(config)?,
     };
     let mut config = config.clone();
-    if config.resume.is_none() || !is_streamed(&config)? {
+    if config.resume.is_none() || !is_streamed(&config, &run)? {
         let start = Instant::now();
         config = config.with_data(provide_data(&config, crew, progress).await?);
         progress.phases().end("data", start);
         let start = Instant::now();
-        stream(&config, crew, progress).await?;
+        stream(&config, &run, crew, progress).await?;
         progress.phases().end("streaming", start);
     }
     let start = Instant::now();
@@ -75,11 +75,16 @@ async fn phases(config: &Config, crew: &mut Crew, progress: &mut Progress) -> an
     Ok(())
 }
 
-/// Whether the chunk directory is complete, with the streams of this very run.
-fn is_streamed(config: &Config) -> anyhow::Result<bool> {
+/// Whether the chunk directory is complete, with the streams and the data of this very run.
+fn is_streamed(config: &Config, run: &Path) -> anyhow::Result<bool> {
     #[derive(Deserialize)]
     struct Manifest {
+        dataset: Dataset,
         streams: Vec<Share>,
+    }
+    #[derive(Deserialize)]
+    struct Dataset {
+        digest: String,
     }
     let dir = config.directory.dir.display();
     let bytes = match fs::read(config.directory.dir.join("_SUCCESS")) {
@@ -89,7 +94,7 @@ fn is_streamed(config: &Config) -> anyhow::Result<bool> {
     let manifest: Manifest =
         serde_json::from_slice(&bytes).with_context(|| format!("`{dir}/_SUCCESS` is damaged")).or_exit(Code::Data)?;
     let (streams, shares) = (BTreeSet::from_iter(manifest.streams), BTreeSet::from_iter(commands::shares(config)));
-    if streams == shares {
+    if streams == shares && run_dir::is_its_data(run, &manifest.dataset.digest) {
         return Ok(true);
     }
     let advice = "name this run's own with --dir, or start a new run without --resume";
@@ -102,7 +107,7 @@ async fn provide_data(config: &Config, crew: &mut Crew, progress: &mut Progress)
     let mut data = None;
     loop {
         match crew.next(DATA_LIMIT, "providing the data").await? {
-            News::Event { event: Event::Data { dir }, .. } => data = Some(dir),
+            News::Event { event: Event::Data { dir, .. }, .. } => data = Some(dir),
             News::Event { child, event } => progress.show(child, event),
             News::Ended(_) => break,
         }
@@ -111,7 +116,7 @@ async fn provide_data(config: &Config, crew: &mut Crew, progress: &mut Progress)
     data.context("the sender ended without saying where the data is")
 }
 
-async fn stream(config: &Config, crew: &mut Crew, progress: &mut Progress) -> anyhow::Result<()> {
+async fn stream(config: &Config, run: &Path, crew: &mut Crew, progress: &mut Progress) -> anyhow::Result<()> {
     crew.start(commands::receiver(config, config.resume.is_none())?)?;
     let address = listening(crew, progress).await?;
     progress.note(&format!("the receiver listens on {address}"));
@@ -126,6 +131,9 @@ async fn stream(config: &Config, crew: &mut Crew, progress: &mut Progress) -> an
         match crew.next(limit, "streaming").await? {
             News::Event { child, event } => {
                 complete |= matches!(event, Event::Complete { .. });
+                if let Event::Data { digest: Some(digest), .. } = &event {
+                    run_dir::remember_data(run, digest)?;
+                }
                 progress.show(child, event);
             }
             News::Ended(_) => running -= 1,
@@ -184,7 +192,8 @@ mod tests {
         if let Some(manifest) = manifest {
             fs::write(dir.path().join("_SUCCESS"), manifest).unwrap();
         }
-        match (is_streamed(&config), expect) {
+        run_dir::remember_data(dir.path(), "d1").unwrap();
+        match (is_streamed(&config, dir.path()), expect) {
             (Ok(streamed), Ok(expect)) => assert_eq!(streamed, expect),
             (Err(error), Err(expect)) => {
                 assert_eq!(cli::exit::code_of(&error), Code::Data);
@@ -196,13 +205,14 @@ mod tests {
     }
 
     #[test]
-    fn a_chunk_directory_is_this_runs_if_its_streams_are() {
-        let manifest = r#"{"format": 1, "streams": [
+    fn a_chunk_directory_is_this_runs_if_its_data_and_streams_are() {
+        let manifest = r#"{"format": 1, "dataset": {"name": "mnist", "digest": "d1"}, "streams": [
             {"name": "sender-1", "first": 11, "end": 16}, {"name": "sender-0", "first": 5, "end": 11}]}"#;
         check(None, Ok(false));
         check(Some(manifest), Ok(true));
         check(Some(&manifest.replace("16", "17")), Err("`DIR` holds the samples of another run; "));
         check(Some(&manifest.replace("sender-1", "b")), Err("`DIR` holds the samples of another run; "));
+        check(Some(&manifest.replace("d1", "d2")), Err("`DIR` holds the samples of another run; "));
         check(Some(&manifest[..40]), Err("`DIR/_SUCCESS` is damaged: "));
     }
 }

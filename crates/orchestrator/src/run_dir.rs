@@ -18,6 +18,9 @@ use crate::{commands, config::Config};
 /// The effective configuration, in the run folder.
 pub const CONFIG: &str = "config.toml";
 
+/// The digest of the data that the run streamed, in the run folder.
+const DATA: &str = "data.digest";
+
 /// Refuses a `--run-dir` that holds another run: its configuration would be lost.
 ///
 /// # Errors
@@ -56,9 +59,23 @@ pub fn create(config: &Config) -> anyhow::Result<PathBuf> {
     Ok(path)
 }
 
+/// Writes down which data the run streams, so that a resumed run knows its own.
+///
+/// # Errors
+/// When it cannot be written.
+pub fn remember_data(run: &Path, digest: &str) -> anyhow::Result<()> {
+    let file = run.join(DATA);
+    write(&file, digest).with_context(|| format!("failed to write `{}`", file.display()))
+}
+
+/// Whether this is the data that the run streamed.
+pub fn is_its_data(run: &Path, digest: &str) -> bool {
+    fs::read_to_string(run.join(DATA)).is_ok_and(|remembered| remembered == digest)
+}
+
 /// Writes a file that is complete or absent.
 fn write(path: &Path, text: &str) -> io::Result<()> {
-    let temporary = path.with_extension("toml.tmp");
+    let temporary = path.with_extension("tmp");
     let mut file = File::create(&temporary)?;
     file.write_all(text.as_bytes())?;
     file.sync_all()?;

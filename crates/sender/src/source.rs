@@ -21,9 +21,11 @@ pub(crate) fn prepare(
 ) -> anyhow::Result<Option<Source>> {
     let dir = provide(flags, output)?;
     if only_provide {
+        output.data(&dir, None);
         return Ok(None);
     }
     let dataset = dataset::load(&dir, Split::Train).map_err(coded)?;
+    output.data(&dir, Some(dataset.digest()));
     slice(dataset, flags, &dir, stream).map(Some)
 }
 
@@ -42,7 +44,6 @@ fn provide(flags: &Streaming, output: &Output) -> anyhow::Result<PathBuf> {
     if let Some(notice) = notice {
         output.notice(notice);
     }
-    output.data(&dir);
     Ok(dir)
 }
 
