@@ -5,7 +5,7 @@
 
 use std::{ffi::OsString, process::ExitCode};
 
-use clap::{ArgMatches, Command, Parser, parser::ValueSource};
+use clap::{ArgMatches, Command, Parser, error::ErrorKind, parser::ValueSource};
 
 use crate::exit::Code;
 
@@ -59,6 +59,11 @@ pub fn resolve<T: Parser>(arguments: &[OsString], layers: &[Layer]) -> Result<T,
 #[expect(clippy::print_stderr, reason = "the last line of a program that failed")]
 pub fn explain(error: &Error) -> ExitCode {
     match error {
+        // A wrong value has a reason of its own, so clap's pages on usage would only bury it.
+        Error::Flags(error) if error.kind() == ErrorKind::ValueValidation => {
+            eprintln!("{}; see --help", first_line(error));
+            Code::Usage.into()
+        }
         Error::Flags(error) => {
             let _ = error.print(); // Nobody is left to tell if stderr is gone.
             if error.use_stderr() { Code::Usage.into() } else { ExitCode::SUCCESS }
@@ -92,11 +97,14 @@ fn as_flag(command: &Command, layer: &Layer, key: &str, value: &toml::Value) -> 
     match command.clone().try_get_matches_from(["x", &flag]) {
         Ok(_) => Ok(Some(flag)),
         Err(error) => {
-            let message = error.to_string();
-            let line = message.lines().next().unwrap_or_default();
+            let line = first_line(&error);
             Err(Error::Layer(format!("`{name}`: {}", line.trim_start_matches("error: "))))
         }
     }
+}
+
+fn first_line(error: &clap::Error) -> String {
+    error.to_string().lines().next().unwrap_or_default().to_owned()
 }
 
 #[cfg(test)]
