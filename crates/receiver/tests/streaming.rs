@@ -325,6 +325,6 @@ fn a_locked_or_complete_directory_ends_the_program_with_73() {
     store.seal().unwrap();
     store.complete(0.0).unwrap();
     assert_eq!(Process::start(&arguments).code(), Some(73));
-    let mut fresh = Process::start(&["--listen", "127.0.0.1:0", "--dir", path, "--fresh"]);
+    let fresh = Process::start(&["--listen", "127.0.0.1:0", "--dir", path, "--fresh"]);
     fresh.listening();
 }

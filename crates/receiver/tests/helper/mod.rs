@@ -5,7 +5,9 @@ use std::{
     io::{BufRead, BufReader},
     net::SocketAddr,
     path::Path,
-    process::{Child, ChildStdin, ChildStdout, Command, Stdio},
+    process::{Child, ChildStdin, Command, Stdio},
+    sync::mpsc::{self, RecvTimeoutError},
+    thread,
     time::Duration,
 };
 
@@ -125,7 +127,7 @@ impl Running {
 pub(crate) struct Process {
     child: Child,
     pub(crate) lifeline: Option<ChildStdin>,
-    events: BufReader<ChildStdout>,
+    events: mpsc::Receiver<Event>,
 }
 
 impl Process {
@@ -138,18 +140,25 @@ impl Process {
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        let events = BufReader::new(child.stdout.take().unwrap());
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let (sender, events) = mpsc::channel();
+        thread::spawn(move || {
+            let parsed = lines.map_while(Result::ok).map(|line| serde_json::from_str(&line).unwrap());
+            parsed.take_while(|event: &Event| sender.send(event.clone()).is_ok()).for_each(drop);
+        });
         Process { lifeline: child.stdin.take(), child, events }
     }
 
     /// The next event; `None` when the program has ended.
-    pub(crate) fn event(&mut self) -> Option<Event> {
-        let mut line = String::new();
-        self.events.read_line(&mut line).unwrap();
-        (!line.is_empty()).then(|| serde_json::from_str(&line).unwrap())
+    pub(crate) fn event(&self) -> Option<Event> {
+        match self.events.recv_timeout(LIMIT) {
+            Ok(event) => Some(event),
+            Err(RecvTimeoutError::Disconnected) => None,
+            Err(RecvTimeoutError::Timeout) => panic!("the receiver says nothing for {LIMIT:?}"),
+        }
     }
 
-    pub(crate) fn listening(&mut self) -> SocketAddr {
+    pub(crate) fn listening(&self) -> SocketAddr {
         match self.event() {
             Some(Event::Listening { address, .. }) => address,
             other => panic!("{other:?}"),
