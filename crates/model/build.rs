@@ -1,7 +1,5 @@
-//! Lets the tests of this crate find libtorch when they run, without `LD_LIBRARY_PATH`.
-//!
-//! A link argument does not reach the crates that depend on this one, so every crate with a binary that links
-//! `model` carries these lines too.
+//! Lets what links libtorch find it when it runs, without `LD_LIBRARY_PATH`: the tests of `model`, and `trainer`, whose
+//! manifest names this script too, because a link argument does not reach the crates that depend on a crate.
 
 use std::env;
 use std::path::{Path, PathBuf};

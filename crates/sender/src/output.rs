@@ -53,9 +53,10 @@ impl Output {
 
     /// Something that nobody should miss.
     pub(crate) fn notice(&self, text: String) {
-        tracing::warn!("{text}");
         if self.json {
             let _ = event::emit(&Event::Notice { text }); // A parent that is gone is noticed by the lifeline.
+        } else {
+            tracing::warn!("{text}");
         }
     }
 
