@@ -323,8 +323,12 @@ impl<R: Fn(&Event)> Clerk<R> {
         stream.digest.update(batch.labels(), batch.images());
         self.first_sample.get_or_insert_with(Instant::now);
         let name = &self.tickets[&ticket];
-        let durable = self.store.append(name, batch.first_seq(), batch.labels(), batch.images())?;
-        self.announce(&durable);
+                self.store.append(name, batch.first_seq(), batch.labels(), batch.images())?;
+        self.oldest_pending.get_or_insert_with(Instant::now);
+        while self.store.has_full_chunk() {
+            let durable = self.store.commit()?;
+            self.announce(&durable);
+        }
         Ok(())
     }
 
@@ -337,22 +341,16 @@ impl<R: Fn(&Event)> Clerk<R> {
     }
 
     fn seal(&mut self) -> Result<(), store::Error> {
-        let durable = self.store.seal()?;
-        self.announce(&durable);
+                while self.store.has_pending() {
+            let durable = self.store.commit()?;
+            self.announce(&durable);
+        }
         Ok(())
     }
 
     /// Tells everybody concerned what became durable.
     fn announce(&mut self, durable: &[Durable]) {
-        if !durable.is_empty() || !self.store.has_pending() {
-            self.oldest_pending = None;
-        }
-        if self.store.has_pending() {
-            self.oldest_pending.get_or_insert_with(Instant::now);
-        }
-        if durable.is_empty() {
-            return;
-        }
+                self.oldest_pending = self.store.has_pending().then(Instant::now);
         for Durable { stream, position } in durable {
             self.streams[stream].reply(Reply::Durable(*position));
         }

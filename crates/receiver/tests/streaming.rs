@@ -322,8 +322,9 @@ fn a_locked_or_complete_directory_ends_the_program_with_73() {
     let mut store = store::Store::open(dir.path(), store::Mode::Fresh, 10).unwrap();
     store.open_stream("a", &dataset, 0, 1).unwrap();
     store.append("a", 0, &[1], &[0; store::IMAGE_BYTES]).unwrap();
-    store.seal().unwrap();
+    store.commit().unwrap();
     store.complete(0.0).unwrap();
+    drop(store);
     assert_eq!(Process::start(&arguments).code(), Some(73));
     let fresh = Process::start(&["--listen", "127.0.0.1:0", "--dir", path, "--fresh"]);
     fresh.listening();

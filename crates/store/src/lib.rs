@@ -100,6 +100,14 @@ pub enum Error {
         /// One clause.
         what: String,
     },
+        /// There is no room for a file. Nothing of it is left, and a later try may succeed.
+    #[error("no room for `{}`", path.display())]
+    Full {
+        /// The file that was to be written.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
     /// The operating system said no.
     #[error("failed to {action} `{}`", path.display())]
     Io {
@@ -119,8 +127,13 @@ impl Error {
             Error::Missing(_) | Error::Incomplete(_) | Error::Damaged { .. } | Error::Rejected { .. } => 65,
             Error::Stream { .. } => 70,
             Error::Locked(_) | Error::Complete(_) | Error::Foreign(_) | Error::OtherDataset { .. } => 73,
-            Error::Io { .. } => 74,
+                        Error::Full { .. } | Error::Io { .. } => 74,
         }
+    }
+
+    /// Whether the disk, or the share of it that the user may have, is full: freeing room mends it.
+    pub fn is_full(&self) -> bool {
+        matches!(self, Error::Full { .. })
     }
 
     fn damaged(path: &Path, what: impl Into<String>) -> Self {

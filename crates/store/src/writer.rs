@@ -185,13 +185,12 @@ impl Store {
         Ok(Error::Rejected { dir: self.dir, what: what.to_owned() })
     }
 
-    /// Adds consecutive samples of a declared stream, from its accepted position on, and commits every chunk that this
-    /// fills. Returns what became durable.
+        /// Takes in consecutive samples of a declared stream, from its accepted position on. They are in memory only;
+    /// [`Store::commit`] is due when [`Store::has_full_chunk`].
     ///
     /// # Errors
-    /// When the samples do not continue the stream, and when a chunk cannot be written: then nothing is reported
-    /// durable, whether or not the chunk is there, and the store refuses to write until it is opened anew.
-    pub fn append(&mut self, name: &str, first_seq: u64, labels: &[u8], images: &[u8]) -> Result<Vec<Durable>, Error> {
+    /// When the samples do not continue the stream.
+    pub fn append(&mut self, name: &str, first_seq: u64, labels: &[u8], images: &[u8]) -> Result<(), Error> {
         let wrong = |what: String| Error::Stream { stream: name.to_owned(), what };
         let stream = self.streams.get_mut(name).ok_or_else(|| wrong("it was not opened".into()))?;
         if first_seq != stream.accepted || labels.len() as u64 > stream.end - stream.accepted {
@@ -201,24 +200,8 @@ impl Store {
             return Err(wrong(format!("{} labels with {} bytes of images", labels.len(), images.len())));
         }
         stream.accepted += labels.len() as u64;
-        self.pending.push(name, first_seq, labels, images);
-        let mut durable = Vec::new();
-        while self.pending.labels.len() >= self.samples_per_chunk {
-            durable.extend(self.commit(self.samples_per_chunk)?);
-        }
-        Ok(durable)
-    }
-
-    /// Commits what is pending as a chunk that may be short, and returns what became durable.
-    ///
-    /// # Errors
-    /// As [`Store::append`].
-    pub fn seal(&mut self) -> Result<Vec<Durable>, Error> {
-        let mut durable = Vec::new();
-        while !self.pending.labels.is_empty() {
-            durable.extend(self.commit(self.samples_per_chunk)?);
-        }
-        Ok(durable)
+                self.pending.push(name, first_seq, labels, images);
+        Ok(())
     }
 
     /// The durable position of a stream, if it was declared.
@@ -226,9 +209,14 @@ impl Store {
         self.streams.get(name).map(|stream| stream.durable)
     }
 
-    /// Whether samples wait for their chunk.
+        /// Whether samples wait for their chunk.
     pub fn has_pending(&self) -> bool {
         !self.pending.labels.is_empty()
+    }
+
+    /// Whether enough samples wait to fill a chunk.
+    pub fn has_full_chunk(&self) -> bool {
+        self.pending.labels.len() >= self.samples_per_chunk
     }
 
     /// Names of the streams that are known, and whether every sample of each is durable.
@@ -249,30 +237,43 @@ impl Store {
     /// Writes the manifest, which makes the directory complete.
     ///
     /// # Errors
-    /// When a stream is not durable to its end, or the manifest cannot be written.
-    pub fn complete(self, seconds: f64) -> Result<Manifest, Error> {
-        let Some(dataset) = self.dataset else {
+        /// When a stream is not durable to its end, or the manifest cannot be written; after [`Error::is_full`], a later try
+    /// may succeed.
+    pub fn complete(&self, seconds: f64) -> Result<Manifest, Error> {
+        let Some(dataset) = &self.dataset else {
             return Err(Error::Stream { stream: String::new(), what: "there is no stream to complete".into() });
         };
         if let Some((name, stream)) = self.streams.iter().find(|(_, stream)| stream.durable != stream.end) {
             let what = format!("it is durable to {} of {}", stream.durable, stream.end);
             return Err(Error::Stream { stream: name.clone(), what });
         }
-        let entry = |(name, stream): (String, Stream)| StreamEntry { name, first: stream.first, end: stream.end };
-        let streams = self.streams.into_iter().map(entry).collect();
-        let manifest = Manifest::new(dataset, seconds, streams, self.chunks);
+                let entry = |(name, stream): (&String, &Stream)| {
+            let Stream { first, end, .. } = *stream;
+            StreamEntry { name: name.clone(), first, end }
+        };
+        let streams = self.streams.iter().map(entry).collect();
+        let manifest = Manifest::new(dataset.clone(), seconds, streams, self.chunks.clone());
         disk::write_atomically(&self.dir, SUCCESS, &manifest.encode())?;
         Ok(manifest)
     }
 
-    /// Writes the first `limit` pending samples as one chunk.
-    fn commit(&mut self, limit: usize) -> Result<Vec<Durable>, Error> {
+        /// Writes the samples that wait as one chunk, full or, if there are too few, short; returns what became durable.
+    ///
+    /// # Errors
+    /// When the chunk cannot be written: then nothing is reported durable, whether or not the chunk is there. After
+    /// [`Error::is_full`] the samples still wait, and a later commit may succeed; after any other error the store refuses
+    /// to write until it is opened anew.
+    pub fn commit(&mut self) -> Result<Vec<Durable>, Error> {
         if std::mem::replace(&mut self.broken, true) {
             let source = std::io::Error::other("an earlier write failed");
             return Err(Error::Io { action: "write to", path: self.dir.clone(), source });
         }
         let number = self.chunks.len() as u64;
-        let samples = self.pending.labels.len().min(limit);
+        let samples = self.pending.labels.len().min(self.samples_per_chunk);
+        if samples == 0 {
+            self.broken = false;
+            return Ok(Vec::new());
+        }
         let chunk = self.pending.chunk(samples, self.dataset.as_ref(), &self.streams);
         let bytes = chunk::encode(&chunk).map_err(|error| Error::Io {
             action: "encode",
@@ -280,8 +281,9 @@ impl Store {
             source: std::io::Error::other(error),
         })?;
         let name = ChunkName::of(number, &bytes).file_name();
-        disk::write_atomically(&self.dir, &name, &bytes)?;
-        self.broken = false;
+                let written = disk::write_atomically(&self.dir, &name, &bytes);
+        self.broken = written.as_ref().is_err_and(|error| !error.is_full());
+        written?;
         tracing::debug!(chunk = name, samples, "chunk is durable");
         self.chunks.push(ChunkEntry { name, samples: samples as u64, bytes: bytes.len() as u64 });
         self.pending.remove(samples);

@@ -23,7 +23,12 @@ fn samples(first: u64, count: u64) -> (Vec<u8>, Vec<u8>) {
 
 fn append(store: &mut Store, stream: &str, first: u64, count: u64) -> Vec<Durable> {
     let (labels, images) = samples(first, count);
-    store.append(stream, first, &labels, &images).unwrap()
+    store.append(stream, first, &labels, &images).unwrap();
+    let mut durable = Vec::new();
+    while store.has_full_chunk() {
+        durable.extend(store.commit().unwrap());
+    }
+    durable
 }
 
 /// A complete directory: stream `a` with samples 0..6, stream `b` with 6..9, in three chunks.
@@ -34,7 +39,7 @@ fn complete(dir: &Path) {
     append(&mut store, "a", 0, 3);
     append(&mut store, "b", 6, 3);
     append(&mut store, "a", 3, 3);
-    store.seal().unwrap();
+    store.commit().unwrap();
     store.complete(1.5).unwrap();
 }
 
@@ -77,8 +82,8 @@ fn samples_are_durable_when_their_chunk_is_and_not_before() {
     assert_eq!(append(&mut store, "a", 3, 6), [durable(4), durable(8)]);
     assert_eq!(store.open_stream("a", &dataset(), 0, 20).unwrap(), 9, "buffered samples are accepted");
     assert_eq!(chunk_files(dir.path()).len(), 2);
-    assert_eq!(store.seal().unwrap(), [durable(9)]);
-    assert_eq!(store.seal().unwrap(), []);
+    assert_eq!(store.commit().unwrap(), [durable(9)]);
+    assert_eq!(store.commit().unwrap(), []);
 }
 
 #[test]
@@ -103,7 +108,7 @@ fn an_unfinished_directory_is_gone_on_with_at_the_durable_position_of_each_strea
     assert_eq!(store.open_stream("b", &dataset(), 6, 9).unwrap(), 7);
     append(&mut store, "b", 7, 2);
     append(&mut store, "a", 3, 3);
-    store.seal().unwrap();
+    store.commit().unwrap();
     store.complete(0.0).unwrap();
     assert_holds(&read(dir.path()).unwrap().1, 0..9);
 }

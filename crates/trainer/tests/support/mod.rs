@@ -91,7 +91,9 @@ pub(crate) fn receive(dir: &Path, dataset: &DatasetId, samples_per_chunk: usize,
             }
         }
     }
-    store.seal().unwrap();
+    while store.has_pending() {
+        store.commit().unwrap();
+    }
     store.complete(0.5).unwrap();
 }
 
