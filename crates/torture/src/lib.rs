@@ -1,0 +1,24 @@
+//! Trouble, made on purpose: killed processes, power cuts, full disks, faulty networks, forged handshakes, floods. Each
+//! module makes one kind and checks that nothing was lost, nothing doubled and nobody let in. Tests run each briefly;
+//! `scripts/torture` runs each at length and writes the figures into `RELIABILITY.md`.
+
+#![forbid(unsafe_code)]
+
+use std::time::Duration;
+
+/// What one kind of trouble showed.
+#[derive(Clone, Debug)]
+pub struct Finding {
+    /// The kind of trouble, as a heading.
+    pub title: &'static str,
+    /// Cases tried: crash states, kills, forged handshakes.
+    pub cases: u64,
+    /// The seed that repeats them.
+    pub seed: u64,
+    /// How long it took.
+    pub took: Duration,
+    /// What was measured beside: name and value.
+    pub figures: Vec<(String, String)>,
+    /// What went wrong, one sentence each: none, if all is well.
+    pub violations: Vec<String>,
+}
