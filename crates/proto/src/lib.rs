@@ -17,7 +17,8 @@
 //! ```
 //!
 //! Until the sender has proved that it holds the key nothing else is heard, and whatever is wrong is answered with one and
-//! the same `Error`; until the receiver has proved it, it learns nothing. `Ping` and `Pong` may come from either side once the stream is open; `Error` ends a session. A `seq` is a sample's
+//! the same `Error`; until the receiver has proved it, it learns nothing. `Ping` and `Pong` may come from either side once
+//! the stream is open, `Pause` and `Resume` from the receiver; `Error` ends a session. A `seq` is a sample's
 //! index in the dataset; a position is the seq of the next sample, so positions are exclusive ends.
 //!
 //! - [`frame`]: bytes of one message, with length cap and checksum;

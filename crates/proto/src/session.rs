@@ -4,7 +4,7 @@
 use std::{mem, ops::Range};
 
 use crate::{
-    Batch, Credentials, ErrorCode, MAX_BODY, MAX_CONTROL_BODY, MAX_STRANGER_BODY, Message, VERSION,
+    Batch, Credentials, MAX_BODY, MAX_CONTROL_BODY, MAX_STRANGER_BODY, Message, VERSION,
     auth::{Nonce, Role, Transcript},
     message::{End, Failure, Hello, MAGIC, Open, Proof, Welcome},
 };
@@ -48,6 +48,7 @@ pub struct Client {
     next: u64,
     durable: u64,
     window: u64,
+    paused: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,6 +71,8 @@ pub enum ClientEvent {
     Ready,
     /// Every sample before this position is durable.
     Durable(u64),
+    /// The receiver cannot take samples for now, and says why.
+    Paused(String),
     /// The peer is alive.
     Alive,
     /// The whole stream is durable and its digest agrees: the end.
@@ -82,7 +85,8 @@ impl Client {
     /// A session for a stream, and the first message to send.
     pub fn new(open: Open, credentials: Credentials) -> (Client, Message) {
         let first = open.first;
-        let client = Client { open, credentials, state: ClientState::Hello, next: first, durable: first, window: 0 };
+        let state = ClientState::Hello;
+        let client = Client { open, credentials, state, next: first, durable: first, window: 0, paused: false };
         (client, Message::Hello(Hello::OURS))
     }
 
@@ -91,38 +95,13 @@ impl Client {
     /// # Errors
     /// When the message may not come now, or cannot be true.
     pub fn receive(&mut self, message: Message) -> Result<ClientEvent, Violation> {
+        if !self.is_authenticated() {
+            return self.authenticate(message);
+        }
         match (message, self.state) {
-            (Message::Hello(receiver_hello), ClientState::Hello) => {
-                check_hello(receiver_hello)?;
-                self.state = ClientState::Challenge { receiver_hello };
-                Ok(ClientEvent::Alive)
-            }
-            (Message::Challenge(receiver_nonce), ClientState::Challenge { receiver_hello }) => {
-                self.state = ClientState::Counterproof { receiver_hello, receiver_nonce };
-                let mac = self.transcript(receiver_hello, receiver_nonce).prove(&self.credentials.key, Role::Sender);
-                Ok(ClientEvent::Send(Message::Proof(Proof { nonce: self.credentials.nonce, mac })))
-            }
-            (Message::Counterproof(mac), ClientState::Counterproof { receiver_hello, receiver_nonce }) => {
-                let transcript = self.transcript(receiver_hello, receiver_nonce);
-                if !transcript.is_proved(&self.credentials.key, Role::Receiver, &mac) {
-                    return Err(Violation::Unproven);
-                }
-                self.state = ClientState::Welcome;
-                Ok(ClientEvent::Send(Message::Open(self.open.clone())))
-            }
-            (Message::Error(failure), _) if self.is_authenticated() => Ok(ClientEvent::Failed(failure)),
-            (
-                Message::Error(Failure {
-                    code: code @ (ErrorCode::Refused | ErrorCode::Version | ErrorCode::Busy),
-                    ..
-                }),
-                _,
-            ) => {
-                // Its words are those of a stranger, so they reach nobody.
-                Ok(ClientEvent::Failed(Failure { code, text: "it does not say why".into() }))
-            }
-            (Message::Ping(number), _) if self.is_authenticated() => Ok(ClientEvent::Send(Message::Pong(number))),
-            (Message::Pong(_), _) if self.is_authenticated() => Ok(ClientEvent::Alive),
+            (Message::Error(failure), _) => Ok(ClientEvent::Failed(failure)),
+            (Message::Ping(number), _) => Ok(ClientEvent::Send(Message::Pong(number))),
+            (Message::Pong(_), _) => Ok(ClientEvent::Alive),
             (Message::Welcome(welcome), ClientState::Welcome) => self.welcomed(welcome),
             (Message::Ack(durable), ClientState::Streaming | ClientState::EndAck) => {
                 if durable < self.durable || durable > self.next {
@@ -132,6 +111,14 @@ impl Client {
                 self.durable = durable;
                 Ok(ClientEvent::Durable(durable))
             }
+            (Message::Pause(reason), ClientState::Streaming | ClientState::EndAck) => {
+                self.paused = true;
+                Ok(ClientEvent::Paused(reason))
+            }
+            (Message::Resume, ClientState::Streaming | ClientState::EndAck) => {
+                self.paused = false;
+                Ok(ClientEvent::Alive)
+            }
             (Message::EndAck, ClientState::EndAck) if self.durable == self.open.end => {
                 self.state = ClientState::Done;
                 Ok(ClientEvent::Done)
@@ -139,13 +126,10 @@ impl Client {
             (message, state) => Err(Violation::Unexpected {
                 message: message.name(),
                 expected: match state {
-                    ClientState::Hello => "Hello",
-                    ClientState::Challenge { .. } => "Challenge",
-                    ClientState::Counterproof { .. } => "Counterproof",
                     ClientState::Welcome => "Welcome",
                     ClientState::Streaming => "Ack",
                     ClientState::EndAck => "the last Ack and EndAck",
-                    ClientState::Done => "nothing",
+                    _ => "nothing",
                 },
             }),
         }
@@ -157,10 +141,10 @@ impl Client {
         !matches!(self.state, Hello | Challenge { .. } | Counterproof { .. })
     }
 
-    /// The samples that may be sent now: as many as the window has room for. Empty while the window is full, and before
-    /// the stream is open.
+    /// The samples that may be sent now: as many as the window has room for. Empty while the window is full, during a
+    /// pause, and before the stream is open.
     pub fn sendable(&self) -> Range<u64> {
-        if self.state != ClientState::Streaming {
+        if self.state != ClientState::Streaming || self.paused {
             return self.next..self.next;
         }
         self.next..self.open.end.min(self.durable.saturating_add(self.window)).max(self.next)
@@ -187,6 +171,42 @@ impl Client {
     /// The position that is durable, as far as this session knows.
     pub fn durable(&self) -> u64 {
         self.durable
+    }
+
+    /// Hears a receiver that may be anybody.
+    fn authenticate(&mut self, message: Message) -> Result<ClientEvent, Violation> {
+        let Credentials { ref key, nonce, .. } = self.credentials;
+        match (message, self.state) {
+            (Message::Hello(receiver_hello), ClientState::Hello) => {
+                check_hello(receiver_hello)?;
+                self.state = ClientState::Challenge { receiver_hello };
+                Ok(ClientEvent::Alive)
+            }
+            (Message::Challenge(receiver_nonce), ClientState::Challenge { receiver_hello }) => {
+                let mac = self.transcript(receiver_hello, receiver_nonce).prove(key, Role::Sender);
+                self.state = ClientState::Counterproof { receiver_hello, receiver_nonce };
+                Ok(ClientEvent::Send(Message::Proof(Proof { nonce, mac })))
+            }
+            (Message::Counterproof(mac), ClientState::Counterproof { receiver_hello, receiver_nonce }) => {
+                if !self.transcript(receiver_hello, receiver_nonce).is_proved(key, Role::Receiver, &mac) {
+                    return Err(Violation::Unproven);
+                }
+                self.state = ClientState::Welcome;
+                Ok(ClientEvent::Send(Message::Open(self.open.clone())))
+            }
+            // The code is public knowledge; the words of a stranger reach nobody.
+            (Message::Error(Failure { code, .. }), _) if code.is_for_strangers() => {
+                Ok(ClientEvent::Failed(Failure { code, text: "without a reason".into() }))
+            }
+            (message, state) => Err(Violation::Unexpected {
+                message: message.name(),
+                expected: match state {
+                    ClientState::Hello => "Hello",
+                    ClientState::Challenge { .. } => "Challenge",
+                    _ => "Counterproof",
+                },
+            }),
+        }
     }
 
     fn transcript(&self, receiver_hello: Hello, receiver_nonce: Nonce) -> Transcript {
@@ -390,7 +410,7 @@ fn check_hello(hello: Hello) -> Result<(), Violation> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Binding, HEADER_BYTES, Header, IMAGE_BYTES, Key};
+    use crate::{Binding, ErrorCode, HEADER_BYTES, Header, IMAGE_BYTES, Key};
 
     /// What a side brings that holds the key `key`; its nonce is the same number.
     fn with_key(key: u8) -> Credentials {
@@ -465,6 +485,17 @@ mod tests {
         assert_eq!(client.end([7; 32]), Message::End(End { count: 10, digest: [7; 32] }));
         assert_eq!(client.receive(Message::Ack(20)), Ok(ClientEvent::Durable(20)));
         assert_eq!(client.receive(Message::EndAck), Ok(ClientEvent::Done));
+    }
+
+    #[test]
+    fn a_paused_sender_sends_nothing_until_it_may_go_on() {
+        let mut client = streaming_client(12, 11, 4);
+        assert_eq!(client.receive(Message::pause("full\n")), Ok(ClientEvent::Paused("full ".into())));
+        assert_eq!(client.sendable(), 12..12);
+        assert_eq!(client.receive(Message::Ack(12)), Ok(ClientEvent::Durable(12)));
+        assert_eq!(client.sendable(), 12..12);
+        assert_eq!(client.receive(Message::Resume), Ok(ClientEvent::Alive));
+        assert_eq!(client.sendable(), 12..16);
     }
 
     #[test]
