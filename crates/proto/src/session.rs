@@ -196,7 +196,7 @@ impl Client {
             }
             // The code is public knowledge; the words of a stranger reach nobody.
             (Message::Error(Failure { code, .. }), _) if code.is_for_strangers() => {
-                Ok(ClientEvent::Failed(Failure { code, text: "without a reason".into() }))
+                Ok(ClientEvent::Failed(Failure { code, text: "no reason given".into() }))
             }
             (message, state) => Err(Violation::Unexpected {
                 message: message.name(),

@@ -4,16 +4,15 @@ use std::time::Duration;
 
 use proto::{ErrorCode, Message, Server, ServerEvent, Violation, message::Open};
 use tokio::{
-    net::TcpStream,
     sync::mpsc::UnboundedReceiver,
-    time::{Instant, error::Elapsed, timeout, timeout_at},
+    time::{Instant, error::Elapsed, timeout_at},
 };
 use transport::{Reader, Writer};
 
-use crate::desk::{Desk, Reply, Room, Ticket};
-
-/// From the connection to `Open`: a stranger may not hold a place for long.
-const OPENING_LIMIT: Duration = Duration::from_secs(10);
+use crate::{
+    desk::{Desk, Reply, Room, Ticket},
+    door::Guest,
+};
 
 /// Without any message, or for one message to arrive. A sender pings more often than this.
 const IDLE_LIMIT: Duration = Duration::from_secs(30);
@@ -33,12 +32,16 @@ pub(crate) enum Error {
     Sender(String),
     #[error("{0}")]
     Refused(String),
+    #[error("it speaks without TLS, and this receiver listens on more than loopback")]
+    Plain,
+    #[error("too many others came meanwhile")]
+    Crowded,
 }
 
-/// Serves one connection to its end.
-pub(crate) async fn serve(stream: TcpStream, desk: &Desk) -> Result<(), Error> {
-    let (mut reader, mut writer) = transport::split(stream)?;
-    let result = converse(&mut reader, &mut writer, desk).await;
+/// Serves the connection of a sender of ours to its end. `Open` is to come before `due`.
+pub(crate) async fn serve(guest: Guest, due: Instant, desk: &Desk) -> Result<(), Error> {
+    let Guest { mut reader, mut writer, mut server } = guest;
+    let result = converse(&mut reader, &mut writer, &mut server, due, desk).await;
     if let Some(message) = result.as_ref().err().and_then(farewell) {
         let _ = writer.send(&message).await; // The peer may be gone, and the connection ends anyway.
     }
@@ -46,9 +49,22 @@ pub(crate) async fn serve(stream: TcpStream, desk: &Desk) -> Result<(), Error> {
     result
 }
 
-async fn converse(reader: &mut Reader, writer: &mut Writer, desk: &Desk) -> Result<(), Error> {
-    let mut server = Server::new();
-    let Some(open) = timeout(OPENING_LIMIT, opening(reader, writer, &mut server)).await?? else { return Ok(()) };
+/// Tells a sender of ours to come back later.
+pub(crate) async fn turn_away(guest: Guest) {
+    let Guest { reader, mut writer, .. } = guest;
+    let busy = Message::error(ErrorCode::Busy, "the receiver serves as many senders as it can");
+    let _ = writer.send(&busy).await; // A sender that is gone need not hear it.
+    transport::close(reader, writer).await;
+}
+
+async fn converse(
+    reader: &mut Reader,
+    writer: &mut Writer,
+    server: &mut Server,
+    due: Instant,
+    desk: &Desk,
+) -> Result<(), Error> {
+    let Some(open) = timeout_at(due, opening(reader, writer, server)).await?? else { return Ok(()) };
     let stream = open.stream.clone();
     let (seat, welcome, mut replies) = match desk.enter(open).await {
         Ok((ticket, welcome, replies)) => {
@@ -61,7 +77,7 @@ async fn converse(reader: &mut Reader, writer: &mut Writer, desk: &Desk) -> Resu
         }
     };
     writer.send(&welcome).await?;
-    stream_samples(reader, writer, &mut server, &seat, &mut replies).await
+    stream_samples(reader, writer, server, &seat, &mut replies).await
 }
 
 /// A stream held, and given back however the connection ends.
@@ -76,14 +92,14 @@ impl Drop for Seat<'_> {
     }
 }
 
-/// Greets the peer and waits for its `Open`; `None` if it leaves.
+/// Waits for the sender's `Open`; `None` if it leaves.
 async fn opening(reader: &mut Reader, writer: &mut Writer, server: &mut Server) -> Result<Option<Open>, Error> {
     while let Some(message) = reader.read(server.max_body()).await? {
         match server.receive(message)? {
             ServerEvent::Send(message) => writer.send(&message).await?,
             ServerEvent::Open(open) => return Ok(Some(open)),
             ServerEvent::Failed(failure) => return Err(Error::Sender(failure.text)),
-            ServerEvent::Data(_) | ServerEvent::End(_) | ServerEvent::Alive => {}
+            ServerEvent::Greet(_) | ServerEvent::Data(_) | ServerEvent::End(_) | ServerEvent::Alive => {}
         }
     }
     Ok(None)
@@ -106,12 +122,12 @@ async fn stream_samples(
                     ServerEvent::End(end) => seat.desk.end(seat.ticket, end),
                     ServerEvent::Send(message) => writer.send(&message).await?,
                     ServerEvent::Failed(failure) => return Err(Error::Sender(failure.text)),
-                    ServerEvent::Alive | ServerEvent::Open(_) => {}
+                    ServerEvent::Alive | ServerEvent::Greet(_) | ServerEvent::Open(_) => {}
                 }
             }
             reply = replies.recv() => match reply {
                 Some(Reply::Durable(position)) => writer.send(&server.acknowledge(position)).await?,
-                                Some(Reply::Paused(reason)) => writer.send(&Message::pause(reason)).await?,
+                Some(Reply::Paused(reason)) => writer.send(&Message::pause(reason)).await?,
                 Some(Reply::Resumed) => writer.send(&Message::Resume).await?,
                 Some(Reply::EndAck) => {
                     writer.send(&Message::EndAck).await?;
@@ -153,7 +169,6 @@ impl Incoming<'_> {
 /// What the peer is told of an error that is its own doing.
 fn farewell(error: &Error) -> Option<Message> {
     match error {
-        Error::Violation(Violation::Version { .. }) => Some(Message::error(ErrorCode::Version, error.to_string())),
         Error::Violation(_) | Error::Transport(transport::Error::Frame(_)) => {
             Some(Message::error(ErrorCode::Protocol, error.to_string()))
         }

@@ -4,9 +4,12 @@
 use std::{
     io::{BufRead, BufReader},
     net::SocketAddr,
-    path::Path,
+    path::{Path, PathBuf},
     process::{Child, ChildStdin, Command, Stdio},
-    sync::mpsc::{self, RecvTimeoutError},
+    sync::{
+        Once,
+        mpsc::{self, RecvTimeoutError},
+    },
     thread,
     time::Duration,
 };
@@ -16,8 +19,8 @@ use cli::{
     shutdown::{Shutdown, Trigger},
 };
 use proto::{
-    IMAGE_BYTES, Message,
-    message::{End, Hello, Open, Welcome},
+    Binding, Client, ClientEvent, IMAGE_BYTES, Message,
+    message::{End, Open, Welcome},
 };
 use receiver::{Config, Outcome};
 use sender::Source;
@@ -27,7 +30,7 @@ use tokio::{
     task::JoinHandle,
     time::timeout,
 };
-use transport::{Reader, Writer};
+use transport::{Reader, Writer, key_file};
 
 /// Every wait in these tests has this limit.
 pub(crate) const LIMIT: Duration = Duration::from_secs(30);
@@ -52,9 +55,24 @@ pub(crate) fn image(seq: u64) -> [u8; IMAGE_BYTES] {
     std::array::from_fn(|i| (seq as usize * 31 + i) as u8)
 }
 
+/// The key file of all receivers and senders here.
+pub(crate) fn key() -> PathBuf {
+    static MAKE: Once = Once::new();
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("tributary.key");
+    MAKE.call_once(|| drop(key_file::create(&path))); // There may be one of an earlier run.
+    path
+}
+
 /// How the tests send: no latency, small batches.
 pub(crate) fn sending(to: SocketAddr) -> sender::Config {
-    sender::Config { connect: to.to_string(), samples_per_batch: 7, batch_delay: Duration::ZERO, deadline: LIMIT }
+    sender::Config {
+        connect: to.to_string(),
+        key: key(),
+        tls: false,
+        samples_per_batch: 7,
+        batch_delay: Duration::ZERO,
+        deadline: LIMIT,
+    }
 }
 
 /// Sends in this process, to the end.
@@ -95,7 +113,7 @@ pub(crate) async fn start(config: Config) -> Running {
 }
 
 pub(crate) async fn start_at(address: SocketAddr, config: Config) -> Running {
-    let listener = receiver::bind(address).await.unwrap();
+    let listener = receiver::bind(address, &key()).await.unwrap();
     let address = listener.local_addr().unwrap();
     let (trigger, shutdown) = Shutdown::manual();
     let (report, events) = unbounded_channel();
@@ -139,8 +157,8 @@ impl Process {
 
     /// Starts a command that becomes the receiver.
     pub(crate) fn spawn(mut command: Command) -> Process {
-        let mut child =
-            command.arg("--json").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        command.arg("--json").arg("--key").arg(key());
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
         let lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let (sender, events) = mpsc::channel();
         thread::spawn(move || {
@@ -206,13 +224,19 @@ impl ByHand {
         ByHand { reader, writer }
     }
 
-    /// Greets and opens a stream of samples 0..end.
+    /// Proves the key and opens a stream of samples 0..end.
     pub(crate) async fn open(address: SocketAddr, stream: &str, end: u64) -> (ByHand, Welcome) {
         let mut client = ByHand::connect(address).await;
-        client.send(Message::Hello(Hello::OURS)).await;
-        assert_eq!(client.receive().await, Some(Message::Hello(Hello::OURS)));
         let (dataset, dataset_digest) = ("tiny".into(), [7; 32]);
-        client.send(Message::Open(Open { stream: stream.into(), dataset, dataset_digest, first: 0, end })).await;
+        let open = Open { stream: stream.into(), dataset, dataset_digest, first: 0, end };
+        let credentials = transport::credentials(&key_file::read(&key()).unwrap(), Binding::Plain).unwrap();
+        let (mut session, hello) = Client::new(open, credentials);
+        client.send(hello).await;
+        while !session.is_authenticated() {
+            if let ClientEvent::Send(message) = session.receive(client.receive().await.unwrap()).unwrap() {
+                client.send(message).await;
+            }
+        }
         match client.receive().await {
             Some(Message::Welcome(welcome)) => (client, welcome),
             other => panic!("{other:?}"),
