@@ -212,6 +212,10 @@ impl Drop for Process {
     }
 }
 
+fn open(stream: &str, end: u64) -> Open {
+    Open { stream: stream.into(), dataset: "tiny".into(), dataset_digest: [7; 32], first: 0, end }
+}
+
 /// A client that speaks the protocol by hand.
 pub(crate) struct ByHand {
     pub(crate) reader: Reader,
@@ -226,20 +230,26 @@ impl ByHand {
 
     /// Proves the key and opens a stream of samples 0..end.
     pub(crate) async fn open(address: SocketAddr, stream: &str, end: u64) -> (ByHand, Welcome) {
-        let mut client = ByHand::connect(address).await;
-        let (dataset, dataset_digest) = ("tiny".into(), [7; 32]);
-        let open = Open { stream: stream.into(), dataset, dataset_digest, first: 0, end };
-        let credentials = transport::credentials(&key_file::read(&key()).unwrap(), Binding::Plain).unwrap();
-        let (mut session, hello) = Client::new(open, credentials);
-        client.send(hello).await;
-        while !session.is_authenticated() {
-            if let ClientEvent::Send(message) = session.receive(client.receive().await.unwrap()).unwrap() {
-                client.send(message).await;
-            }
-        }
+        let (mut client, open) = ByHand::prove(address, open(stream, end)).await;
+        client.send(open).await;
         match client.receive().await {
             Some(Message::Welcome(welcome)) => (client, welcome),
             other => panic!("{other:?}"),
+        }
+    }
+
+    /// Proves the key, has it proved, and returns the `Open` that comes next.
+    pub(crate) async fn prove(address: SocketAddr, open: Open) -> (ByHand, Message) {
+        let mut client = ByHand::connect(address).await;
+        let credentials = transport::credentials(&key_file::read(&key()).unwrap(), Binding::Plain).unwrap();
+        let (mut session, hello) = Client::new(open, credentials);
+        client.send(hello).await;
+        loop {
+            match session.receive(client.receive().await.unwrap()).unwrap() {
+                ClientEvent::Send(open @ Message::Open(_)) => return (client, open),
+                ClientEvent::Send(message) => client.send(message).await,
+                event => assert_eq!(event, ClientEvent::Alive),
+            }
         }
     }
 
