@@ -150,14 +150,18 @@ pub(crate) struct Process {
 
 impl Process {
     pub(crate) fn start(arguments: &[&str]) -> Process {
+        Process::start_with(&key(), arguments)
+    }
+
+    pub(crate) fn start_with(key: &Path, arguments: &[&str]) -> Process {
         let mut command = Command::new(env!("CARGO_BIN_EXE_receiver"));
-        command.args(arguments);
+        command.arg("--key").arg(key).args(arguments);
         Process::spawn(command)
     }
 
     /// Starts a command that becomes the receiver.
     pub(crate) fn spawn(mut command: Command) -> Process {
-        command.arg("--json").arg("--key").arg(key());
+        command.arg("--json");
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
         let lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let (sender, events) = mpsc::channel();
