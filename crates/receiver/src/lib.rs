@@ -55,6 +55,8 @@ pub struct Config {
     /// How long to wait for the sender of a stream that is durable to its end, if it was not told so and its connection
     /// is gone: it may come back and ask.
     pub grace: Duration,
+    /// How long to wait for another receiver to leave the directory: one that was told to stop needs a moment.
+    pub lock_limit: Duration,
 }
 
 impl Config {
@@ -67,6 +69,7 @@ impl Config {
             streams: 1,
             linger: Duration::from_secs(5),
             grace: Duration::from_secs(5),
+            lock_limit: Duration::from_secs(10),
         }
     }
 }
@@ -117,7 +120,11 @@ pub async fn run(
     report: impl Fn(&Event) + Send + 'static,
 ) -> anyhow::Result<Outcome> {
     let address = listener.local_addr()?;
-    let opening = tokio::task::spawn_blocking(move || desk::open(config, report));
+    if let Some(cause) = shutdown.requested() {
+        return Ok(Outcome::Stopped(cause)); // Before anything is removed for somebody who is gone.
+    }
+    let asked = shutdown.clone();
+    let opening = tokio::task::spawn_blocking(move || desk::open(config, &asked, report));
     let (desk, thread) = opening.await??;
     desk.report(Event::Listening { address, samples: desk.recovered });
     let mut connections = JoinSet::new();
