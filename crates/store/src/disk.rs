@@ -96,7 +96,7 @@ pub(crate) fn remove(dir: &Path, files: impl IntoIterator<Item = PathBuf>) -> Re
 }
 
 fn write_and_sync(path: &Path, bytes: &[u8]) -> Result<(), Error> {
-        let failed = |action| {
+    let failed = |action| {
         move |source: io::Error| match source.kind() {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Error::Full { path: path.to_owned(), source },
             _ => Error::Io { action, path: path.to_owned(), source },

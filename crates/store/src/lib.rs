@@ -16,10 +16,12 @@
 #![forbid(unsafe_code)]
 
 mod chunk;
+mod columns;
 mod disk;
 mod layout;
 mod manifest;
 mod reader;
+mod thrift;
 mod writer;
 
 use std::{
@@ -100,7 +102,7 @@ pub enum Error {
         /// One clause.
         what: String,
     },
-        /// There is no room for a file. Nothing of it is left, and a later try may succeed.
+    /// There is no room for a file. Nothing of it is left, and a later try may succeed.
     #[error("no room for `{}`", path.display())]
     Full {
         /// The file that was to be written.
@@ -127,7 +129,7 @@ impl Error {
             Error::Missing(_) | Error::Incomplete(_) | Error::Damaged { .. } | Error::Rejected { .. } => 65,
             Error::Stream { .. } => 70,
             Error::Locked(_) | Error::Complete(_) | Error::Foreign(_) | Error::OtherDataset { .. } => 73,
-                        Error::Full { .. } | Error::Io { .. } => 74,
+            Error::Full { .. } | Error::Io { .. } => 74,
         }
     }
 

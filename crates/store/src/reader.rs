@@ -64,7 +64,7 @@ pub(crate) fn read_chunk(path: &Path, name: &ChunkName) -> Result<Chunk, Error> 
     if ChunkName::of(name.number, &bytes) != *name {
         return Err(Error::damaged(path, "its bytes do not match the digest in its name"));
     }
-    chunk::decode(path, bytes)
+    chunk::decode(path, &bytes)
 }
 
 /// The chunk files must be exactly those of the manifest.

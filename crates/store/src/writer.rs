@@ -185,7 +185,7 @@ impl Store {
         Ok(Error::Rejected { dir: self.dir, what: what.to_owned() })
     }
 
-        /// Takes in consecutive samples of a declared stream, from its accepted position on. They are in memory only;
+    /// Takes in consecutive samples of a declared stream, from its accepted position on. They are in memory only;
     /// [`Store::commit`] is due when [`Store::has_full_chunk`].
     ///
     /// # Errors
@@ -200,7 +200,7 @@ impl Store {
             return Err(wrong(format!("{} labels with {} bytes of images", labels.len(), images.len())));
         }
         stream.accepted += labels.len() as u64;
-                self.pending.push(name, first_seq, labels, images);
+        self.pending.push(name, first_seq, labels, images);
         Ok(())
     }
 
@@ -209,7 +209,7 @@ impl Store {
         self.streams.get(name).map(|stream| stream.durable)
     }
 
-        /// Whether samples wait for their chunk.
+    /// Whether samples wait for their chunk.
     pub fn has_pending(&self) -> bool {
         !self.pending.labels.is_empty()
     }
@@ -237,7 +237,7 @@ impl Store {
     /// Writes the manifest, which makes the directory complete.
     ///
     /// # Errors
-        /// When a stream is not durable to its end, or the manifest cannot be written; after [`Error::is_full`], a later try
+    /// When a stream is not durable to its end, or the manifest cannot be written; after [`Error::is_full`], a later try
     /// may succeed.
     pub fn complete(&self, seconds: f64) -> Result<Manifest, Error> {
         let Some(dataset) = &self.dataset else {
@@ -247,7 +247,7 @@ impl Store {
             let what = format!("it is durable to {} of {}", stream.durable, stream.end);
             return Err(Error::Stream { stream: name.clone(), what });
         }
-                let entry = |(name, stream): (&String, &Stream)| {
+        let entry = |(name, stream): (&String, &Stream)| {
             let Stream { first, end, .. } = *stream;
             StreamEntry { name: name.clone(), first, end }
         };
@@ -257,7 +257,7 @@ impl Store {
         Ok(manifest)
     }
 
-        /// Writes the samples that wait as one chunk, full or, if there are too few, short; returns what became durable.
+    /// Writes the samples that wait as one chunk, full or, if there are too few, short; returns what became durable.
     ///
     /// # Errors
     /// When the chunk cannot be written: then nothing is reported durable, whether or not the chunk is there. After
@@ -281,7 +281,7 @@ impl Store {
             source: std::io::Error::other(error),
         })?;
         let name = ChunkName::of(number, &bytes).file_name();
-                let written = disk::write_atomically(&self.dir, &name, &bytes);
+        let written = disk::write_atomically(&self.dir, &name, &bytes);
         self.broken = written.as_ref().is_err_and(|error| !error.is_full());
         written?;
         tracing::debug!(chunk = name, samples, "chunk is durable");
