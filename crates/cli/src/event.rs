@@ -27,6 +27,13 @@ pub enum Event {
         /// Chunk files in the directory.
         chunks: u64,
     },
+    /// receiver: the disk is full, so the senders wait. Said again every few seconds for as long as it holds.
+    Paused {
+        /// What the operating system says, and of which file.
+        reason: String,
+    },
+    /// receiver: there is room again.
+    Resumed,
     /// receiver: every expected stream has ended and the directory is complete.
     Complete {
         /// Samples in the directory.

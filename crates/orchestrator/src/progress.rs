@@ -19,6 +19,8 @@ pub struct Progress {
     acknowledged: Vec<u64>,
     rounds: u32,
     notices: Vec<String>,
+    /// The receiver has said that it pauses.
+    paused: bool,
     summary: Option<String>,
     phases: Phases,
 }
@@ -50,6 +52,7 @@ impl Progress {
             acknowledged: Vec::new(),
             rounds: 0,
             notices: Vec::new(),
+            paused: false,
             summary: None,
             phases: Phases::default(),
         }
@@ -95,6 +98,15 @@ impl Progress {
                 }
                 self.acknowledged[child] = samples;
                 self.bar.set_position(self.acknowledged.iter().sum());
+            }
+            Event::Paused { reason } if !self.paused => {
+                self.paused = true;
+                self.console.warn(&format!("paused: {reason}; it goes on by itself when there is room"));
+            }
+            Event::Paused { .. } => {}
+            Event::Resumed => {
+                self.paused = false;
+                self.console.note("there is room again; going on");
             }
             Event::Complete { samples, chunks, seconds } => {
                 self.clear();

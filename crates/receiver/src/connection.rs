@@ -6,16 +6,16 @@ use proto::{ErrorCode, Message, Server, ServerEvent, Violation, message::Open};
 use tokio::{
     net::TcpStream,
     sync::mpsc::UnboundedReceiver,
-    time::{error::Elapsed, timeout},
+    time::{Instant, error::Elapsed, timeout, timeout_at},
 };
 use transport::{Reader, Writer};
 
-use crate::desk::{Desk, Reply, Ticket};
+use crate::desk::{Desk, Reply, Room, Ticket};
 
 /// From the connection to `Open`: a stranger may not hold a place for long.
 const OPENING_LIMIT: Duration = Duration::from_secs(10);
 
-/// Without any message. A sender pings more often than this.
+/// Without any message, or for one message to arrive. A sender pings more often than this.
 const IDLE_LIMIT: Duration = Duration::from_secs(30);
 
 /// Why a connection ended early.
@@ -96,12 +96,13 @@ async fn stream_samples(
     seat: &Seat<'_>,
     replies: &mut UnboundedReceiver<Reply>,
 ) -> Result<(), Error> {
+    let mut incoming = Incoming { reader, desk: seat.desk, room: None, due: Instant::now() + IDLE_LIMIT };
     loop {
         tokio::select! {
-            message = timeout(IDLE_LIMIT, reader.read(server.max_body())) => {
-                let Some(message) = message?? else { return Ok(()) };
+            message = incoming.next(server.max_body()) => {
+                let Some((message, room)) = message? else { return Ok(()) };
                 match server.receive(message)? {
-                                        ServerEvent::Data(batch) => seat.desk.hand_in(seat.ticket, batch).await,
+                    ServerEvent::Data(batch) => seat.desk.hand_in(seat.ticket, batch, room),
                     ServerEvent::End(end) => seat.desk.end(seat.ticket, end),
                     ServerEvent::Send(message) => writer.send(&message).await?,
                     ServerEvent::Failed(failure) => return Err(Error::Sender(failure.text)),
@@ -110,6 +111,8 @@ async fn stream_samples(
             }
             reply = replies.recv() => match reply {
                 Some(Reply::Durable(position)) => writer.send(&server.acknowledge(position)).await?,
+                                Some(Reply::Paused(reason)) => writer.send(&Message::pause(reason)).await?,
+                Some(Reply::Resumed) => writer.send(&Message::Resume).await?,
                 Some(Reply::EndAck) => {
                     writer.send(&Message::EndAck).await?;
                     return Ok(());
@@ -121,6 +124,29 @@ async fn stream_samples(
                 None => return Ok(()), // The desk is closed: the receiver is ending.
             },
         }
+    }
+}
+
+/// The messages of an open stream. Room for a message is found before it is taken off the socket, so that what all
+/// connections hold together stays within the desk's budget; a sender that is ahead of it waits in its own socket.
+struct Incoming<'a> {
+    reader: &'a mut Reader,
+    desk: &'a Desk,
+    room: Option<Room>,
+    due: Instant,
+}
+
+impl Incoming<'_> {
+    /// The next message and the room that it takes, or `None` when the peer has closed the connection. Cancel safe.
+    async fn next(&mut self, max_body: u32) -> Result<Option<(Message, Option<Room>)>, Error> {
+        let Some(header) = timeout_at(self.due, self.reader.header(max_body)).await?? else { return Ok(None) };
+        if self.room.is_none() {
+            self.room = self.desk.room(header.len).await;
+            self.due = Instant::now() + IDLE_LIMIT; // However long that took, it was not the peer's doing.
+        }
+        let Some(message) = timeout_at(self.due, self.reader.read(max_body)).await?? else { return Ok(None) };
+        self.due = Instant::now() + IDLE_LIMIT;
+        Ok(Some((message, self.room.take())))
     }
 }
 

@@ -18,7 +18,7 @@ use proto::{ErrorCode, IMAGE_BYTES, StreamDigest};
 
 use crate::{
     backoff::Backoff,
-    session::{Ended, session},
+    session::{Ended, Heard, session},
 };
 
 const _: () = assert!(dataset::PIXELS == IMAGE_BYTES);
@@ -94,18 +94,21 @@ pub async fn run(
     let mut durable = source.first;
     let mut backoff = Backoff::new(config.deadline);
     loop {
-        let before = durable;
-        let mut on_durable = |position| {
-            durable = position;
-            report(position - source.first);
+        let (before, mut paused) = (durable, false);
+        let mut hear = |heard| match heard {
+            Heard::Durable(position) => {
+                durable = position;
+                report(position - source.first);
+            }
+            Heard::Paused => paused = true,
         };
-        let reason = match session(source, config, &mut shutdown, &mut on_durable).await {
+        let reason = match session(source, config, &mut shutdown, &mut hear).await {
             Ok(Ended::Complete) => return Ok(Outcome::Complete),
             Ok(Ended::Stopped(cause)) => return Ok(Outcome::Stopped(cause, durable - source.first)),
             Err(error) if error.is_final() => return Err(failure(exit_code(&error), error)),
             Err(error) => error,
         };
-        if durable > before {
+        if durable > before || paused {
             backoff.reset();
         }
         let Some(wait) = backoff.next() else {

@@ -62,12 +62,21 @@ impl Error {
     }
 }
 
-/// Connects, opens the stream and sends what the receiver does not have yet. `durable` hears each new position.
+/// What a session hears from the receiver on the way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Heard {
+    /// Every sample before this position is durable.
+    Durable(u64),
+    /// The receiver cannot take samples for now.
+    Paused,
+}
+
+/// Connects, opens the stream and sends what the receiver does not have yet. `heard` is told each sign of progress.
 pub(crate) async fn session(
     source: &Source,
     config: &Config,
     shutdown: &mut Shutdown,
-    durable: &mut impl FnMut(u64),
+    heard: &mut impl FnMut(Heard),
 ) -> Result<Ended, Error> {
     let opening = async {
         let (mut reader, mut writer) = connect(&config.connect).await?;
@@ -80,12 +89,12 @@ pub(crate) async fn session(
         cause = shutdown.wait() => return Ok(Ended::Stopped(cause)),
     };
     tracing::info!("connected to {}; sending from sample {}", config.connect, client.sendable().start);
-    durable(client.durable());
+    heard(Heard::Durable(client.durable()));
     let mut sending = Sending::new(source, config, client);
     let ended = tokio::select! {
         biased;
         cause = shutdown.wait() => Ended::Stopped(cause),
-        ended = sending.run(&mut reader, &mut writer, durable) => ended.map(|()| Ended::Complete)?,
+        ended = sending.run(&mut reader, &mut writer, heard) => ended.map(|()| Ended::Complete)?,
     };
     transport::close(reader, writer).await;
     Ok(ended)
@@ -115,7 +124,7 @@ async fn open(reader: &mut Reader, writer: &mut Writer, source: &Source) -> Resu
             ClientEvent::Send(message) => writer.send(&message).await?,
             ClientEvent::Ready => return Ok(client),
             ClientEvent::Failed(failure) => return Err(Error::Refused(failure)),
-            ClientEvent::Durable(_) | ClientEvent::Alive | ClientEvent::Done => {}
+            ClientEvent::Durable(_) | ClientEvent::Paused(_) | ClientEvent::Alive | ClientEvent::Done => {}
         }
     }
 }
@@ -131,8 +140,10 @@ struct Sending<'a> {
     due: Instant,
     last_heard: Instant,
     last_ping: Instant,
-    /// When something became durable, or was first under way.
+    /// When something became durable, was first under way, or the receiver last said that it pauses.
     last_progress: Instant,
+    /// The user knows that the receiver pauses.
+    paused: bool,
 }
 
 impl<'a> Sending<'a> {
@@ -148,6 +159,7 @@ impl<'a> Sending<'a> {
             last_heard: now,
             last_ping: now,
             last_progress: now,
+            paused: false,
         }
     }
 
@@ -155,7 +167,7 @@ impl<'a> Sending<'a> {
         &mut self,
         reader: &mut Reader,
         writer: &mut Writer,
-        durable: &mut impl FnMut(u64),
+        heard: &mut impl FnMut(Heard),
     ) -> Result<(), Error> {
         loop {
             if self.client.is_all_sent() {
@@ -172,8 +184,15 @@ impl<'a> Sending<'a> {
                     self.last_heard = Instant::now();
                     match self.client.receive(message?.ok_or(Error::Closed)?)? {
                         ClientEvent::Durable(position) => {
+                            (self.last_progress, self.paused) = (Instant::now(), false);
+                            heard(Heard::Durable(position));
+                        }
+                        ClientEvent::Paused(reason) => {
+                            if !std::mem::replace(&mut self.paused, true) {
+                                tracing::warn!("the receiver pauses: {reason}");
+                            }
                             self.last_progress = Instant::now();
-                            durable(position);
+                            heard(Heard::Paused);
                         }
                         ClientEvent::Send(message) => writer.send(&message).await?,
                         ClientEvent::Done => return Ok(()),

@@ -180,9 +180,9 @@ impl Store {
     ///
     /// # Errors
     /// When that cannot be written down.
-    pub fn reject(self, what: &str) -> Result<Error, Error> {
+    pub fn reject(&self, what: &str) -> Result<Error, Error> {
         disk::write_atomically(&self.dir, REJECTED, what.as_bytes())?;
-        Ok(Error::Rejected { dir: self.dir, what: what.to_owned() })
+        Ok(Error::Rejected { dir: self.dir.clone(), what: what.to_owned() })
     }
 
     /// Takes in consecutive samples of a declared stream, from its accepted position on. They are in memory only;
