@@ -2,12 +2,15 @@
 //! a parser sees a byte, and the files must be exactly those that the manifest names. Damage is an error that names the
 //! file, never fewer samples.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use crate::{
-    ChunkEntry, Error, Manifest,
+    ChunkEntry, Disk, Error, FileSystem, Manifest,
     chunk::{self, Chunk},
-    disk,
+    directory::Directory,
     layout::{self, ChunkName, SUCCESS},
 };
 
@@ -29,11 +32,7 @@ pub struct Samples {
 /// # Errors
 /// When the directory is missing or the manifest is damaged.
 pub fn read_manifest(dir: &Path) -> Result<Option<Manifest>, Error> {
-    if !layout::list(dir)?.complete {
-        return Ok(None);
-    }
-    let path = dir.join(SUCCESS);
-    Manifest::decode(&path, &disk::read(&path)?).map(Some)
+    manifest(&Directory::new(Arc::new(Disk), dir))
 }
 
 /// Reads every sample of a complete directory.
@@ -41,12 +40,21 @@ pub fn read_manifest(dir: &Path) -> Result<Option<Manifest>, Error> {
 /// # Errors
 /// When the directory is missing or incomplete, or any file is damaged, missing, renamed or not ours.
 pub fn read(dir: &Path) -> Result<(Manifest, Samples), Error> {
-    let manifest = read_manifest(dir)?.ok_or_else(|| Error::Incomplete(dir.to_owned()))?;
-    check_names(dir, &manifest)?;
+    read_on(Arc::new(Disk), dir)
+}
+
+/// Like [`read`], on any file system.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_on(fs: Arc<dyn FileSystem>, dir: &Path) -> Result<(Manifest, Samples), Error> {
+    let directory = Directory::new(fs, dir);
+    let manifest = manifest(&directory)?.ok_or_else(|| Error::Incomplete(dir.to_owned()))?;
+    check_names(&directory, &manifest)?;
     let mut samples = Samples::default();
     for entry in &manifest.chunks {
         let path = dir.join(&entry.name);
-        let chunk = read_chunk(&path, &parse_entry(dir, entry)?)?;
+        let (chunk, _) = read_chunk(&directory, &parse_entry(dir, entry)?)?;
         if chunk.labels.len() as u64 != entry.samples {
             return Err(Error::damaged(
                 &path,
@@ -58,18 +66,26 @@ pub fn read(dir: &Path) -> Result<(Manifest, Samples), Error> {
     Ok((manifest, samples))
 }
 
-/// Reads one chunk file, verified against its name.
-pub(crate) fn read_chunk(path: &Path, name: &ChunkName) -> Result<Chunk, Error> {
-    let bytes = disk::read(path)?;
+/// Reads one chunk file, verified against its name; returns its size beside it.
+pub(crate) fn read_chunk(directory: &Directory, name: &ChunkName) -> Result<(Chunk, u64), Error> {
+    let (path, bytes) = (directory.join(&name.file_name()), directory.read(&name.file_name())?);
     if ChunkName::of(name.number, &bytes) != *name {
-        return Err(Error::damaged(path, "its bytes do not match the digest in its name"));
+        return Err(Error::damaged(&path, "its bytes do not match the digest in its name"));
     }
-    chunk::decode(path, &bytes)
+    let size = bytes.len() as u64;
+    Ok((chunk::decode(&path, &bytes)?, size))
+}
+
+fn manifest(directory: &Directory) -> Result<Option<Manifest>, Error> {
+    if !layout::list(directory)?.complete {
+        return Ok(None);
+    }
+    Manifest::decode(&directory.join(SUCCESS), &directory.read(SUCCESS)?).map(Some)
 }
 
 /// The chunk files must be exactly those of the manifest.
-fn check_names(dir: &Path, manifest: &Manifest) -> Result<(), Error> {
-    let listing = layout::list(dir)?;
+fn check_names(directory: &Directory, manifest: &Manifest) -> Result<(), Error> {
+    let listing = layout::list(directory)?;
     let present: Vec<String> = listing.chunks.iter().map(ChunkName::file_name).collect();
     let missing = manifest.chunks.iter().find(|entry| !present.contains(&entry.name));
     if let (Some(entry), foreign) = (missing, &listing.foreign) {
@@ -77,10 +93,10 @@ fn check_names(dir: &Path, manifest: &Manifest) -> Result<(), Error> {
             Some(path) => format!("it is missing; `{}` may be it, renamed", file_name(path)),
             None => "it is missing".into(),
         };
-        return Err(Error::damaged(&dir.join(&entry.name), hint));
+        return Err(Error::damaged(&directory.join(&entry.name), hint));
     }
     if let Some(name) = present.iter().find(|name| !manifest.chunks.iter().any(|entry| entry.name == **name)) {
-        return Err(Error::damaged(&dir.join(name), "the manifest `_SUCCESS` does not name it"));
+        return Err(Error::damaged(&directory.join(name), "the manifest `_SUCCESS` does not name it"));
     }
     match listing.foreign {
         Some(path) => Err(Error::Foreign(path)),
