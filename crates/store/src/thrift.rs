@@ -57,11 +57,11 @@ impl<'a> Struct<'a> {
     /// A list of structs.
     pub(crate) fn structs(&self, field: i16) -> Option<Vec<&Struct<'a>>> {
         let Value::List(items) = self.get(field)? else { return None };
-        let fields = |item| match item {
-            &Value::Struct(ref fields) => Some(fields),
+        let structs = items.iter().map(|item| match item {
+            Value::Struct(fields) => Some(fields),
             _ => None,
-        };
-        items.iter().map(fields).collect()
+        });
+        structs.collect()
     }
 
     fn get(&self, field: i16) -> Option<&Value<'a>> {
