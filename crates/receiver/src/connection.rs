@@ -1,7 +1,5 @@
 //! One connection: the protocol on one side, the desk on the other.
 
-use std::time::Duration;
-
 use proto::{ErrorCode, Message, Server, ServerEvent, Violation, message::Open};
 use tokio::{
     net::TcpStream,
@@ -10,13 +8,10 @@ use tokio::{
 };
 use transport::{Reader, Writer};
 
-use crate::desk::{Desk, Reply, Room, Ticket};
-
-/// From the connection to `Open`: a stranger may not hold a place for long.
-const OPENING_LIMIT: Duration = Duration::from_secs(10);
-
-/// Without any message, or for one message to arrive. A sender pings more often than this.
-const IDLE_LIMIT: Duration = Duration::from_secs(30);
+use crate::{
+    Patience,
+    desk::{Desk, Reply, Room, Ticket},
+};
 
 /// Why a connection ended early.
 #[derive(Debug, thiserror::Error)]
@@ -36,9 +31,10 @@ pub(crate) enum Error {
 }
 
 /// Serves one connection to its end.
-pub(crate) async fn serve(stream: TcpStream, desk: &Desk) -> Result<(), Error> {
-    let (mut reader, mut writer) = transport::split(stream)?;
-    let result = converse(&mut reader, &mut writer, desk).await;
+pub(crate) async fn serve(stream: TcpStream, desk: &Desk, patience: Patience) -> Result<(), Error> {
+    let (mut reader, writer) = transport::split(stream)?;
+    let mut writer = writer.with_limit(patience.write);
+    let result = converse(&mut reader, &mut writer, desk, patience).await;
     if let Some(message) = result.as_ref().err().and_then(farewell) {
         let _ = writer.send(&message).await; // The peer may be gone, and the connection ends anyway.
     }
@@ -46,9 +42,10 @@ pub(crate) async fn serve(stream: TcpStream, desk: &Desk) -> Result<(), Error> {
     result
 }
 
-async fn converse(reader: &mut Reader, writer: &mut Writer, desk: &Desk) -> Result<(), Error> {
+async fn converse(reader: &mut Reader, writer: &mut Writer, desk: &Desk, patience: Patience) -> Result<(), Error> {
     let mut server = Server::new();
-    let Some(open) = timeout(OPENING_LIMIT, opening(reader, writer, &mut server)).await?? else { return Ok(()) };
+    let opening = timeout(patience.opening, opening(reader, writer, &mut server));
+    let Some(open) = opening.await?? else { return Ok(()) };
     let stream = open.stream.clone();
     let (seat, welcome, mut replies) = match desk.enter(open).await {
         Ok((ticket, welcome, replies)) => {
@@ -61,7 +58,8 @@ async fn converse(reader: &mut Reader, writer: &mut Writer, desk: &Desk) -> Resu
         }
     };
     writer.send(&welcome).await?;
-    stream_samples(reader, writer, &mut server, &seat, &mut replies).await
+    let incoming = Incoming { reader, desk, room: None, patience, due: Instant::now() + patience.idle };
+    stream_samples(incoming, writer, &mut server, &seat, &mut replies).await
 }
 
 /// A stream held, and given back however the connection ends.
@@ -90,13 +88,12 @@ async fn opening(reader: &mut Reader, writer: &mut Writer, server: &mut Server) 
 }
 
 async fn stream_samples(
-    reader: &mut Reader,
+    mut incoming: Incoming<'_>,
     writer: &mut Writer,
     server: &mut Server,
     seat: &Seat<'_>,
     replies: &mut UnboundedReceiver<Reply>,
 ) -> Result<(), Error> {
-    let mut incoming = Incoming { reader, desk: seat.desk, room: None, due: Instant::now() + IDLE_LIMIT };
     loop {
         tokio::select! {
             message = incoming.next(server.max_body()) => {
@@ -133,6 +130,7 @@ struct Incoming<'a> {
     reader: &'a mut Reader,
     desk: &'a Desk,
     room: Option<Room>,
+    patience: Patience,
     due: Instant,
 }
 
@@ -142,10 +140,10 @@ impl Incoming<'_> {
         let Some(header) = timeout_at(self.due, self.reader.header(max_body)).await?? else { return Ok(None) };
         if self.room.is_none() {
             self.room = self.desk.room(header.len).await;
-            self.due = Instant::now() + IDLE_LIMIT; // However long that took, it was not the peer's doing.
+            self.due = Instant::now() + self.patience.idle; // However long that took, it was not the peer's doing.
         }
         let Some(message) = timeout_at(self.due, self.reader.read(max_body)).await?? else { return Ok(None) };
-        self.due = Instant::now() + IDLE_LIMIT;
+        self.due = Instant::now() + self.patience.idle;
         Ok(Some((message, self.room.take())))
     }
 }

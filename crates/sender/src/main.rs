@@ -14,7 +14,7 @@ use cli::{
     flags,
     shutdown::{self, Shutdown},
 };
-use sender::{Config, Outcome};
+use sender::{Config, Outcome, Patience};
 
 use crate::output::Output;
 
@@ -77,6 +77,7 @@ fn run(flags: &Flags, mut shutdown: Shutdown) -> anyhow::Result<()> {
         samples_per_batch: flags.streaming.samples_per_batch.into(),
         batch_delay: flags.streaming.batch_delay,
         deadline: flags.deadline,
+        patience: Patience::default(),
     };
     let total = source.labels.len() as u64;
     let started = Instant::now();

@@ -1,6 +1,6 @@
 //! One connection to the receiver, from greeting to the end of the stream or to whatever breaks it.
 
-use std::{io, time::Duration};
+use std::io;
 
 use cli::shutdown::{Cause, Shutdown};
 use proto::{
@@ -14,14 +14,6 @@ use tokio::{
 use transport::{Reader, Writer};
 
 use crate::{Config, Source};
-
-/// To connect, and to be welcomed: the receiver may be verifying its chunks.
-const CONNECT_LIMIT: Duration = Duration::from_secs(5);
-const WELCOME_LIMIT: Duration = Duration::from_secs(30);
-
-/// A ping is sent after so much silence, and the peer is taken for dead after so much more.
-const PING_AFTER: Duration = Duration::from_secs(5);
-const IDLE_LIMIT: Duration = Duration::from_secs(30);
 
 /// How a session ended without fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,8 +71,8 @@ pub(crate) async fn session(
     heard: &mut impl FnMut(Heard),
 ) -> Result<Ended, Error> {
     let opening = async {
-        let (mut reader, mut writer) = connect(&config.connect).await?;
-        let client = timeout(WELCOME_LIMIT, open(&mut reader, &mut writer, source));
+        let (mut reader, mut writer) = connect(config).await?;
+        let client = timeout(config.patience.welcome, open(&mut reader, &mut writer, source));
         let client = client.await.unwrap_or(Err(Error::Silent))?;
         Ok::<_, Error>((reader, writer, client))
     };
@@ -100,11 +92,13 @@ pub(crate) async fn session(
     Ok(ended)
 }
 
-async fn connect(address: &str) -> Result<(Reader, Writer), Error> {
-    let failed = |source| Error::Connect { address: address.to_owned(), source };
-    let connecting = timeout(CONNECT_LIMIT, TcpStream::connect(address)).await;
+async fn connect(config: &Config) -> Result<(Reader, Writer), Error> {
+    let Config { connect: address, patience, .. } = config;
+    let failed = |source| Error::Connect { address: address.clone(), source };
+    let connecting = timeout(patience.connect, TcpStream::connect(address)).await;
     let stream = connecting.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())).map_err(failed)?;
-    transport::split(stream).map_err(failed)
+    let (reader, writer) = transport::split(stream).map_err(failed)?;
+    Ok((reader, writer.with_limit(patience.write)))
 }
 
 /// Greets the receiver and opens the stream.
@@ -177,7 +171,7 @@ impl<'a> Sending<'a> {
             let sendable = self.client.sendable();
             let waiting = !sendable.is_empty() && sendable.start == self.next_batch && Instant::now() < self.due;
             let ready = !sendable.is_empty() && !waiting;
-            let quiet = self.last_heard.max(self.last_ping) + PING_AFTER;
+            let quiet = self.last_heard.max(self.last_ping) + self.config.patience.ping;
             tokio::select! {
                 biased;
                 message = reader.read(MAX_CONTROL_BODY) => {
@@ -203,7 +197,7 @@ impl<'a> Sending<'a> {
                 () = sleep_until(self.due), if waiting => {}
                 () = std::future::ready(()), if ready => self.send_some(writer).await?,
                 () = sleep_until(quiet) => {
-                    if self.last_heard.elapsed() > IDLE_LIMIT {
+                    if self.last_heard.elapsed() > self.config.patience.idle {
                         return Err(Error::Silent);
                     }
                     let owed = self.client.durable() < sendable.start;

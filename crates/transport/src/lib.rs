@@ -50,6 +50,7 @@ pub struct Reader {
 #[derive(Debug)]
 pub struct Writer {
     half: OwnedWriteHalf,
+    limit: Duration,
 }
 
 /// Takes over a connected socket.
@@ -59,7 +60,7 @@ pub struct Writer {
 pub fn split(stream: TcpStream) -> io::Result<(Reader, Writer)> {
     stream.set_nodelay(true)?; // Acks are small and somebody waits for each.
     let (read, write) = stream.into_split();
-    Ok((Reader { half: read, buffer: BytesMut::new(), frame: None }, Writer { half: write }))
+    Ok((Reader { half: read, buffer: BytesMut::new(), frame: None }, Writer { half: write, limit: WRITE_LIMIT }))
 }
 
 impl Reader {
@@ -118,14 +119,19 @@ fn closed_inside_a_frame() -> Error {
 }
 
 impl Writer {
+    /// Takes the peer for dead when a write makes no progress for `limit` instead of [`WRITE_LIMIT`].
+    pub fn with_limit(self, limit: Duration) -> Writer {
+        Writer { limit, ..self }
+    }
+
     /// Writes a frame.
     ///
     /// # Errors
-    /// When the connection breaks, or the peer takes nothing for [`WRITE_LIMIT`].
+    /// When the connection breaks, or the peer takes nothing for the limit of this writer.
     pub async fn write(&mut self, frame: &[u8]) -> io::Result<()> {
         let mut left = frame;
         while !left.is_empty() {
-            let writing = timeout(WRITE_LIMIT, self.half.write(left)).await;
+            let writing = timeout(self.limit, self.half.write(left)).await;
             let stuck = |_| io::Error::new(io::ErrorKind::TimedOut, "the peer takes no more bytes");
             match writing.map_err(stuck)?? {
                 0 => return Err(io::ErrorKind::WriteZero.into()),

@@ -54,7 +54,13 @@ pub(crate) fn image(seq: u64) -> [u8; IMAGE_BYTES] {
 
 /// How the tests send: no latency, small batches.
 pub(crate) fn sending(to: SocketAddr) -> sender::Config {
-    sender::Config { connect: to.to_string(), samples_per_batch: 7, batch_delay: Duration::ZERO, deadline: LIMIT }
+    sender::Config {
+        connect: to.to_string(),
+        samples_per_batch: 7,
+        batch_delay: Duration::ZERO,
+        deadline: LIMIT,
+        patience: sender::Patience::default(),
+    }
 }
 
 /// Sends in this process, to the end.
