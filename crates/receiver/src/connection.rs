@@ -1,7 +1,5 @@
 //! One connection: the protocol on one side, the desk on the other.
 
-use std::time::Duration;
-
 use proto::{ErrorCode, Message, Server, ServerEvent, Violation, message::Open};
 use tokio::{
     sync::mpsc::UnboundedReceiver,
@@ -10,12 +8,10 @@ use tokio::{
 use transport::{Reader, Writer};
 
 use crate::{
+    Patience,
     desk::{Desk, Reply, Room, Ticket},
     door::Guest,
 };
-
-/// Without any message, or for one message to arrive. A sender pings more often than this.
-const IDLE_LIMIT: Duration = Duration::from_secs(30);
 
 /// Why a connection ended early.
 #[derive(Debug, thiserror::Error)]
@@ -39,9 +35,15 @@ pub(crate) enum Error {
 }
 
 /// Serves the connection of a sender of ours to its end. `Open` is to come before `due`.
-pub(crate) async fn serve(guest: Guest, due: Instant, desk: &Desk) -> Result<(), Error> {
-    let Guest { mut reader, mut writer, mut server } = guest;
-    let result = converse(&mut reader, &mut writer, &mut server, due, desk).await;
+pub(crate) async fn serve(guest: Guest, due: Instant, desk: &Desk, patience: Patience) -> Result<(), Error> {
+    let Guest { mut reader, writer, mut server } = guest;
+    let mut writer = writer.with_limit(patience.write);
+    let opening = timeout_at(due, opening(&mut reader, &mut writer, &mut server));
+    let result = match opening.await.unwrap_or_else(|late| Err(late.into())) {
+        Ok(Some(open)) => converse(&mut reader, &mut writer, &mut server, open, desk, patience).await,
+        Ok(None) => Ok(()),
+        Err(error) => Err(error),
+    };
     if let Some(message) = result.as_ref().err().and_then(farewell) {
         let _ = writer.send(&message).await; // The peer may be gone, and the connection ends anyway.
     }
@@ -61,10 +63,10 @@ async fn converse(
     reader: &mut Reader,
     writer: &mut Writer,
     server: &mut Server,
-    due: Instant,
+    open: Open,
     desk: &Desk,
+    patience: Patience,
 ) -> Result<(), Error> {
-    let Some(open) = timeout_at(due, opening(reader, writer, server)).await?? else { return Ok(()) };
     let stream = open.stream.clone();
     let (seat, welcome, mut replies) = match desk.enter(open).await {
         Ok((ticket, welcome, replies)) => {
@@ -77,7 +79,8 @@ async fn converse(
         }
     };
     writer.send(&welcome).await?;
-    stream_samples(reader, writer, server, &seat, &mut replies).await
+    let incoming = Incoming { reader, desk, room: None, patience, due: Instant::now() + patience.idle };
+    stream_samples(incoming, writer, server, &seat, &mut replies).await
 }
 
 /// A stream held, and given back however the connection ends.
@@ -106,13 +109,12 @@ async fn opening(reader: &mut Reader, writer: &mut Writer, server: &mut Server) 
 }
 
 async fn stream_samples(
-    reader: &mut Reader,
+    mut incoming: Incoming<'_>,
     writer: &mut Writer,
     server: &mut Server,
     seat: &Seat<'_>,
     replies: &mut UnboundedReceiver<Reply>,
 ) -> Result<(), Error> {
-    let mut incoming = Incoming { reader, desk: seat.desk, room: None, due: Instant::now() + IDLE_LIMIT };
     loop {
         tokio::select! {
             message = incoming.next(server.max_body()) => {
@@ -149,6 +151,7 @@ struct Incoming<'a> {
     reader: &'a mut Reader,
     desk: &'a Desk,
     room: Option<Room>,
+    patience: Patience,
     due: Instant,
 }
 
@@ -158,10 +161,10 @@ impl Incoming<'_> {
         let Some(header) = timeout_at(self.due, self.reader.header(max_body)).await?? else { return Ok(None) };
         if self.room.is_none() {
             self.room = self.desk.room(header.len).await;
-            self.due = Instant::now() + IDLE_LIMIT; // However long that took, it was not the peer's doing.
+            self.due = Instant::now() + self.patience.idle; // However long that took, it was not the peer's doing.
         }
         let Some(message) = timeout_at(self.due, self.reader.read(max_body)).await?? else { return Ok(None) };
-        self.due = Instant::now() + IDLE_LIMIT;
+        self.due = Instant::now() + self.patience.idle;
         Ok(Some((message, self.room.take())))
     }
 }

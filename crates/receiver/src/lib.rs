@@ -15,6 +15,7 @@ mod connection;
 mod desk;
 mod door;
 mod lobby;
+mod patience;
 
 use std::{
     io,
@@ -33,6 +34,8 @@ use proto::Key;
 use store::Mode;
 use tokio::{net::TcpListener, sync::Semaphore, task::JoinSet, time::Instant};
 
+pub use patience::Patience;
+
 use crate::{
     desk::Desk,
     door::{Door, Guest},
@@ -43,9 +46,6 @@ const _: () = assert!(store::IMAGE_BYTES == proto::IMAGE_BYTES);
 /// Senders at the same time: half of the 1,024 descriptors that a process usually may have, so that strangers and chunk
 /// files find some too.
 pub const MAX_CONNECTIONS: usize = 512;
-
-/// How long connections may take to say good-bye once the work is done.
-const GOODBYE_LIMIT: Duration = Duration::from_secs(3);
 
 /// What the receiver is to do.
 #[derive(Clone, Debug)]
@@ -63,8 +63,12 @@ pub struct Config {
     /// How long to wait for the sender of a stream that is durable to its end, if it was not told so and its connection
     /// is gone: it may come back and ask.
     pub grace: Duration,
-    /// From the connection to `Open`: a stranger may not hold a place for long.
-    pub opening_limit: Duration,
+    /// Senders connected at the same time.
+    pub connections: usize,
+    /// How long to wait for peers.
+    pub patience: Patience,
+    /// How long to wait for another receiver to leave the directory: one that was told to stop needs a moment.
+    pub lock_limit: Duration,
 }
 
 impl Config {
@@ -77,7 +81,9 @@ impl Config {
             streams: 1,
             linger: Duration::from_secs(5),
             grace: Duration::from_secs(5),
-            opening_limit: Duration::from_secs(10),
+            connections: MAX_CONNECTIONS,
+            patience: Patience::default(),
+            lock_limit: Duration::from_secs(10),
         }
     }
 }
@@ -146,13 +152,17 @@ pub async fn run(
     let Listener { socket, key } = listener;
     let address = socket.local_addr()?;
     let door = Arc::new(Door::new(key, transport::is_loopback(address.ip())));
-    let opening_limit = config.opening_limit;
-    let opening = tokio::task::spawn_blocking(move || desk::open(config, report));
+    let Config { connections: limit, patience, .. } = config;
+    if let Some(cause) = shutdown.requested() {
+        return Ok(Outcome::Stopped(cause)); // Before anything is removed for somebody who is gone.
+    }
+    let asked = shutdown.clone();
+    let opening = tokio::task::spawn_blocking(move || desk::open(config, &asked, report));
     let (desk, thread) = opening.await??;
     desk.report(Event::Listening { address, samples: desk.recovered });
     let mut connections = JoinSet::new();
     let mut ended = thread.finished();
-    let slots = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let places = Arc::new(Semaphore::new(limit));
     let outcome = loop {
         tokio::select! {
             outcome = &mut ended => break outcome,
@@ -162,11 +172,11 @@ pub async fn run(
             }
             accepted = socket.accept() => match accepted {
                 Ok((stream, peer)) => {
-                    let (place, due) = (door.lobby.enter(), Instant::now() + opening_limit);
-                    let (door, desk, slots) = (Arc::clone(&door), desk.clone(), Arc::clone(&slots));
+                    let (place, due) = (door.lobby.enter(), Instant::now() + patience.opening);
+                    let (door, desk, places) = (Arc::clone(&door), desk.clone(), Arc::clone(&places));
                     connections.spawn(async move {
                         match door.admit(stream, place, due).await {
-                            Ok(Some(guest)) => serve(guest, peer, due, &desk, &slots).await,
+                            Ok(Some(guest)) => serve(guest, peer, due, &desk, &places, patience).await,
                             Ok(None) => {}
                             Err(error) => door.note(peer, &error),
                         }
@@ -184,18 +194,18 @@ pub async fn run(
     drop(socket);
     door.lobby.clear();
     let goodbyes = async { while connections.join_next().await.is_some() {} };
-    if tokio::time::timeout(GOODBYE_LIMIT, goodbyes).await.is_err() {
+    if tokio::time::timeout(patience.goodbye, goodbyes).await.is_err() {
         connections.shutdown().await;
     }
     outcome
 }
 
-async fn serve(guest: Guest, peer: SocketAddr, due: Instant, desk: &Desk, slots: &Semaphore) {
-    let Ok(_slot) = slots.try_acquire() else {
-        tracing::warn!(%peer, "turned away: {MAX_CONNECTIONS} senders are connected");
+async fn serve(guest: Guest, peer: SocketAddr, due: Instant, desk: &Desk, places: &Semaphore, patience: Patience) {
+    let Ok(_place) = places.try_acquire() else {
+        tracing::warn!(%peer, "turned away: every place for a sender is taken");
         return connection::turn_away(guest).await;
     };
-    if let Err(error) = connection::serve(guest, due, desk).await {
+    if let Err(error) = connection::serve(guest, due, desk, patience).await {
         tracing::warn!(%peer, "connection ended: {error}");
     }
 }

@@ -11,7 +11,7 @@ use proto::{
     Batch, Binding, Client, ClientEvent, Credentials, ErrorCode, Key, Message,
     message::{End, Hello, MAGIC, Open, Proof},
 };
-use receiver::Config;
+use receiver::{Config, Patience};
 use tempfile::TempDir;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -200,10 +200,14 @@ async fn a_peer_of_another_version_is_told_so_since_versions_are_no_secret() {
     assert!(client.refusal().await.contains("versions 2 to 3"));
 }
 
+fn opening_within(opening: Duration) -> Patience {
+    Patience { opening, ..Patience::default() }
+}
+
 #[tokio::test]
 async fn who_only_sits_there_is_sent_away() {
     let dir = TempDir::new().unwrap();
-    let receiver = start(Config { opening_limit: Duration::from_millis(50), ..config(dir.path(), 1) }).await;
+    let receiver = start(Config { patience: opening_within(Duration::from_millis(50)), ..config(dir.path(), 1) }).await;
     let mut silent = connect(receiver.address).await;
     assert_eq!(rest(&mut silent).await, b"", "no channel, no words");
     let (mut greeted, _) = greeted(receiver.address).await;
@@ -220,7 +224,7 @@ async fn who_only_sits_there_is_sent_away() {
 #[tokio::test]
 async fn a_crowd_of_strangers_keeps_no_sender_out() {
     let dir = TempDir::new().unwrap();
-    let receiver = start(Config { opening_limit: LIMIT, ..config(dir.path(), 1) }).await;
+    let receiver = start(Config { patience: opening_within(LIMIT), ..config(dir.path(), 1) }).await;
     let mut crowd = Vec::new();
     for _ in 0..300 {
         let (socket, _) = greeted(receiver.address).await;

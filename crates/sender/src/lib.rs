@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod backoff;
+mod patience;
 mod session;
 
 use std::{path::PathBuf, time::Duration};
@@ -15,6 +16,8 @@ use cli::{
     shutdown::{Cause, Shutdown},
 };
 use proto::{ErrorCode, IMAGE_BYTES, StreamDigest};
+
+pub use patience::Patience;
 
 use crate::{
     backoff::Backoff,
@@ -78,6 +81,8 @@ pub struct Config {
     pub batch_delay: Duration,
     /// How long to try without anything becoming durable before giving up.
     pub deadline: Duration,
+    /// How long to wait for the receiver.
+    pub patience: Patience,
 }
 
 /// How the sender ended.
@@ -100,7 +105,7 @@ pub async fn run(
     mut report: impl FnMut(u64),
 ) -> anyhow::Result<Outcome> {
     let mut durable = source.first;
-    let mut backoff = Backoff::new(config.deadline);
+    let mut backoff = Backoff::new(config.deadline, config.patience);
     let mut refusals = 0;
     loop {
         let (before, mut paused) = (durable, false);

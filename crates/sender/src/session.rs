@@ -1,6 +1,6 @@
 //! One connection to the receiver, from greeting to the end of the stream or to whatever breaks it.
 
-use std::{io, time::Duration};
+use std::io;
 
 use cli::shutdown::{Cause, Shutdown};
 use proto::{
@@ -14,14 +14,6 @@ use tokio::{
 use transport::{Reader, Writer, key_file, tls};
 
 use crate::{Config, Source};
-
-/// To connect, and to be welcomed: the receiver may be verifying its chunks.
-const CONNECT_LIMIT: Duration = Duration::from_secs(5);
-const WELCOME_LIMIT: Duration = Duration::from_secs(30);
-
-/// A ping is sent after so much silence, and the peer is taken for dead after so much more.
-const PING_AFTER: Duration = Duration::from_secs(5);
-const IDLE_LIMIT: Duration = Duration::from_secs(30);
 
 /// How a session ended without fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,7 +89,7 @@ pub(crate) async fn session(
 ) -> Result<Ended, Error> {
     let opening = async {
         let (mut reader, mut writer, credentials) = connect(config).await?;
-        let client = timeout(WELCOME_LIMIT, open(&mut reader, &mut writer, source, credentials));
+        let client = timeout(config.patience.welcome, open(&mut reader, &mut writer, source, credentials));
         let client = client.await.unwrap_or(Err(Error::Silent))?;
         Ok::<_, Error>((reader, writer, client))
     };
@@ -129,12 +121,13 @@ async fn connect(config: &Config) -> Result<(Reader, Writer, Credentials), Error
         let (reader, writer) = transport::split(stream)?;
         Ok((reader, writer, Binding::Plain))
     };
-    let connected = timeout(CONNECT_LIMIT, channel).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
+    let connected =
+        timeout(config.patience.connect, channel).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
     let (reader, writer, binding) = connected.map_err(|error| match error {
         error if tls::is_impostor(&error) => Error::Impostor { address: address() },
         source => Error::Connect { address: address(), source },
     })?;
-    Ok((reader, writer, transport::credentials(&key, binding)?))
+    Ok((reader, writer.with_limit(config.patience.write), transport::credentials(&key, binding)?))
 }
 
 /// Proves the key to the receiver, has it proved in return, and opens the stream.
@@ -212,7 +205,7 @@ impl<'a> Sending<'a> {
             let sendable = self.client.sendable();
             let waiting = !sendable.is_empty() && sendable.start == self.next_batch && Instant::now() < self.due;
             let ready = !sendable.is_empty() && !waiting;
-            let quiet = self.last_heard.max(self.last_ping) + PING_AFTER;
+            let quiet = self.last_heard.max(self.last_ping) + self.config.patience.ping;
             tokio::select! {
                 biased;
                 message = reader.read(MAX_CONTROL_BODY) => {
@@ -238,7 +231,7 @@ impl<'a> Sending<'a> {
                 () = sleep_until(self.due), if waiting => {}
                 () = std::future::ready(()), if ready => self.send_some(writer).await?,
                 () = sleep_until(quiet) => {
-                    if self.last_heard.elapsed() > IDLE_LIMIT {
+                    if self.last_heard.elapsed() > self.config.patience.idle {
                         return Err(Error::Silent);
                     }
                     let owed = self.client.durable() < sendable.start;

@@ -123,6 +123,7 @@ async fn send(source: sender::Source, address: SocketAddr, key: PathBuf) -> anyh
         samples_per_batch: 500,
         batch_delay: Duration::ZERO,
         deadline: DEADLINE,
+        patience: sender::Patience::default(),
     };
     let (_trigger, shutdown) = Shutdown::manual();
     let outcome = sender::run(&source, &config, shutdown, |_| {}).await?;

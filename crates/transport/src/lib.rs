@@ -51,6 +51,7 @@ pub struct Reader {
 /// The writing half.
 pub struct Writer {
     half: Box<dyn AsyncWrite + Send + Unpin>,
+    limit: Duration,
 }
 
 /// Whether only this machine can reach this address, so that what is sent there need not be encrypted.
@@ -82,7 +83,8 @@ fn halves(
     read: impl AsyncRead + Send + Unpin + 'static,
     write: impl AsyncWrite + Send + Unpin + 'static,
 ) -> (Reader, Writer) {
-    (Reader { half: Box::new(read), buffer: BytesMut::new(), frame: None }, Writer { half: Box::new(write) })
+    let reader = Reader { half: Box::new(read), buffer: BytesMut::new(), frame: None };
+    (reader, Writer { half: Box::new(write), limit: WRITE_LIMIT })
 }
 
 impl Reader {
@@ -141,22 +143,27 @@ fn closed_inside_a_frame() -> Error {
 }
 
 impl Writer {
+    /// Takes the peer for dead when a write makes no progress for `limit` instead of [`WRITE_LIMIT`].
+    pub fn with_limit(self, limit: Duration) -> Writer {
+        Writer { limit, ..self }
+    }
+
     /// Writes a frame.
     ///
     /// # Errors
-    /// When the connection breaks, or the peer takes nothing for [`WRITE_LIMIT`].
+    /// When the connection breaks, or the peer takes nothing for the limit of this writer.
     pub async fn write(&mut self, frame: &[u8]) -> io::Result<()> {
         let stuck = |_| io::Error::new(io::ErrorKind::TimedOut, "the peer takes no more bytes");
         let mut left = frame;
         while !left.is_empty() {
-            let writing = timeout(WRITE_LIMIT, self.half.write(left)).await;
+            let writing = timeout(self.limit, self.half.write(left)).await;
             match writing.map_err(stuck)?? {
                 0 => return Err(io::ErrorKind::WriteZero.into()),
                 written => left = &left[written..],
             }
         }
         // TLS may have taken bytes that the socket has not.
-        timeout(WRITE_LIMIT, self.half.flush()).await.map_err(stuck)?
+        timeout(self.limit, self.half.flush()).await.map_err(stuck)?
     }
 
     /// Writes a message.

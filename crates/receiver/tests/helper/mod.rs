@@ -72,6 +72,7 @@ pub(crate) fn sending(to: SocketAddr) -> sender::Config {
         samples_per_batch: 7,
         batch_delay: Duration::ZERO,
         deadline: LIMIT,
+        patience: sender::Patience::default(),
     }
 }
 
@@ -125,6 +126,12 @@ pub(crate) async fn start_at(address: SocketAddr, config: Config) -> Running {
 impl Running {
     pub(crate) async fn ended(self) -> anyhow::Result<Outcome> {
         timeout(LIMIT, self.task).await.expect("the receiver ends in time").unwrap()
+    }
+
+    /// Waits until it is ready for senders.
+    pub(crate) async fn listening(&mut self) {
+        let event = timeout(LIMIT, self.events.recv()).await.expect("the receiver listens in time");
+        assert!(matches!(event, Some(Event::Listening { .. })), "{event:?}");
     }
 
     /// Waits until so many samples are durable.
