@@ -220,7 +220,7 @@ async fn a_handshake_that_the_network_damages_is_tried_again() {
     let receiver = start(config(dir.path(), 1)).await;
     let (to, count) = (receiver.address, Arc::new(AtomicUsize::new(0)));
     let damages = move |mut near: TcpStream| {
-        let damaged = count.fetch_add(1, Ordering::Relaxed) < 2;
+        let damaged = count.fetch_add(1, Ordering::Relaxed) < 4;
         async move {
             let mut far = TcpStream::connect(to).await.unwrap();
             let mut greeting = [0; 20];
