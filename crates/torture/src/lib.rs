@@ -4,6 +4,9 @@
 
 #![forbid(unsafe_code)]
 
+pub mod network;
+pub mod samples;
+
 use std::time::Duration;
 
 /// What one kind of trouble showed.

@@ -1,0 +1,215 @@
+//! A faulty network: a real sender and a real receiver with a proxy between them that delays, cuts, swallows, damages and
+//! repeats what passes, while strangers bother the receiver. Whatever happens for a while, every sample must be stored
+//! exactly once and both sides must end well; whatever happens forever, the sender must give up with a clear error, and
+//! what is stored must be sound. Beside kinds of trouble drawn from seeds, a small session is cut after each of its bytes.
+
+mod ends;
+mod fault;
+mod frames;
+mod kind;
+mod proxy;
+mod scenario;
+mod strangers;
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use anyhow::Context;
+use tokio::{sync::Semaphore, task::JoinSet};
+
+use self::{
+    ends::Shape,
+    fault::{Break, Fault},
+    kind::{Kind, Lasts, Lengths, Trouble, Way},
+    proxy::{Meeting, Treatment},
+    scenario::{Passed, Scene},
+    strangers::Strangers,
+};
+use crate::Finding;
+
+/// How much trouble.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The first seed.
+    pub seed: u64,
+    /// Seeds for each kind of trouble.
+    pub seeds: u64,
+    /// Of the bytes of a small session, every so many-th is one after which it is cut.
+    pub cut_step: u64,
+    /// Cases at the same time; most of them wait most of the time.
+    pub at_once: usize,
+    /// Only the cases whose names contain this, to repeat a violation.
+    pub only: Option<String>,
+}
+
+/// One case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Case {
+    Trouble { kind: Kind, seed: u64 },
+    Cut { how: Break, side: usize, byte: u64 },
+}
+
+/// Makes the trouble, case by case.
+///
+/// # Errors
+/// When not even a faultless session can be had. What went wrong otherwise is in the finding.
+pub async fn run(config: Config) -> anyhow::Result<Finding> {
+    let started = Instant::now();
+    let lengths = Measured {
+        plain: scenario::measure(PLAIN).await?,
+        long: scenario::measure(LONG).await?,
+        small: scenario::measure(SMALL).await?,
+    };
+    let only = config.only.as_deref().unwrap_or("");
+    let cases: Vec<Case> = cases(&config, lengths.small).filter(|case| case.to_string().contains(only)).collect();
+    let (count, places) = (cases.len() as u64, Arc::new(Semaphore::new(config.at_once)));
+    let mut playing = JoinSet::new();
+    for case in cases {
+        let places = Arc::clone(&places);
+        playing.spawn(async move {
+            let _place = places.acquire_owned().await;
+            (case, case.play(lengths).await)
+        });
+    }
+    let (mut violations, mut tallies) = (Vec::new(), BTreeMap::<String, Tally>::new());
+    while let Some(played) = playing.join_next().await {
+        let (case, played) = played.context("a case panicked")?;
+        match played {
+            Ok(passed) => tallies.entry(case.kind()).or_default().add(passed),
+            Err(error) => violations.push(format!("{case}: {error:#}")),
+        }
+    }
+    let figures = tallies.into_iter().map(|(kind, tally)| (kind, tally.to_string())).collect();
+    violations.sort();
+    Ok(Finding {
+        title: "Faulty network",
+        cases: count,
+        seed: config.seed,
+        took: started.elapsed(),
+        figures,
+        violations,
+    })
+}
+
+fn cases(config: &Config, small: Lengths) -> impl Iterator<Item = Case> {
+    let seeds = config.seed..config.seed + config.seeds;
+    let troubles = kind::ALL.iter().flat_map(move |kind| seeds.clone().map(|seed| Case::Trouble { kind: *kind, seed }));
+    let (step, offset) = (config.cut_step, config.seed % config.cut_step);
+    let cuts = [Break::Cut, Break::Reset].into_iter().flat_map(move |how| {
+        (0..2).flat_map(move |side| {
+            let bytes = (offset..=small.bytes[side]).step_by(step as usize);
+            bytes.map(move |byte| Case::Cut { how, side, byte })
+        })
+    });
+    troubles.chain(cuts)
+}
+
+/// Sessions in which nothing goes wrong.
+#[derive(Clone, Copy, Debug)]
+struct Measured {
+    plain: Lengths,
+    long: Lengths,
+    small: Lengths,
+}
+
+const PLAIN: Shape = Shape {
+    samples: 60,
+    senders: 1,
+    samples_per_batch: 7,
+    samples_per_chunk: 10,
+    batch_delay: Duration::ZERO,
+    deadline: Duration::from_secs(10),
+};
+/// More bytes than sockets hold.
+const LONG: Shape = Shape { samples: 900, samples_per_batch: 100, samples_per_chunk: 150, ..PLAIN };
+/// Few bytes, yet two batches and two chunks.
+const SMALL: Shape = Shape { samples: 3, samples_per_batch: 2, samples_per_chunk: 2, ..PLAIN };
+
+impl Case {
+    async fn play(self, lengths: Measured) -> anyhow::Result<Passed> {
+        match self {
+            Case::Trouble { kind, seed } => {
+                let shape = shape(kind);
+                let lengths = if shape.samples == LONG.samples { lengths.long } else { lengths.plain };
+                let strangers = match kind.trouble {
+                    Trouble::Strangers(strangers) => Some(strangers),
+                    Trouble::Way(_) => None,
+                };
+                let treat = move |connection| kind.treatment(seed, connection, lengths);
+                Scene { shape, seed, lasts: kind.lasts, treat, strangers }.play().await
+            }
+            Case::Cut { how, side, byte } => {
+                let fault = move |here| if here == side { Fault::Break { byte, how } } else { Fault::None };
+                let treat = move |connection| match connection {
+                    0 => Treatment { meeting: Meeting::Connect, up: fault(0), down: fault(1) },
+                    _ => Treatment::default(),
+                };
+                Scene { shape: SMALL, seed: byte, lasts: Lasts::AWhile, treat, strangers: None }.play().await
+            }
+        }
+    }
+
+    /// The kind of trouble.
+    fn kind(self) -> String {
+        match self {
+            Case::Trouble { kind, .. } => kind.name.into(),
+            Case::Cut { how, side, .. } => {
+                format!("every byte: {how:?} from {}", if side == 0 { "sender" } else { "receiver" })
+            }
+        }
+    }
+}
+
+/// What is sent through a kind of trouble.
+fn shape(kind: Kind) -> Shape {
+    let shape = match kind.trouble {
+        Trouble::Way(Way::Break(_, Break::Deafness)) => LONG,
+        Trouble::Way(Way::Meeting(Meeting::Cross)) => Shape { senders: 2, ..PLAIN },
+        // Long enough for strangers to meet it on its way.
+        Trouble::Strangers(Strangers::ReplayEnded) => {
+            Shape { senders: 2, batch_delay: Duration::from_millis(10), ..PLAIN }
+        }
+        Trouble::Strangers(_) => Shape { batch_delay: Duration::from_millis(10), ..PLAIN },
+        Trouble::Way(_) => PLAIN,
+    };
+    match kind.lasts {
+        Lasts::AWhile => shape,
+        Lasts::Forever => Shape { deadline: Duration::from_secs(1), ..shape },
+    }
+}
+
+impl fmt::Display for Case {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Case::Trouble { seed, .. } => write!(f, "{}, seed {seed}.", self.kind()),
+            Case::Cut { byte, .. } => write!(f, "{}, after byte {byte}.", self.kind()),
+        }
+    }
+}
+
+/// What the cases of a kind showed.
+#[derive(Clone, Copy, Debug, Default)]
+struct Tally {
+    cases: u64,
+    reconnects: u64,
+    longest: Duration,
+}
+
+impl Tally {
+    fn add(&mut self, passed: Passed) {
+        self.cases += 1;
+        self.reconnects += passed.reconnects;
+        self.longest = self.longest.max(passed.took);
+    }
+}
+
+impl fmt::Display for Tally {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Tally { cases, reconnects, longest } = self;
+        write!(f, "{cases} cases, {reconnects} reconnects, longest {:.1} s", longest.as_secs_f64())
+    }
+}
