@@ -1,8 +1,8 @@
 //! The names in a chunk directory, and what a listing of one holds.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use crate::{Error, disk};
+use crate::{Error, directory::Directory};
 
 pub(crate) const LOCK: &str = ".lock";
 pub(crate) const SUCCESS: &str = "_SUCCESS";
@@ -52,10 +52,10 @@ pub(crate) struct Listing {
     pub(crate) foreign: Option<PathBuf>,
 }
 
-/// Lists `dir`.
-pub(crate) fn list(dir: &Path) -> Result<Listing, Error> {
+/// Lists a chunk directory.
+pub(crate) fn list(directory: &Directory) -> Result<Listing, Error> {
     let mut listing = Listing::default();
-    for path in disk::entries(dir)? {
+    for path in directory.entries()? {
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
         if let Some(chunk) = ChunkName::parse(name) {
             listing.chunks.push(chunk);

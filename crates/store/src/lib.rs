@@ -10,16 +10,20 @@
 //! _SUCCESS                               the manifest, written last
 //! ```
 //!
-//! Writing is [`Store`]; reading is [`read`]. Columns of a chunk: `stream` string, `seq` int64, `label` int32, `image`
+//! Writing is [`Store`]; reading is [`read`]; both do all their I/O through one trait, [`FileSystem`], so that tests can cut
+//! the power and make any step fail. Columns of a chunk: `stream` string, `seq` int64, `label` int32, `image`
 //! fixed 784 bytes, so pandas, DuckDB and Spark read the files as they are.
 
 #![forbid(unsafe_code)]
 
 mod chunk;
-mod disk;
+mod columns;
+mod directory;
+mod file_system;
 mod layout;
 mod manifest;
 mod reader;
+mod thrift;
 mod writer;
 
 use std::{
@@ -29,8 +33,9 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
+pub use file_system::{Disk, FileSystem, Lock, NewFile};
 pub use manifest::{ChunkEntry, Manifest, StreamEntry};
-pub use reader::{Samples, read, read_manifest};
+pub use reader::{Samples, read, read_manifest, read_on};
 pub use writer::{Durable, Mode, Replay, Store};
 
 /// Bytes of an image in a chunk: 28 rows of 28 pixels, one byte each.

@@ -2,18 +2,18 @@
 //! is full or sealed. A stream's position lives in the chunks alone: opening an unfinished directory verifies every
 //! chunk and finds each stream where its last durable sample left it.
 
-use std::{
-    collections::BTreeMap,
-    path::{Path, PathBuf},
-};
+use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use crate::{
-    ChunkEntry, DatasetId, Error, IMAGE_BYTES, Manifest, StreamEntry,
+    ChunkEntry, DatasetId, Disk, Error, FileSystem, IMAGE_BYTES, Lock, Manifest, StreamEntry,
     chunk::{self, Chunk, FORMAT, Footer, Run, Span},
-    disk::{self, Lock},
+    directory::Directory,
     layout::{self, ChunkName, Listing, REJECTED, SUCCESS},
     reader::read_chunk,
 };
+
+/// Characters of the reason in `.rejected` that are shown.
+const MAX_REASON: usize = 1000;
 
 /// What to do with what is already there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,7 +47,7 @@ pub struct Replay<'a> {
 /// A chunk directory open for writing. There is one per directory: it holds the directory's lock.
 #[derive(Debug)]
 pub struct Store {
-    dir: PathBuf,
+    directory: Directory,
     samples_per_chunk: usize,
     dataset: Option<DatasetId>,
     streams: BTreeMap<String, Stream>,
@@ -94,28 +94,46 @@ impl Store {
         dir: &Path,
         mode: Mode,
         samples_per_chunk: usize,
+        replay: impl FnMut(Replay<'_>),
+    ) -> Result<Store, Error> {
+        Store::open_on(Arc::new(Disk), dir, mode, samples_per_chunk, replay)
+    }
+
+    /// Like [`Store::open_with`], on any file system.
+    ///
+    /// # Errors
+    /// As [`Store::open`].
+    pub fn open_on(
+        fs: Arc<dyn FileSystem>,
+        dir: &Path,
+        mode: Mode,
+        samples_per_chunk: usize,
         mut replay: impl FnMut(Replay<'_>),
     ) -> Result<Store, Error> {
-        disk::create_dir(dir)?;
-        if let Some(path) = layout::list(dir)?.foreign {
+        let directory = Directory::new(fs, dir);
+        directory.create()?;
+        if let Some(path) = layout::list(&directory)?.foreign {
             return Err(Error::Foreign(path)); // Before the lock, which would be a file of ours in somebody's folder.
         }
-        let lock = disk::lock(dir)?;
-        let mut listing = layout::list(dir)?;
-        disk::remove(dir, listing.temporary.drain(..))?;
+        let lock = directory.lock()?;
+        let mut listing = layout::list(&directory)?;
+        listing.temporary.iter().try_for_each(|path| directory.discard(path))?;
+        // A process that was killed may have renamed or removed files and not synced that. What is found here is told to
+        // senders and built on, so it must be what a power cut leaves, too.
+        directory.sync()?;
         if mode == Mode::Fresh {
-            remove_run(dir, &listing)?;
+            remove_run(&directory, &listing)?;
             listing = Listing::default();
         }
         if listing.complete {
             return Err(Error::Complete(dir.to_owned()));
         }
         if listing.rejected {
-            let what = disk::read(&dir.join(REJECTED))?;
-            return Err(Error::Rejected { dir: dir.to_owned(), what: String::from_utf8_lossy(&what).into_owned() });
+            let what = String::from_utf8_lossy(&directory.read(REJECTED)?).replace(char::is_control, " ");
+            return Err(Error::Rejected { dir: dir.to_owned(), what: what.chars().take(MAX_REASON).collect() });
         }
         let mut store = Store {
-            dir: dir.to_owned(),
+            directory,
             samples_per_chunk,
             dataset: None,
             streams: BTreeMap::new(),
@@ -146,7 +164,7 @@ impl Store {
             Some(have) if have.digest != dataset.digest => {
                 let describe = |id: &DatasetId| format!("`{}` ({:.12})", id.name, id.digest);
                 return Err(Error::OtherDataset {
-                    dir: self.dir.clone(),
+                    dir: self.directory.path().to_owned(),
                     have: describe(have),
                     want: describe(dataset),
                 });
@@ -181,8 +199,8 @@ impl Store {
     /// # Errors
     /// When that cannot be written down.
     pub fn reject(&self, what: &str) -> Result<Error, Error> {
-        disk::write_atomically(&self.dir, REJECTED, what.as_bytes())?;
-        Ok(Error::Rejected { dir: self.dir.clone(), what: what.to_owned() })
+        self.directory.write_atomically(REJECTED, what.as_bytes())?;
+        Ok(Error::Rejected { dir: self.directory.path().to_owned(), what: what.to_owned() })
     }
 
     /// Takes in consecutive samples of a declared stream, from its accepted position on. They are in memory only;
@@ -253,7 +271,7 @@ impl Store {
         };
         let streams = self.streams.iter().map(entry).collect();
         let manifest = Manifest::new(dataset.clone(), seconds, streams, self.chunks.clone());
-        disk::write_atomically(&self.dir, SUCCESS, &manifest.encode())?;
+        self.directory.write_atomically(SUCCESS, &manifest.encode())?;
         Ok(manifest)
     }
 
@@ -264,24 +282,20 @@ impl Store {
     /// [`Error::is_full`] the samples still wait, and a later commit may succeed; after any other error the store refuses
     /// to write until it is opened anew.
     pub fn commit(&mut self) -> Result<Vec<Durable>, Error> {
-        if std::mem::replace(&mut self.broken, true) {
-            let source = std::io::Error::other("an earlier write failed");
-            return Err(Error::Io { action: "write to", path: self.dir.clone(), source });
-        }
+        self.check_unbroken()?;
         let number = self.chunks.len() as u64;
         let samples = self.pending.labels.len().min(self.samples_per_chunk);
         if samples == 0 {
-            self.broken = false;
             return Ok(Vec::new());
         }
         let chunk = self.pending.chunk(samples, self.dataset.as_ref(), &self.streams);
         let bytes = chunk::encode(&chunk).map_err(|error| Error::Io {
             action: "encode",
-            path: self.dir.join(format!("chunk-{number:08}")),
+            path: self.directory.join(&format!("chunk-{number:08}")),
             source: std::io::Error::other(error),
         })?;
         let name = ChunkName::of(number, &bytes).file_name();
-        let written = disk::write_atomically(&self.dir, &name, &bytes);
+        let written = self.directory.write_atomically(&name, &bytes);
         self.broken = written.as_ref().is_err_and(|error| !error.is_full());
         written?;
         tracing::debug!(chunk = name, samples, "chunk is durable");
@@ -297,14 +311,27 @@ impl Store {
         Ok(durable)
     }
 
+    fn check_unbroken(&self) -> Result<(), Error> {
+        if self.broken {
+            let source = std::io::Error::other("an earlier write failed");
+            return Err(Error::Io { action: "write to", path: self.directory.path().to_owned(), source });
+        }
+        Ok(())
+    }
+
     /// Takes the next chunk of an unfinished directory into account.
     fn recover(&mut self, name: &ChunkName, replay: &mut impl FnMut(Replay<'_>)) -> Result<(), Error> {
-        let path = self.dir.join(name.file_name());
+        let path = self.directory.join(&name.file_name());
         let expected = self.chunks.len() as u64;
         if name.number != expected {
-            return Err(Error::damaged(&path, format!("chunk {expected}, which comes before it, is missing")));
+            let what = if name.number > expected {
+                format!("chunk {expected}, which comes before it, is missing")
+            } else {
+                format!("there is another chunk {}", name.number)
+            };
+            return Err(Error::damaged(&path, what));
         }
-        let chunk = read_chunk(&path, name)?;
+        let (chunk, bytes) = read_chunk(&self.directory, name)?;
         for span in &chunk.footer.streams {
             let position = self.open_stream(&span.stream, &chunk.footer.dataset, span.first, span.end);
             if position.map_err(|error| Error::damaged(&path, error.to_string()))? != span.from {
@@ -324,7 +351,6 @@ impl Store {
             });
             at = next;
         }
-        let bytes = disk::size(&path)?;
         self.chunks.push(ChunkEntry { name: name.file_name(), samples: at as u64, bytes });
         Ok(())
     }
@@ -388,10 +414,14 @@ impl Pending {
 }
 
 /// Removes an earlier run: the manifest first, then the chunks from the last to the first, each durably before the next,
-/// so that what a crash or a power cut leaves is an unfinished directory that can be gone on with.
-fn remove_run(dir: &Path, listing: &Listing) -> Result<(), Error> {
-    let marks = [(listing.complete, SUCCESS), (listing.rejected, REJECTED)];
-    let marks = marks.into_iter().filter(|(there, _)| *there).map(|(_, name)| dir.join(name));
-    let chunks = listing.chunks.iter().rev().map(|name| dir.join(name.file_name()));
-    marks.chain(chunks).try_for_each(|path| disk::remove(dir, [path]))
+/// so that what a crash leaves is an unfinished directory that can be gone on with. The mark of a rejected one goes last.
+fn remove_run(directory: &Directory, listing: &Listing) -> Result<(), Error> {
+    if listing.complete {
+        directory.remove(SUCCESS)?;
+    }
+    listing.chunks.iter().rev().try_for_each(|name| directory.remove(&name.file_name()))?;
+    if listing.rejected {
+        directory.remove(REJECTED)?;
+    }
+    Ok(())
 }

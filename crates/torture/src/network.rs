@@ -86,7 +86,7 @@ pub async fn run(config: Config) -> anyhow::Result<Finding> {
     let figures = tallies.into_iter().map(|(kind, tally)| (kind, tally.to_string())).collect();
     violations.sort();
     Ok(Finding {
-        title: "Faulty network",
+        title: "Faulty network".into(),
         cases: count,
         seed: config.seed,
         took: started.elapsed(),

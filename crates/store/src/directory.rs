@@ -1,0 +1,137 @@
+//! A directory in which a file appears whole or not at all: hidden name, write, fsync, rename, fsync of the directory.
+//!
+//! What a failure leaves decides what may follow it. Up to the rename there is only a temporary file, which is removed;
+//! if that works, nothing is left, and writing again, to a new file, is safe. Once the rename may have happened, the
+//! file may be there, and may or may not survive a power cut: the only way on is to look, which is what opening the
+//! directory anew does. Therefore "no room" is reported as [`Error::Full`] only in the first case.
+
+use std::{
+    fs::TryLockError,
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use crate::{
+    Error,
+    file_system::{FileSystem, Lock, NewFile},
+    layout::{LOCK, TEMPORARY},
+};
+
+/// A directory on a file system.
+#[derive(Clone, Debug)]
+pub(crate) struct Directory {
+    fs: Arc<dyn FileSystem>,
+    path: PathBuf,
+}
+
+impl Directory {
+    pub(crate) fn new(fs: Arc<dyn FileSystem>, path: &Path) -> Self {
+        Directory { fs, path: path.to_owned() }
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The path of a file in the directory.
+    pub(crate) fn join(&self, name: &str) -> PathBuf {
+        self.path.join(name)
+    }
+
+    /// Creates the directory and its parents, durably. One that is there already may have been created by a process that
+    /// was killed before it could sync, so its name is synced too.
+    pub(crate) fn create(&self) -> Result<(), Error> {
+        create_dir(&*self.fs, &self.path)
+    }
+
+    /// Takes the directory's lock without waiting.
+    pub(crate) fn lock(&self) -> Result<Lock, Error> {
+        let path = self.join(LOCK);
+        self.fs.lock(&path).map_err(|error| match error {
+            TryLockError::WouldBlock => Error::Locked(self.path.clone()),
+            TryLockError::Error(source) => Error::Io { action: "lock", path, source },
+        })
+    }
+
+    /// The paths in the directory, in no particular order.
+    pub(crate) fn entries(&self) -> Result<Vec<PathBuf>, Error> {
+        self.fs.list(&self.path).map_err(|source| match source.kind() {
+            io::ErrorKind::NotFound => Error::Missing(self.path.clone()),
+            _ => failed("list", &self.path)(source),
+        })
+    }
+
+    /// Reads a whole file.
+    pub(crate) fn read(&self, name: &str) -> Result<Vec<u8>, Error> {
+        let path = self.join(name);
+        self.fs.read(&path).map_err(|source| match source.kind() {
+            io::ErrorKind::FileTooLarge => Error::damaged(&path, "it is larger than any file of ours"),
+            _ => failed("read", &path)(source),
+        })
+    }
+
+    /// Makes a file of this name exist with these bytes, durably, or not at all.
+    ///
+    /// # Errors
+    /// [`Error::Full`] if there was no room and nothing is left. After any other error the file may be there.
+    pub(crate) fn write_atomically(&self, name: &str, bytes: &[u8]) -> Result<(), Error> {
+        let (temporary, target) = (self.join(&format!("{TEMPORARY}{name}")), self.join(name));
+        let mut file = self.fs.create(&temporary).map_err(full_or_failed("create", &temporary))?;
+        let renamed = write_and_sync(&mut *file, &temporary, bytes)
+            .and_then(|()| self.fs.rename(&temporary, &target).map_err(full_or_failed("rename", &temporary)));
+        if let Err(error) = renamed {
+            // A temporary file that cannot be removed is in the way of the next one until the next start sweeps it; one
+            // that is gone was renamed, whatever the error says. Neither is nothing.
+            let removed = self.fs.remove(&temporary).map_err(failed("remove", &temporary));
+            return Err(if error.is_full() { removed.err().unwrap_or(error) } else { error });
+        }
+        self.sync()
+    }
+
+    /// Removes a file, durably.
+    pub(crate) fn remove(&self, name: &str) -> Result<(), Error> {
+        self.discard(&self.join(name))?;
+        self.sync()
+    }
+
+    /// Removes a file that does no harm should it come back.
+    pub(crate) fn discard(&self, path: &Path) -> Result<(), Error> {
+        self.fs.remove(path).map_err(failed("remove", path))
+    }
+
+    /// Makes the names in the directory durable.
+    pub(crate) fn sync(&self) -> Result<(), Error> {
+        self.fs.sync_dir(&self.path).map_err(failed("sync", &self.path))
+    }
+}
+
+/// Each directory is made durable before one is created in it: after a crash, only the innermost can be in doubt.
+fn create_dir(fs: &dyn FileSystem, dir: &Path) -> Result<(), Error> {
+    let Some(parent) = dir.parent() else { return Ok(()) }; // The root.
+    let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
+    match fs.create_dir(dir) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound && parent != Path::new(".") => {
+            create_dir(fs, parent)?;
+            fs.create_dir(dir).map_err(failed("create", dir))?;
+        }
+        created => created.map_err(failed("create", dir))?,
+    }
+    fs.sync_dir(parent).map_err(failed("sync", parent))
+}
+
+fn write_and_sync(file: &mut dyn NewFile, path: &Path, bytes: &[u8]) -> Result<(), Error> {
+    file.write_all(bytes).map_err(full_or_failed("write", path))?;
+    file.sync().map_err(full_or_failed("sync", path))
+}
+
+fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Error {
+    move |source| Error::Io { action, path: path.to_owned(), source }
+}
+
+fn full_or_failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Error {
+    move |source| match source.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Error::Full { path: path.to_owned(), source },
+        _ => failed(action, path)(source),
+    }
+}
