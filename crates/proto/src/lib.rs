@@ -11,7 +11,10 @@
 //!                                  <-     Ack(durable)*
 //! End(count, digest)               ->
 //!                                  <-     EndAck
+//! Bye                              ->
 //! ```
+//!
+//! Without the `Bye`, the `EndAck` may have been lost, and the receiver waits a while for the sender to come back and ask.
 //!
 //! `Ping` and `Pong` may come from either side once the stream is open, `Pause` and `Resume` from the receiver; `Error`
 //! ends a session. A `seq` is a sample's

@@ -44,6 +44,16 @@ pub(crate) enum Error {
 }
 
 impl Error {
+    /// Whether another connection took the stream over.
+    pub(crate) fn is_fenced(&self) -> bool {
+        matches!(self, Error::Refused(failure) if failure.code == ErrorCode::Fenced)
+    }
+
+    /// Whether there was a connection, and the receiver may not know that it is over.
+    pub(crate) fn is_break(&self) -> bool {
+        !matches!(self, Error::Connect { .. } | Error::Refused(_))
+    }
+
     /// Whether trying again is pointless. A damaged frame is not final: the next connection may be sound.
     pub(crate) fn is_final(&self) -> bool {
         match self {
@@ -189,7 +199,10 @@ impl<'a> Sending<'a> {
                             heard(Heard::Paused);
                         }
                         ClientEvent::Send(message) => writer.send(&message).await?,
-                        ClientEvent::Done => return Ok(()),
+                        ClientEvent::Done => {
+                            let _ = writer.send(&Message::Bye).await; // Without it, the receiver waits a little longer.
+                            return Ok(());
+                        }
                         ClientEvent::Failed(failure) => return Err(Error::Refused(failure)),
                         ClientEvent::Alive | ClientEvent::Ready => {}
                     }
@@ -200,7 +213,8 @@ impl<'a> Sending<'a> {
                     if self.last_heard.elapsed() > self.config.patience.idle {
                         return Err(Error::Silent);
                     }
-                    let owed = self.client.durable() < sendable.start;
+                    // With nothing to send, there is an ack, the last one or the end of a pause to wait for.
+                    let owed = sendable.is_empty() || self.client.durable() < sendable.start;
                     if owed && self.last_progress.elapsed() > self.config.deadline {
                         return Err(Error::Stalled);
                     }

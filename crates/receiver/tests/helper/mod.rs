@@ -16,13 +16,13 @@ use cli::{
     shutdown::{Shutdown, Trigger},
 };
 use proto::{
-    IMAGE_BYTES, Message,
+    IMAGE_BYTES, Message, Server, ServerEvent,
     message::{End, Hello, Open, Welcome},
 };
 use receiver::{Config, Outcome};
 use sender::Source;
 use tokio::{
-    net::TcpStream,
+    net::{TcpListener, TcpStream},
     sync::mpsc::{UnboundedReceiver, unbounded_channel},
     task::JoinHandle,
     time::timeout,
@@ -228,6 +228,21 @@ impl ByHand {
         match client.receive().await {
             Some(Message::Welcome(welcome)) => (client, welcome),
             other => panic!("{other:?}"),
+        }
+    }
+
+    /// The other side: a receiver by hand, which a sender has just asked for a stream.
+    pub(crate) async fn accept(listener: &TcpListener) -> (ByHand, Server) {
+        let (socket, _) = timeout(LIMIT, listener.accept()).await.expect("a sender comes in time").unwrap();
+        let (reader, writer) = transport::split(socket).unwrap();
+        let (mut receiver, mut server) = (ByHand { reader, writer }, Server::new());
+        loop {
+            let message = receiver.receive().await.expect("the sender stays");
+            match server.receive(message).unwrap() {
+                ServerEvent::Send(message) => receiver.send(message).await,
+                ServerEvent::Open(_) => return (receiver, server),
+                other => panic!("{other:?}"),
+            }
         }
     }
 
