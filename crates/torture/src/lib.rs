@@ -8,6 +8,7 @@ pub mod bugs;
 pub mod fuzz;
 pub mod load;
 pub mod network;
+pub mod panics;
 pub mod programs;
 pub mod record;
 pub mod samples;

@@ -27,15 +27,15 @@ pub(crate) struct Shape {
     pub(crate) samples_per_chunk: u64,
     /// Before each batch.
     pub(crate) batch_delay: Duration,
+    /// So much silence is taken for death.
+    pub(crate) silence: Duration,
     /// How long a sender tries without progress.
     pub(crate) deadline: Duration,
 }
 
-/// So much silence is taken for death.
-const SILENCE: Duration = Duration::from_millis(400);
-
 /// Every receiver of these cases.
 fn receiving(dir: &Path, shape: Shape) -> receiver::Config {
+    let silence = shape.silence;
     receiver::Config {
         samples_per_chunk: shape.samples_per_chunk as usize,
         streams: shape.senders as usize,
@@ -43,9 +43,10 @@ fn receiving(dir: &Path, shape: Shape) -> receiver::Config {
         grace: Duration::from_secs(3),
         connections: PLACES,
         patience: receiver::Patience {
-            opening: SILENCE,
-            idle: SILENCE,
-            write: SILENCE,
+            // More than the sender has, so that an `Open` that was given up on is heard when it comes late.
+            opening: 2 * silence,
+            idle: silence,
+            write: silence,
             goodbye: Duration::from_millis(500),
         },
         ..receiver::Config::new(dir)
@@ -54,17 +55,18 @@ fn receiving(dir: &Path, shape: Shape) -> receiver::Config {
 
 /// Every sender of these cases.
 fn sending(to: SocketAddr, shape: Shape) -> sender::Config {
+    let silence = shape.silence;
     sender::Config {
         connect: to.to_string(),
         samples_per_batch: shape.samples_per_batch,
         batch_delay: shape.batch_delay,
         deadline: shape.deadline,
         patience: sender::Patience {
-            connect: SILENCE,
-            welcome: SILENCE,
-            ping: SILENCE / 8,
-            idle: SILENCE,
-            write: SILENCE,
+            connect: silence,
+            welcome: silence,
+            ping: silence / 8,
+            idle: silence,
+            write: silence,
             first_retry: Duration::from_millis(4),
             longest_retry: Duration::from_millis(50),
         },

@@ -91,7 +91,8 @@ const fn strangers(name: &'static str, who: Strangers) -> Kind {
 /// Every kind.
 pub(crate) const ALL: &[Kind] = &{
     use Direction::{Both, Down, Either, Up};
-    const STALL: Break = Break::Stall(Duration::from_millis(900));
+    // Longer than the sender's patience, so that what it gave up on comes to life while it tries again.
+    const STALL: Break = Break::Stall(Duration::from_millis(550));
     [
         way("delay", Way::Pace(1 << 20, 1 << 20, 1_000, 30_000)),
         way("jitter", Way::Pace(1, 4_000, 0, 8_000)),
@@ -174,46 +175,53 @@ const CROSSED: Trouble = Trouble::Way(Way::Meeting(Meeting::Cross));
 
 impl Way {
     fn treatment(self, random: &mut Stream, lengths: Lengths) -> Treatment {
-        let (direction, fault): (_, Box<dyn Fn(&mut Stream, usize) -> Fault>) = match self {
-            Way::Meeting(meeting) => return Treatment { meeting, ..Treatment::default() },
+        match self {
+            Way::Meeting(meeting) => Treatment { meeting, ..Treatment::default() },
             Way::Mixed => {
                 let ways = ALL.iter().filter_map(|kind| match kind.trouble {
                     Trouble::Way(way) if way != Way::Mixed && kind.trouble != CROSSED => Some(way),
                     _ => None,
                 });
                 let ways: Vec<Way> = ways.collect();
-                return ways[random.below(ways.len() as u64) as usize].treatment(random, lengths);
+                ways[random.below(ways.len() as u64) as usize].treatment(random, lengths)
             }
-            Way::Pace(from, to, slow, slower) => {
-                (Direction::Both, Box::new(move |_, _| Fault::Pace { piece: from..to, micros: slow..slower }))
+            _ => {
+                let hit = self.direction().sides(random);
+                let mut side = |side: usize| if hit[side] { self.fault(random, side, lengths) } else { Fault::None };
+                Treatment { meeting: Meeting::Connect, up: side(0), down: side(1) }
             }
-            Way::Break(direction, how) => {
-                (direction, Box::new(move |random, side| Fault::Break { byte: lengths.byte(random, side), how }))
-            }
-            Way::Damage(how) => (
-                Direction::Either,
-                Box::new(move |random, side| Fault::Damage {
-                    byte: lengths.byte(random, side),
-                    length: 1 + random.below(8),
-                    how,
-                }),
-            ),
-            Way::Misdelivery(how) => (
-                Direction::Either,
-                Box::new(move |random, side| Fault::Misdeliver { frame: random.below(lengths.frames[side]), how }),
-            ),
-        };
-        let (up, down) = match direction {
-            Direction::Up => (true, false),
-            Direction::Down => (false, true),
-            Direction::Both => (true, true),
-            Direction::Either => match random.below(2) {
-                0 => (true, false),
-                _ => (false, true),
-            },
-        };
-        let mut side = |hit: bool, side| if hit { fault(random, side) } else { Fault::None };
-        Treatment { meeting: Meeting::Connect, up: side(up, 0), down: side(down, 1) }
+        }
+    }
+
+    fn direction(self) -> Direction {
+        match self {
+            Way::Break(direction, _) => direction,
+            Way::Damage(_) | Way::Misdelivery(_) => Direction::Either,
+            Way::Pace(..) | Way::Meeting(_) | Way::Mixed => Direction::Both,
+        }
+    }
+
+    /// What happens to one direction.
+    fn fault(self, random: &mut Stream, side: usize, lengths: Lengths) -> Fault {
+        match self {
+            Way::Pace(from, to, fast, slow) => Fault::Pace { piece: from..to, micros: fast..slow },
+            Way::Break(_, how) => Fault::Break { byte: lengths.byte(random, side), how },
+            Way::Damage(how) => Fault::Damage { byte: lengths.byte(random, side), length: 1 + random.below(8), how },
+            Way::Misdelivery(how) => Fault::Misdeliver { frame: random.below(lengths.frames[side]), how },
+            Way::Meeting(_) | Way::Mixed => Fault::None,
+        }
+    }
+}
+
+impl Direction {
+    /// Whether each side is hit: [from sender to receiver, from receiver to sender].
+    fn sides(self, random: &mut Stream) -> [bool; 2] {
+        match self {
+            Direction::Up => [true, false],
+            Direction::Down => [false, true],
+            Direction::Both => [true, true],
+            Direction::Either => [[true, false], [false, true]][random.below(2) as usize],
+        }
     }
 }
 

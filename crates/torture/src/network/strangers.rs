@@ -33,8 +33,9 @@ pub(crate) enum Strangers {
 /// The places of a receiver that are to be taken.
 pub(crate) const PLACES: usize = 64;
 
-/// How many connect at a time.
-const CROWD: u64 = 100;
+/// How many come, where there is room for them, and where there is none.
+const SOME: u64 = 48;
+const TOO_MANY: u64 = 100;
 
 impl Strangers {
     /// Lets them loose on the receiver, until the set is dropped. They are all connected when this returns, except those
@@ -45,7 +46,8 @@ impl Strangers {
             strangers.spawn(replay(receiver, log));
             return strangers;
         }
-        for number in 0..CROWD {
+        let crowd = if self == Strangers::TooMany { TOO_MANY } else { SOME };
+        for number in 0..crowd {
             let Ok(mut socket) = TcpStream::connect(receiver).await else { continue };
             let said = self.says(&mut Stream::keyed("tributary strangers", &[seed, number]));
             strangers.spawn(async move {
