@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 pub mod bugs;
+pub mod forgery;
 pub mod fuzz;
 pub mod load;
 pub mod network;

@@ -2,7 +2,7 @@
 //! that silence is noticed in a fraction of a second.
 
 use std::{
-    fs,
+    fs, io,
     net::SocketAddr,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
@@ -11,9 +11,9 @@ use std::{
 
 use cli::shutdown::{Cause, Shutdown, Trigger};
 use receiver::Outcome;
+use tempfile::TempDir;
 use tokio::task::JoinHandle;
 
-use super::strangers::PLACES;
 use crate::samples;
 
 /// What is sent.
@@ -27,6 +27,8 @@ pub(crate) struct Shape {
     pub(crate) samples_per_chunk: u64,
     /// Before each batch.
     pub(crate) batch_delay: Duration,
+    /// Whether the connections are encrypted.
+    pub(crate) tls: bool,
     /// So much silence is taken for death.
     pub(crate) silence: Duration,
     /// How long a sender tries without progress.
@@ -41,7 +43,6 @@ fn receiving(dir: &Path, shape: Shape) -> receiver::Config {
         streams: shape.senders as usize,
         // Longer than a few silent connections in a row.
         grace: Duration::from_secs(3),
-        connections: PLACES,
         patience: receiver::Patience {
             // More than the sender has, so that an `Open` that was given up on is heard when it comes late.
             opening: 2 * silence,
@@ -54,10 +55,12 @@ fn receiving(dir: &Path, shape: Shape) -> receiver::Config {
 }
 
 /// Every sender of these cases.
-fn sending(to: SocketAddr, shape: Shape) -> sender::Config {
+fn sending(to: SocketAddr, key: &Path, shape: Shape) -> sender::Config {
     let silence = shape.silence;
     sender::Config {
         connect: to.to_string(),
+        key: key.to_owned(),
+        tls: shape.tls,
         samples_per_batch: shape.samples_per_batch,
         batch_delay: shape.batch_delay,
         deadline: shape.deadline,
@@ -73,6 +76,26 @@ fn sending(to: SocketAddr, shape: Shape) -> sender::Config {
     }
 }
 
+/// Where a case keeps its files; removed when dropped.
+#[derive(Debug)]
+pub(crate) struct Folder(TempDir);
+
+impl Folder {
+    pub(crate) fn new() -> io::Result<Folder> {
+        TempDir::new().map(Folder)
+    }
+
+    /// The key that sender and receiver share.
+    fn key(&self) -> PathBuf {
+        self.0.path().join("key")
+    }
+
+    /// The chunk directory.
+    pub(crate) fn chunks(&self) -> PathBuf {
+        self.0.path().join("chunks")
+    }
+}
+
 /// A running receiver, stopped when dropped.
 #[derive(Debug)]
 pub(crate) struct Receiving {
@@ -83,11 +106,11 @@ pub(crate) struct Receiving {
 
 impl Receiving {
     /// Starts a receiver and waits until it listens.
-    pub(crate) async fn start(dir: &Path, shape: Shape) -> anyhow::Result<Receiving> {
-        let listener = receiver::bind(([127, 0, 0, 1], 0).into()).await?;
+    pub(crate) async fn start(folder: &Folder, shape: Shape) -> anyhow::Result<Receiving> {
+        let listener = receiver::bind(([127, 0, 0, 1], 0).into(), &folder.key()).await?;
         let address = listener.local_addr()?;
         let (trigger, shutdown) = Shutdown::manual();
-        let task = tokio::spawn(receiver::run(listener, receiving(dir, shape), shutdown, |_| {}));
+        let task = tokio::spawn(receiver::run(listener, receiving(&folder.chunks(), shape), shutdown, |_| {}));
         Ok(Receiving { address, task, trigger })
     }
 }
@@ -101,16 +124,17 @@ impl Drop for Receiving {
 /// Watches what senders are told: nothing may be acknowledged that is not in a chunk file.
 #[derive(Debug)]
 pub(crate) struct Witness {
-    dir: PathBuf,
+    pub(crate) folder: Folder,
     shape: Shape,
+    /// Samples that each sender was told to be durable.
     told: Mutex<Vec<u64>>,
     lie: Mutex<Option<String>>,
 }
 
 impl Witness {
-    pub(crate) fn new(dir: &Path, shape: Shape) -> Arc<Witness> {
+    pub(crate) fn new(folder: Folder, shape: Shape) -> Arc<Witness> {
         let told = Mutex::new(vec![0; shape.senders as usize]);
-        Arc::new(Witness { dir: dir.to_owned(), shape, told, lie: Mutex::default() })
+        Arc::new(Witness { folder, shape, told, lie: Mutex::default() })
     }
 
     /// What was acknowledged too early, if anything was.
@@ -125,7 +149,7 @@ impl Witness {
             told[sender as usize] = durable;
             told.iter().sum()
         };
-        let names = fs::read_dir(&self.dir).into_iter().flatten().flatten().map(|entry| entry.file_name());
+        let names = fs::read_dir(self.folder.chunks()).into_iter().flatten().flatten().map(|entry| entry.file_name());
         let chunks = names.filter(|name| name.to_string_lossy().starts_with("chunk-")).count() as u64;
         if told > chunks * self.shape.samples_per_chunk {
             let text = format!("{told} samples were acknowledged when there were {chunks} chunk files");
@@ -140,7 +164,7 @@ pub(crate) async fn send(number: u64, to: SocketAddr, shape: Shape, witness: Arc
     let source = samples::source(&format!("s-{number}"), number * share, (number + 1) * share);
     let (_trigger, shutdown) = Shutdown::manual();
     let hear = |durable| witness.hear(number, durable);
-    match sender::run(&source, &sending(to, shape), shutdown, hear).await? {
+    match sender::run(&source, &sending(to, &witness.folder.key(), shape), shutdown, hear).await? {
         sender::Outcome::Complete => Ok(()),
         other => anyhow::bail!("the sender ended with {other:?}"),
     }

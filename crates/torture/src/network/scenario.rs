@@ -12,11 +12,10 @@ use std::{
 use anyhow::{Context, anyhow, bail, ensure};
 use receiver::Outcome;
 use store::{Mode, Store};
-use tempfile::TempDir;
 use tokio::{task::JoinSet, time::timeout};
 
 use super::{
-    ends::{Receiving, Shape, Witness, send},
+    ends::{Folder, Receiving, Shape, Witness, send},
     kind::{Lasts, Lengths},
     proxy::{Log, Proxy, Treatment},
     strangers::Strangers,
@@ -61,9 +60,8 @@ impl<T: Fn(u64) -> Treatment + Send + 'static> Scene<T> {
 
     async fn play_to_the_end(self) -> anyhow::Result<Arc<Log>> {
         let Scene { shape, seed, lasts, treat, strangers } = self;
-        let dir = TempDir::new()?;
-        let witness = Witness::new(dir.path(), shape);
-        let mut receiver = Receiving::start(dir.path(), shape).await?;
+        let witness = Witness::new(Folder::new()?, shape);
+        let mut receiver = Receiving::start(&witness.folder, shape).await?;
         let proxy = Proxy::start(receiver.address, seed, treat).await?;
         let log = Arc::clone(&proxy.log);
         let crowd = match strangers {
@@ -85,7 +83,7 @@ impl<T: Fn(u64) -> Treatment + Send + 'static> Scene<T> {
         }
         let outcome = (&mut receiver.task).await.context("the receiver panicked")?.context("the receiver failed")?;
         ensure!(matches!(outcome, Outcome::Complete { .. }), "the receiver ended with {outcome:?}");
-        check(dir.path(), shape, &witness)?;
+        check(&witness.folder.chunks(), shape, &witness)?;
         Ok(log)
     }
 }

@@ -30,12 +30,9 @@ pub(crate) enum Strangers {
     ReplayEnded,
 }
 
-/// The places of a receiver that are to be taken.
-pub(crate) const PLACES: usize = 64;
-
-/// How many come, where there is room for them, and where there is none.
+/// How many come, where the receiver has places for them all, and where it has not.
 const SOME: u64 = 48;
-const TOO_MANY: u64 = 100;
+const TOO_MANY: u64 = 300;
 
 impl Strangers {
     /// Lets them loose on the receiver, until the set is dropped. They are all connected when this returns, except those
