@@ -50,7 +50,7 @@ pub struct Config {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Case {
     Trouble { kind: Kind, seed: u64 },
-    Cut { how: Break, side: usize, byte: u64 },
+    Cut { how: Break, tls: bool, side: usize, byte: u64 },
 }
 
 /// Makes the trouble, case by case.
@@ -64,10 +64,12 @@ pub async fn run(config: Config) -> anyhow::Result<Finding> {
         plain: scenario::measure(PLAIN).await?,
         long: scenario::measure(LONG).await?,
         small: scenario::measure(SMALL).await?,
+        plain_tls: scenario::measure(Shape { tls: true, ..PLAIN }).await?,
+        small_tls: scenario::measure(Shape { tls: true, ..SMALL }).await?,
     };
     let is_wanted =
         |case: &Case| config.only.as_ref().is_none_or(|only| [case.kind(), case.to_string()].contains(only));
-    let cases: Vec<Case> = cases(&config, lengths.small).filter(is_wanted).collect();
+    let cases: Vec<Case> = cases(&config, lengths).filter(is_wanted).collect();
     let (count, all) = (cases.len() as u64, config.at_once);
     let places = Arc::new(Semaphore::new(all as usize));
     let mut playing = JoinSet::new();
@@ -99,15 +101,15 @@ pub async fn run(config: Config) -> anyhow::Result<Finding> {
     })
 }
 
-fn cases(config: &Config, small: Lengths) -> impl Iterator<Item = Case> {
+fn cases(config: &Config, lengths: Measured) -> impl Iterator<Item = Case> {
     let seeds = config.seed..config.seed + config.seeds;
     let troubles = kind::ALL.iter().flat_map(move |kind| seeds.clone().map(|seed| Case::Trouble { kind: *kind, seed }));
     let (step, offset) = (config.cut_step, config.seed % config.cut_step);
-    let cuts = [Break::Cut, Break::Reset].into_iter().flat_map(move |how| {
-        (0..2).flat_map(move |side| {
-            let bytes = (offset..=small.bytes[side]).step_by(step as usize);
-            bytes.map(move |byte| Case::Cut { how, side, byte })
-        })
+    let sessions = [(false, lengths.small), (true, lengths.small_tls)].into_iter();
+    let directions = sessions.flat_map(|(tls, lengths)| (0..2).map(move |side| (tls, side, lengths.bytes[side])));
+    let cuts = directions.flat_map(move |(tls, side, length)| {
+        let bytes = (offset..=length).step_by(step as usize);
+        bytes.flat_map(move |byte| [Break::Cut, Break::Reset].map(|how| Case::Cut { how, tls, side, byte }))
     });
     troubles.chain(cuts)
 }
@@ -118,6 +120,8 @@ struct Measured {
     plain: Lengths,
     long: Lengths,
     small: Lengths,
+    plain_tls: Lengths,
+    small_tls: Lengths,
 }
 
 const PLAIN: Shape = Shape {
@@ -152,7 +156,11 @@ impl Case {
         match self {
             Case::Trouble { kind, seed } => {
                 let shape = shape(kind);
-                let lengths = if shape.samples == LONG.samples { lengths.long } else { lengths.plain };
+                let lengths = match shape {
+                    Shape { tls: true, .. } => lengths.plain_tls,
+                    Shape { samples, .. } if samples == LONG.samples => lengths.long,
+                    _ => lengths.plain,
+                };
                 let strangers = match kind.trouble {
                     Trouble::Strangers(strangers) => Some(strangers),
                     Trouble::Way(_) => None,
@@ -160,13 +168,14 @@ impl Case {
                 let treat = move |connection| kind.treatment(seed, connection, lengths);
                 Scene { shape, seed, lasts: kind.lasts, treat, strangers }.play().await
             }
-            Case::Cut { how, side, byte } => {
+            Case::Cut { how, tls, side, byte } => {
+                let shape = Shape { tls, ..SMALL };
                 let fault = move |here| if here == side { Fault::Break { byte, how } } else { Fault::None };
                 let treat = move |connection| match connection {
                     0 => Treatment { meeting: Meeting::Connect, up: fault(0), down: fault(1) },
                     _ => Treatment::default(),
                 };
-                Scene { shape: SMALL, seed: byte, lasts: Lasts::AWhile, treat, strangers: None }.play().await
+                Scene { shape, seed: byte, lasts: Lasts::AWhile, treat, strangers: None }.play().await
             }
         }
     }
@@ -184,8 +193,9 @@ impl Case {
     fn kind(self) -> String {
         match self {
             Case::Trouble { kind, .. } => kind.name.into(),
-            Case::Cut { how, side, .. } => {
-                format!("{how:?} after each byte from {}", ["sender", "receiver"][side]).to_lowercase()
+            Case::Cut { how, tls, side, .. } => {
+                let (tls, side) = (if tls { "TLS, " } else { "" }, ["sender", "receiver"][side]);
+                format!("{tls}each byte: {how:?} from {side}")
             }
         }
     }
@@ -203,7 +213,7 @@ fn shape(kind: Kind) -> Shape {
             Shape { senders: 2, batch_delay: Duration::from_millis(10), ..PLAIN }
         }
         Trouble::Strangers(_) => Shape { batch_delay: Duration::from_millis(10), ..PLAIN },
-        Trouble::Way(_) => PLAIN,
+        Trouble::Way(_) => Shape { tls: kind.tls, ..PLAIN },
     };
     match kind.lasts {
         Lasts::AWhile => shape,

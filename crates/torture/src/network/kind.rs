@@ -19,6 +19,8 @@ pub(crate) struct Kind {
     pub(crate) name: &'static str,
     pub(crate) trouble: Trouble,
     pub(crate) lasts: Lasts,
+    /// Whether the connections are encrypted.
+    pub(crate) tls: bool,
 }
 
 /// Who makes the trouble.
@@ -69,7 +71,8 @@ pub(crate) enum Lasts {
     Forever,
 }
 
-/// Bytes and frames of a session in which nothing goes wrong: [from sender to receiver, from receiver to sender].
+/// Bytes and frames of a session in which nothing goes wrong: [from sender to receiver, from receiver to sender]. There
+/// are no frames to be seen in one that is encrypted.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Lengths {
     pub(crate) bytes: [u64; 2],
@@ -77,15 +80,19 @@ pub(crate) struct Lengths {
 }
 
 const fn way(name: &'static str, way: Way) -> Kind {
-    Kind { name, trouble: Trouble::Way(way), lasts: Lasts::AWhile }
+    Kind { name, trouble: Trouble::Way(way), lasts: Lasts::AWhile, tls: false }
+}
+
+const fn tls(name: &'static str, way: Way) -> Kind {
+    Kind { name, trouble: Trouble::Way(way), lasts: Lasts::AWhile, tls: true }
 }
 
 const fn forever(name: &'static str, way: Way) -> Kind {
-    Kind { name, trouble: Trouble::Way(way), lasts: Lasts::Forever }
+    Kind { name, trouble: Trouble::Way(way), lasts: Lasts::Forever, tls: false }
 }
 
 const fn strangers(name: &'static str, who: Strangers) -> Kind {
-    Kind { name, trouble: Trouble::Strangers(who), lasts: Lasts::AWhile }
+    Kind { name, trouble: Trouble::Strangers(who), lasts: Lasts::AWhile, tls: false }
 }
 
 /// Every kind.
@@ -127,6 +134,14 @@ pub(crate) const ALL: &[Kind] = &{
         way("swap frames", Way::Misdelivery(Misdelivery::Swap)),
         way("replay a frame", Way::Misdelivery(Misdelivery::Replay)),
         way("mixed", Way::Mixed),
+        tls("TLS, cut from sender", Way::Break(Up, Break::Cut)),
+        tls("TLS, reset from receiver", Way::Break(Down, Break::Reset)),
+        tls("TLS, half-close from sender", Way::Break(Up, Break::HalfClose)),
+        tls("TLS, black hole", Way::Break(Either, Break::Silence)),
+        tls("TLS, flip bits", Way::Damage(Damage::Flip)),
+        tls("TLS, drop bytes", Way::Damage(Damage::Drop)),
+        tls("TLS, single bytes", Way::Pace(1, 2, 0, 1)),
+        tls("TLS, mixed", Way::Mixed),
         strangers("strangers say nothing", Strangers::Silent),
         strangers("strangers take every place", Strangers::TooMany),
         strangers("strangers talk garbage", Strangers::Garbage),
@@ -161,6 +176,8 @@ impl Kind {
             Lasts::Forever => true,
             // Two connections are needed to cross any.
             Lasts::AWhile if connection == 0 || connection == 1 && self.trouble == CROSSED => true,
+            // Damaged handshakes, many in a row, look to a sender as if it had the wrong key.
+            Lasts::AWhile if connection % 5 == 4 => false,
             Lasts::AWhile if seed.is_multiple_of(2) => connection <= self.random(seed, u64::MAX).below(4),
             Lasts::AWhile => random.unit_f32() < 0.6_f32.powi(connection.min(100) as i32),
         }
@@ -179,8 +196,9 @@ impl Way {
             Way::Meeting(meeting) => Treatment { meeting, ..Treatment::default() },
             Way::Mixed => {
                 let ways = ALL.iter().filter_map(|kind| match kind.trouble {
-                    Trouble::Way(way) if way != Way::Mixed && kind.trouble != CROSSED => Some(way),
-                    _ => None,
+                    Trouble::Way(Way::Mixed | Way::Meeting(Meeting::Cross)) | Trouble::Strangers(_) => None,
+                    Trouble::Way(Way::Misdelivery(_)) if lengths.frames == [0; 2] => None,
+                    Trouble::Way(way) => Some(way),
                 });
                 let ways: Vec<Way> = ways.collect();
                 ways[random.below(ways.len() as u64) as usize].treatment(random, lengths)
@@ -227,7 +245,12 @@ impl Direction {
 
 impl Lengths {
     /// Those of a session that was recorded. Pings come when time passes, so they do not count.
-    pub(crate) fn of(session: &Session) -> Lengths {
+    pub(crate) fn of(session: &Session, tls: bool) -> Lengths {
+        if tls {
+            // A signature takes a few bytes more or less.
+            let bytes = [&session.up, &session.down].map(|bytes| (bytes.len() as u64).saturating_sub(16));
+            return Lengths { bytes, frames: [0; 2] };
+        }
         let measure = |bytes: &[u8]| {
             let frames = Frames::default().feed(bytes).into_iter().filter(|frame| !is_ping(frame));
             frames.fold((0, 0), |(bytes, frames), frame| (bytes + frame.len() as u64, frames + 1))

@@ -93,7 +93,7 @@ pub(crate) async fn measure(shape: Shape) -> anyhow::Result<Lengths> {
     let treat = |_| Treatment::default();
     let scene = Scene { shape, seed: 0, lasts: Lasts::AWhile, treat, strangers: None };
     let log = scene.play_in_time().await.context("a session without any fault went wrong")?;
-    Ok(Lengths::of(&log.session(0).context("nothing went through the proxy")?))
+    Ok(Lengths::of(&log.session(0).context("nothing went through the proxy")?, shape.tls))
 }
 
 /// Lets all senders send, at the same time or one after the other.
