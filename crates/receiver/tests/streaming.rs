@@ -9,7 +9,7 @@ use cli::{
     shutdown::{Cause, Shutdown},
 };
 use helper::{ByHand, Process, assert_complete, config, key, send, sending, source, start, start_at};
-use proto::{Message, StreamDigest};
+use proto::{ErrorCode, Message, StreamDigest, message::Welcome};
 use receiver::{Config, Outcome};
 use tempfile::TempDir;
 
@@ -160,6 +160,7 @@ async fn a_newer_connection_takes_the_stream_over() {
     digest.update(&whole.labels, &whole.images);
     new.send_end(40, digest.finish()).await;
     while new.receive().await != Some(Message::EndAck) {}
+    new.send(Message::Bye).await;
     receiver.ended().await.unwrap();
     assert_complete(dir.path(), 40);
 }
@@ -206,6 +207,55 @@ async fn a_sender_cut_off_before_its_answer_is_waited_for() {
     drop(client); // Everything is durable, and nobody has heard so.
     assert_eq!(send(source("a", 0, 10), sending(receiver.address)).await.unwrap(), sender::Outcome::Complete);
     receiver.ended().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_sender_that_missed_the_end_is_told_when_it_comes_back() {
+    let dir = TempDir::new().unwrap();
+    let receiver = start(config(dir.path(), 1)).await;
+    let (mut client, _) = ByHand::open(receiver.address, "a", 10).await;
+    client.send_samples(0, 10).await;
+    let whole = source("a", 0, 10);
+    let mut digest = StreamDigest::default();
+    digest.update(&whole.labels, &whole.images);
+    client.send_end(10, digest.finish()).await;
+    while client.receive().await != Some(Message::EndAck) {}
+    drop(client); // It said no `Bye`: for all the receiver knows, the EndAck was lost.
+    assert_eq!(send(whole, sending(receiver.address)).await.unwrap(), sender::Outcome::Complete);
+    receiver.ended().await.unwrap();
+    assert_complete(dir.path(), 10);
+}
+
+#[tokio::test]
+async fn a_sender_whose_end_is_not_answered_tries_another_connection() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let patience = sender::Patience { ping: Duration::from_millis(10), ..sender::Patience::default() };
+    let deadline = Duration::from_millis(100);
+    let sending = sender::Config { deadline, patience, ..sending(listener.local_addr().unwrap()) };
+    let sender = tokio::spawn(send(source("a", 0, 5), sending));
+    let (mut receiver, mut server) = ByHand::accept(&listener).await;
+    receiver.send(server.welcome(Welcome { next: 5, durable: 5, window: 10 })).await;
+    while let Some(message) = receiver.receive().await {
+        if let Message::Ping(number) = message {
+            let _ = receiver.writer.send(&Message::Pong(number)).await; // The last one may come too late.
+        }
+    }
+    ByHand::accept(&listener).await;
+    sender.abort();
+}
+
+#[tokio::test]
+async fn a_sender_that_is_fenced_off_asks_again_only_if_a_broken_connection_of_its_own_may_have_done_it() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let sender = tokio::spawn(send(source("a", 0, 5), sending(listener.local_addr().unwrap())));
+    drop(ByHand::accept(&listener).await);
+    for _ in 0..2 {
+        let (mut receiver, _) = ByHand::accept(&listener).await;
+        receiver.send(Message::error(ErrorCode::Fenced, "another connection took the stream over")).await;
+    }
+    let error = sender.await.unwrap().unwrap_err();
+    assert_eq!(code_of(&error), Code::Unavailable);
+    assert!(format!("{error:#}").ends_with("another connection took the stream over"), "{error:#}");
 }
 
 #[tokio::test]

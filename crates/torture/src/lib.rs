@@ -8,6 +8,8 @@ pub mod bugs;
 pub mod forgery;
 pub mod fuzz;
 pub mod load;
+pub mod network;
+pub mod panics;
 pub mod programs;
 pub mod record;
 pub mod samples;
