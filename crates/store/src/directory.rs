@@ -77,13 +77,13 @@ impl Directory {
         let renamed = self
             .write_and_sync(&temporary, bytes)
             .and_then(|()| self.fs.rename(&temporary, &target).map_err(full_or_failed("rename", &temporary)));
-        match renamed {
-            Ok(()) => self.sync(),
-            Err(error) => {
-                let _ = self.fs.remove(&temporary); // If it cannot be removed, the next start sweeps it.
-                Err(self.full_if_nothing_is_left(error, &[temporary, target]))
-            }
-        }
+        let Err(error) = renamed else { return self.sync() };
+        let _ = self.fs.remove(&temporary); // If it cannot be removed, the next start sweeps it.
+        Err(match error {
+            // `Full` promises that nothing is left, and a rename may have taken effect whatever it said.
+            Error::Full { path, source } if self.holds_any(&[temporary, target])? => failed("write", &path)(source),
+            error => error,
+        })
     }
 
     /// Removes a file, durably.
@@ -108,15 +108,8 @@ impl Directory {
         file.sync().map_err(full_or_failed("sync", path))
     }
 
-    /// [`Error::Full`] promises that nothing is left, and a rename may have taken effect whatever it said, so this looks.
-    fn full_if_nothing_is_left(&self, error: Error, files: &[PathBuf]) -> Error {
-        match (error, self.entries()) {
-            (Error::Full { path, source }, Ok(there)) if files.iter().any(|file| there.contains(file)) => {
-                failed("write", &path)(source)
-            }
-            (Error::Full { .. }, Err(error)) => error,
-            (error, _) => error,
-        }
+    fn holds_any(&self, files: &[PathBuf]) -> Result<bool, Error> {
+        Ok(self.entries()?.iter().any(|path| files.contains(path)))
     }
 }
 

@@ -4,6 +4,8 @@
 
 #![forbid(unsafe_code)]
 
+pub mod crash;
+
 use std::time::Duration;
 
 /// What one kind of trouble showed.
