@@ -13,7 +13,8 @@
 //!                                  <-     EndAck
 //! ```
 //!
-//! `Ping` and `Pong` may come from either side once the stream is open; `Error` ends a session. A `seq` is a sample's
+//! `Ping` and `Pong` may come from either side once the stream is open, `Pause` and `Resume` from the receiver; `Error`
+//! ends a session. A `seq` is a sample's
 //! index in the dataset; a position is the seq of the next sample, so positions are exclusive ends.
 //!
 //! - [`frame`]: bytes of one message, with length cap and checksum;

@@ -37,6 +37,11 @@ pub enum Message {
     End(End),
     /// receiver: the whole stream is durable and its digest agrees.
     EndAck,
+    /// receiver: send no more samples until `Resume`; the reason, for people, at most [`MAX_TEXT`]. Said again every few
+    /// seconds for as long as it holds.
+    Pause(String),
+    /// receiver: go on.
+    Resume,
     /// Are you there?
     Ping(u64),
     /// The answer to the [`Message::Ping`] of the same number.
@@ -214,7 +219,9 @@ mod kind {
     pub(super) const END_ACK: u8 = 7;
     pub(super) const PING: u8 = 8;
     pub(super) const PONG: u8 = 9;
+    pub(super) const PAUSE: u8 = 10;
     pub(super) const ERROR: u8 = 11;
+    pub(super) const RESUME: u8 = 12;
 }
 
 impl Message {
@@ -232,6 +239,8 @@ impl Message {
             Message::EndAck => (kind::END_ACK, Vec::new()),
             Message::Ping(number) => (kind::PING, codec::encode(number)),
             Message::Pong(number) => (kind::PONG, codec::encode(number)),
+            Message::Pause(reason) => (kind::PAUSE, codec::encode(reason)),
+            Message::Resume => (kind::RESUME, Vec::new()),
             Message::Error(failure) => (kind::ERROR, codec::encode(failure)),
         };
         frame::encode(kind, body.len(), |frame| frame.extend_from_slice(&body))
@@ -258,15 +267,17 @@ impl Message {
             kind::ACK => codec::decode(&body).map(Message::Ack),
             kind::END => codec::decode(&body).map(Message::End),
             kind::END_ACK if body.is_empty() => Ok(Message::EndAck),
-            kind::END_ACK => Err(FrameError::Body("it has bytes left over")),
+            kind::RESUME if body.is_empty() => Ok(Message::Resume),
+            kind::END_ACK | kind::RESUME => Err(FrameError::Body("it has bytes left over")),
             kind::PING => codec::decode(&body).map(Message::Ping),
             kind::PONG => codec::decode(&body).map(Message::Pong),
+            kind::PAUSE => codec::decode(&body).and_then(|reason: String| {
+                check_text(&reason)?;
+                Ok(Message::Pause(reason))
+            }),
             kind::ERROR => codec::decode(&body).and_then(|failure: Failure| {
-                if is_text(&failure.text, MAX_TEXT) {
-                    Ok(Message::Error(failure))
-                } else {
-                    Err(FrameError::Body("a text is not allowed"))
-                }
+                check_text(&failure.text)?;
+                Ok(Message::Error(failure))
             }),
             unknown => Err(FrameError::UnknownType(unknown)),
         }
@@ -274,9 +285,12 @@ impl Message {
 
     /// An `Error` with a text cut to what is allowed.
     pub fn error(code: ErrorCode, text: impl Into<String>) -> Message {
-        let mut text = text.into().replace(char::is_control, " ");
-        text.truncate(text.floor_char_boundary(MAX_TEXT));
-        Message::Error(Failure { code, text })
+        Message::Error(Failure { code, text: allowed(text.into()) })
+    }
+
+    /// A `Pause` with a reason cut to what is allowed.
+    pub fn pause(reason: impl Into<String>) -> Message {
+        Message::Pause(allowed(reason.into()))
     }
 
     /// The name of the message's type.
@@ -289,6 +303,8 @@ impl Message {
             Message::Ack(_) => "Ack",
             Message::End(_) => "End",
             Message::EndAck => "EndAck",
+            Message::Pause(_) => "Pause",
+            Message::Resume => "Resume",
             Message::Ping(_) => "Ping",
             Message::Pong(_) => "Pong",
             Message::Error(_) => "Error",
@@ -299,6 +315,17 @@ impl Message {
 /// What may be printed on a terminal: no control characters, and not endless.
 fn is_text(text: &str, max: usize) -> bool {
     text.len() <= max && !text.contains(char::is_control)
+}
+
+/// The part of a text that a message may carry.
+fn allowed(text: String) -> String {
+    let mut text = text.replace(char::is_control, " ");
+    text.truncate(text.floor_char_boundary(MAX_TEXT));
+    text
+}
+
+fn check_text(text: &str) -> Result<(), FrameError> {
+    if is_text(text, MAX_TEXT) { Ok(()) } else { Err(FrameError::Body("a text is not allowed")) }
 }
 
 /// Whether a text may name a stream: letters, digits, `.`, `_` and `-`, at most [`MAX_NAME`] bytes.
@@ -341,6 +368,8 @@ mod tests {
         body.extend_from_slice(&[9; 32]);
         check(&Message::End(End { count: 7, digest: [9; 32] }), 6, &body);
         check(&Message::EndAck, 7, b"");
+        check(&Message::pause("no"), 10, b"\0\0\0\0\0\0\0\x02no");
+        check(&Message::Resume, 12, b"");
         check(&Message::Ping(1), 8, b"\0\0\0\0\0\0\0\x01");
         check(&Message::Pong(2), 9, b"\0\0\0\0\0\0\0\x02");
         check(&Message::error(ErrorCode::Fenced, "no"), 11, b"\0\0\0\x04\0\0\0\0\0\0\0\x02no");

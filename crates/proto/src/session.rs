@@ -43,6 +43,7 @@ pub struct Client {
     next: u64,
     durable: u64,
     window: u64,
+    paused: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,6 +64,8 @@ pub enum ClientEvent {
     Ready,
     /// Every sample before this position is durable.
     Durable(u64),
+    /// The receiver cannot take samples for now, and says why.
+    Paused(String),
     /// The peer is alive.
     Alive,
     /// The whole stream is durable and its digest agrees: the end.
@@ -75,7 +78,7 @@ impl Client {
     /// A session for a stream, and the first message to send.
     pub fn new(open: Open) -> (Client, Message) {
         let first = open.first;
-        let client = Client { open, state: ClientState::Hello, next: first, durable: first, window: 0 };
+        let client = Client { open, state: ClientState::Hello, next: first, durable: first, window: 0, paused: false };
         (client, Message::Hello(Hello::OURS))
     }
 
@@ -104,6 +107,14 @@ impl Client {
                 self.durable = durable;
                 Ok(ClientEvent::Durable(durable))
             }
+            (Message::Pause(reason), ClientState::Streaming | ClientState::EndAck) => {
+                self.paused = true;
+                Ok(ClientEvent::Paused(reason))
+            }
+            (Message::Resume, ClientState::Streaming | ClientState::EndAck) => {
+                self.paused = false;
+                Ok(ClientEvent::Alive)
+            }
             (Message::EndAck, ClientState::EndAck) if self.durable == self.open.end => {
                 self.state = ClientState::Done;
                 Ok(ClientEvent::Done)
@@ -121,10 +132,10 @@ impl Client {
         }
     }
 
-    /// The samples that may be sent now: as many as the window has room for. Empty while the window is full, and before
-    /// the stream is open.
+    /// The samples that may be sent now: as many as the window has room for. Empty while the window is full, during a
+    /// pause, and before the stream is open.
     pub fn sendable(&self) -> Range<u64> {
-        if self.state != ClientState::Streaming {
+        if self.state != ClientState::Streaming || self.paused {
             return self.next..self.next;
         }
         self.next..self.open.end.min(self.durable.saturating_add(self.window)).max(self.next)
@@ -353,6 +364,17 @@ mod tests {
         assert_eq!(client.end([7; 32]), Message::End(End { count: 10, digest: [7; 32] }));
         assert_eq!(client.receive(Message::Ack(20)), Ok(ClientEvent::Durable(20)));
         assert_eq!(client.receive(Message::EndAck), Ok(ClientEvent::Done));
+    }
+
+    #[test]
+    fn a_paused_sender_sends_nothing_until_it_may_go_on() {
+        let mut client = streaming_client(12, 11, 4);
+        assert_eq!(client.receive(Message::pause("full\n")), Ok(ClientEvent::Paused("full ".into())));
+        assert_eq!(client.sendable(), 12..12);
+        assert_eq!(client.receive(Message::Ack(12)), Ok(ClientEvent::Durable(12)));
+        assert_eq!(client.sendable(), 12..12);
+        assert_eq!(client.receive(Message::Resume), Ok(ClientEvent::Alive));
+        assert_eq!(client.sendable(), 12..16);
     }
 
     #[test]

@@ -1,22 +1,17 @@
 //! One connection: the protocol on one side, the desk on the other.
 
-use std::time::Duration;
-
 use proto::{ErrorCode, Message, Server, ServerEvent, Violation, message::Open};
 use tokio::{
     net::TcpStream,
     sync::mpsc::UnboundedReceiver,
-    time::{error::Elapsed, timeout},
+    time::{Instant, error::Elapsed, timeout, timeout_at},
 };
 use transport::{Reader, Writer};
 
-use crate::desk::{Desk, Reply, Ticket};
-
-/// From the connection to `Open`: a stranger may not hold a place for long.
-const OPENING_LIMIT: Duration = Duration::from_secs(10);
-
-/// Without any message. A sender pings more often than this.
-const IDLE_LIMIT: Duration = Duration::from_secs(30);
+use crate::{
+    Patience,
+    desk::{Desk, Reply, Room, Ticket},
+};
 
 /// Why a connection ended early.
 #[derive(Debug, thiserror::Error)]
@@ -36,9 +31,10 @@ pub(crate) enum Error {
 }
 
 /// Serves one connection to its end.
-pub(crate) async fn serve(stream: TcpStream, desk: &Desk) -> Result<(), Error> {
-    let (mut reader, mut writer) = transport::split(stream)?;
-    let result = converse(&mut reader, &mut writer, desk).await;
+pub(crate) async fn serve(stream: TcpStream, desk: &Desk, patience: Patience) -> Result<(), Error> {
+    let (mut reader, writer) = transport::split(stream)?;
+    let mut writer = writer.with_limit(patience.write);
+    let result = converse(&mut reader, &mut writer, desk, patience).await;
     if let Some(message) = result.as_ref().err().and_then(farewell) {
         let _ = writer.send(&message).await; // The peer may be gone, and the connection ends anyway.
     }
@@ -46,9 +42,10 @@ pub(crate) async fn serve(stream: TcpStream, desk: &Desk) -> Result<(), Error> {
     result
 }
 
-async fn converse(reader: &mut Reader, writer: &mut Writer, desk: &Desk) -> Result<(), Error> {
+async fn converse(reader: &mut Reader, writer: &mut Writer, desk: &Desk, patience: Patience) -> Result<(), Error> {
     let mut server = Server::new();
-    let Some(open) = timeout(OPENING_LIMIT, opening(reader, writer, &mut server)).await?? else { return Ok(()) };
+    let opening = timeout(patience.opening, opening(reader, writer, &mut server));
+    let Some(open) = opening.await?? else { return Ok(()) };
     let stream = open.stream.clone();
     let (seat, welcome, mut replies) = match desk.enter(open).await {
         Ok((ticket, welcome, replies)) => {
@@ -61,7 +58,8 @@ async fn converse(reader: &mut Reader, writer: &mut Writer, desk: &Desk) -> Resu
         }
     };
     writer.send(&welcome).await?;
-    stream_samples(reader, writer, &mut server, &seat, &mut replies).await
+    let incoming = Incoming { reader, desk, room: None, patience, due: Instant::now() + patience.idle };
+    stream_samples(incoming, writer, &mut server, &seat, &mut replies).await
 }
 
 /// A stream held, and given back however the connection ends.
@@ -90,7 +88,7 @@ async fn opening(reader: &mut Reader, writer: &mut Writer, server: &mut Server) 
 }
 
 async fn stream_samples(
-    reader: &mut Reader,
+    mut incoming: Incoming<'_>,
     writer: &mut Writer,
     server: &mut Server,
     seat: &Seat<'_>,
@@ -98,10 +96,10 @@ async fn stream_samples(
 ) -> Result<(), Error> {
     loop {
         tokio::select! {
-            message = timeout(IDLE_LIMIT, reader.read(server.max_body())) => {
-                let Some(message) = message?? else { return Ok(()) };
+            message = incoming.next(server.max_body()) => {
+                let Some((message, room)) = message? else { return Ok(()) };
                 match server.receive(message)? {
-                                        ServerEvent::Data(batch) => seat.desk.hand_in(seat.ticket, batch).await,
+                    ServerEvent::Data(batch) => seat.desk.hand_in(seat.ticket, batch, room),
                     ServerEvent::End(end) => seat.desk.end(seat.ticket, end),
                     ServerEvent::Send(message) => writer.send(&message).await?,
                     ServerEvent::Failed(failure) => return Err(Error::Sender(failure.text)),
@@ -110,6 +108,8 @@ async fn stream_samples(
             }
             reply = replies.recv() => match reply {
                 Some(Reply::Durable(position)) => writer.send(&server.acknowledge(position)).await?,
+                                Some(Reply::Paused(reason)) => writer.send(&Message::pause(reason)).await?,
+                Some(Reply::Resumed) => writer.send(&Message::Resume).await?,
                 Some(Reply::EndAck) => {
                     writer.send(&Message::EndAck).await?;
                     return Ok(());
@@ -121,6 +121,30 @@ async fn stream_samples(
                 None => return Ok(()), // The desk is closed: the receiver is ending.
             },
         }
+    }
+}
+
+/// The messages of an open stream. Room for a message is found before it is taken off the socket, so that what all
+/// connections hold together stays within the desk's budget; a sender that is ahead of it waits in its own socket.
+struct Incoming<'a> {
+    reader: &'a mut Reader,
+    desk: &'a Desk,
+    room: Option<Room>,
+    patience: Patience,
+    due: Instant,
+}
+
+impl Incoming<'_> {
+    /// The next message and the room that it takes, or `None` when the peer has closed the connection. Cancel safe.
+    async fn next(&mut self, max_body: u32) -> Result<Option<(Message, Option<Room>)>, Error> {
+        let Some(header) = timeout_at(self.due, self.reader.header(max_body)).await?? else { return Ok(None) };
+        if self.room.is_none() {
+            self.room = self.desk.room(header.len).await;
+            self.due = Instant::now() + self.patience.idle; // However long that took, it was not the peer's doing.
+        }
+        let Some(message) = timeout_at(self.due, self.reader.read(max_body)).await?? else { return Ok(None) };
+        self.due = Instant::now() + self.patience.idle;
+        Ok(Some((message, self.room.take())))
     }
 }
 

@@ -3,7 +3,7 @@
 //! a new connection takes a stream over from an old one.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, VecDeque},
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -13,12 +13,16 @@ use std::{
     time::{Duration, Instant},
 };
 
-use cli::{event::Event, exit::failure, shutdown::Cause};
+use cli::{
+    event::Event,
+    exit::failure,
+    shutdown::{Cause, Shutdown},
+};
 use proto::{
     Batch, ErrorCode, StreamDigest,
     message::{End, Failure, Open, Welcome},
 };
-use store::{DatasetId, Durable, Store};
+use store::{DatasetId, Durable, Replay, Store};
 use tokio::sync::{
     OwnedSemaphorePermit, Semaphore,
     mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel},
@@ -27,9 +31,13 @@ use tokio::sync::{
 
 use crate::{Config, Outcome};
 
-/// Bytes of samples that may wait in the queue, all connections together. The desk takes them out whatever else
-/// happens, so a connection that waits for room always gets it.
+/// Bytes of samples that may be on their way from sockets to chunks, all connections together. The desk takes them out
+/// unless the disk is full, so a connection that waits for room gets it.
 const QUEUE_BYTES: usize = 32 << 20;
+
+/// While the disk is full: how often to try again, and how often to tell the senders, who would else take us for dead.
+const RETRY_EVERY: Duration = Duration::from_secs(1);
+const PAUSE_EVERY: Duration = Duration::from_secs(5);
 
 /// Waiting with nothing to do.
 const IDLE: Duration = Duration::from_secs(3600);
@@ -38,6 +46,9 @@ const IDLE: Duration = Duration::from_secs(3600);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Ticket(u64);
 
+/// Room in the queue for one message.
+pub(crate) type Room = OwnedSemaphorePermit;
+
 /// What the desk tells a connection.
 #[derive(Debug)]
 pub(crate) enum Reply {
@@ -45,6 +56,10 @@ pub(crate) enum Reply {
     Durable(u64),
     /// The whole stream is durable and its digest agrees.
     EndAck,
+    /// The disk is full, in words for people.
+    Paused(String),
+    /// There is room again.
+    Resumed,
     /// The session is over.
     Failed(Failure),
 }
@@ -59,7 +74,7 @@ enum Command {
     HandIn {
         ticket: Ticket,
         batch: Batch,
-        _room: OwnedSemaphorePermit,
+        room: Option<Room>,
     },
     End {
         ticket: Ticket,
@@ -85,9 +100,13 @@ pub(crate) struct Desk {
 pub(crate) struct DeskThread(oneshot::Receiver<anyhow::Result<Outcome>>);
 
 /// Opens the store and starts the thread that owns it.
-pub(crate) fn open(config: Config, report: impl Fn(&Event) + Send + 'static) -> anyhow::Result<(Desk, DeskThread)> {
+pub(crate) fn open(
+    config: Config,
+    shutdown: &Shutdown,
+    report: impl Fn(&Event) + Send + 'static,
+) -> anyhow::Result<(Desk, DeskThread)> {
     let mut digests: HashMap<String, StreamDigest> = HashMap::new();
-    let store = Store::open_with(&config.dir, config.mode, config.samples_per_chunk, |replay| {
+    let store = open_store(&config, shutdown, |replay| {
         digests.entry(replay.stream.to_owned()).or_default().update(replay.labels, replay.images);
     })
     .map_err(|error| failure(error.exit_code(), error))?;
@@ -116,6 +135,8 @@ pub(crate) fn open(config: Config, report: impl Fn(&Event) + Send + 'static) -> 
         report,
         first_sample: None,
         oldest_pending: None,
+        pause: None,
+        held: VecDeque::new(),
         rejected: None,
     };
     thread::Builder::new().name("desk".into()).spawn(move || {
@@ -123,6 +144,25 @@ pub(crate) fn open(config: Config, report: impl Fn(&Event) + Send + 'static) -> 
     })?;
     let room = Arc::new(Semaphore::new(QUEUE_BYTES));
     Ok((Desk { commands, room, tickets: Arc::default(), recovered }, DeskThread(finished)))
+}
+
+/// Opens the store; if another receiver has it, waits for the end of that one.
+fn open_store(config: &Config, shutdown: &Shutdown, mut replay: impl FnMut(Replay<'_>)) -> Result<Store, store::Error> {
+    // Often enough to go unnoticed, and nothing to the disk.
+    const POLL: Duration = Duration::from_millis(20);
+    let until = Instant::now() + config.lock_limit;
+    let mut told = false;
+    loop {
+        match Store::open_with(&config.dir, config.mode, config.samples_per_chunk, &mut replay) {
+            Err(store::Error::Locked(_)) if Instant::now() < until && shutdown.requested().is_none() => {}
+            opened => return opened,
+        }
+        if !told {
+            tracing::info!("another receiver has `{}`; waiting for its end", config.dir.display());
+            told = true;
+        }
+        thread::sleep(POLL);
+    }
 }
 
 impl DeskThread {
@@ -146,12 +186,14 @@ impl Desk {
         Ok((ticket, welcome, inbox))
     }
 
-    /// Hands samples in; waits while the queue is full.
-    pub(crate) async fn hand_in(&self, ticket: Ticket, batch: Batch) {
-        let bytes = batch.bytes() as u32; // At most proto::MAX_BODY, far below what the queue holds.
-        if let Ok(room) = Arc::clone(&self.room).acquire_many_owned(bytes).await {
-            self.send(Command::HandIn { ticket, batch, _room: room });
-        }
+    /// Waits for room for a message of so many bytes, at most [`proto::MAX_BODY`].
+    pub(crate) async fn room(&self, bytes: u32) -> Option<Room> {
+        Arc::clone(&self.room).acquire_many_owned(bytes).await.ok()
+    }
+
+    /// Hands samples in, with the room that they take until they are in a chunk or in its making.
+    pub(crate) fn hand_in(&self, ticket: Ticket, batch: Batch, room: Option<Room>) {
+        self.send(Command::HandIn { ticket, batch, room });
     }
 
     /// Says that the stream is over.
@@ -190,8 +232,20 @@ struct Clerk<R> {
     first_sample: Option<Instant>,
     /// When the oldest sample that waits for its chunk came in.
     oldest_pending: Option<Instant>,
+    /// The disk is full.
+    pause: Option<Pause>,
+    /// Samples that came in during the pause, with the room that they take.
+    held: VecDeque<(Ticket, Batch, Option<Room>)>,
     /// What arrived otherwise than it was sent: the directory is given up.
     rejected: Option<String>,
+}
+
+/// The disk is full: nothing is written until there is room again.
+struct Pause {
+    /// Why, in words for people.
+    reason: String,
+    next_try: Instant,
+    next_notice: Instant,
 }
 
 struct Stream {
@@ -209,27 +263,17 @@ struct Stream {
 impl<R: Fn(&Event)> Clerk<R> {
     fn work(mut self, inbox: &mpsc::Receiver<Command>) -> anyhow::Result<Outcome> {
         loop {
-            // One look at the clock decides both what is due and how long to wait for what is not.
-            let now = Instant::now();
-            if self.is_complete(now) {
-                return self.complete();
-            }
-            let worked = match inbox.recv_timeout(self.patience(now)) {
-                Ok(Command::Stop(cause)) => match self.seal() {
-                    Ok(()) => {
-                        self.give_up(ErrorCode::Stopping, "the receiver was stopped");
-                        return Ok(Outcome::Stopped(cause));
-                    }
-                    Err(error) => Err(error),
-                },
-                Ok(command) => self.handle(command).and_then(|()| self.seal_if_due()),
-                Err(RecvTimeoutError::Timeout) => self.seal_if_due(),
+            match inbox.recv_timeout(self.patience(Instant::now())) {
+                Ok(Command::Stop(cause)) => return self.stop(cause),
+                Ok(command) => self.handle(command).map_err(|error| self.failed(error))?,
+                Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return Err(anyhow::anyhow!("nobody is left to receive from")),
-            };
-            if let Err(error) = worked {
-                let cause = std::error::Error::source(&error).map_or(String::new(), |cause| format!(": {cause}"));
-                self.give_up(ErrorCode::Storage, &format!("{error}{cause}"));
-                return Err(failure(error.exit_code(), error));
+            }
+            match self.write_what_is_due(Instant::now()) {
+                Ok(Some(outcome)) => return Ok(outcome),
+                Ok(None) => {}
+                Err(error) if error.is_full() => self.pause(&error),
+                Err(error) => return Err(self.failed(error)),
             }
             if let Some(what) = self.rejected.take() {
                 let error = self.store.reject(&what).unwrap_or_else(|error| error);
@@ -238,12 +282,87 @@ impl<R: Fn(&Event)> Clerk<R> {
         }
     }
 
+    /// Writes every chunk that is due, and last the manifest. All writing is here, so that a full disk can interrupt it
+    /// at any point and the next call goes on.
+    fn write_what_is_due(&mut self, now: Instant) -> Result<Option<Outcome>, store::Error> {
+        if self.pause.as_ref().is_some_and(|pause| now < pause.next_try) {
+            return Ok(None);
+        }
+        loop {
+            while self.is_chunk_due(now) {
+                self.commit()?;
+            }
+            let Some((ticket, batch, _room)) = self.held.pop_front() else { break };
+            self.take_in(ticket, &batch)?;
+        }
+        self.answer_ends();
+        if !self.is_complete(now) { Ok(None) } else { self.complete().map(Some) }
+    }
+
+    /// Whether a chunk is full, its oldest sample has waited long enough, or nothing more is to come.
+    fn is_chunk_due(&self, now: Instant) -> bool {
+        let is_over = |(name, durable)| durable || self.streams[name].end.is_some();
+        let all_over = || self.streams.len() == self.config.streams && self.store.streams().all(is_over);
+        let lingered = || self.oldest_pending.is_some_and(|since| now >= since + self.config.linger);
+        self.store.has_full_chunk() || self.store.has_pending() && (lingered() || self.held.is_empty() && all_over())
+    }
+
+    fn commit(&mut self) -> Result<(), store::Error> {
+        let durable = self.store.commit()?;
+        self.oldest_pending = self.store.has_pending().then(Instant::now);
+        if self.pause.take().is_some() {
+            (self.report)(&Event::Resumed);
+            self.tell_all(|| Reply::Resumed);
+        }
+        for Durable { stream, position } in &durable {
+            self.streams[stream].reply(Reply::Durable(*position));
+        }
+        (self.report)(&Event::Stored { samples: self.store.samples(), chunks: self.store.chunks() as u64 });
+        Ok(())
+    }
+
+    /// Notes that the disk is full, and tells everybody now and then.
+    fn pause(&mut self, error: &store::Error) {
+        let now = Instant::now();
+        let reason = chain(error);
+        let next_notice = match &self.pause {
+            Some(pause) if now < pause.next_notice => pause.next_notice,
+            _ => {
+                (self.report)(&Event::Paused { reason: reason.clone() });
+                self.tell_all(|| Reply::Paused(reason.clone()));
+                now + PAUSE_EVERY
+            }
+        };
+        self.pause = Some(Pause { reason, next_try: now + RETRY_EVERY, next_notice });
+    }
+
+    /// Stores and acknowledges what was accepted, and ends.
+    fn stop(&mut self, cause: Cause) -> anyhow::Result<Outcome> {
+        while let Some((ticket, batch, _room)) = self.held.pop_front() {
+            self.take_in(ticket, &batch).map_err(|error| self.failed(error))?;
+        }
+        while self.store.has_pending() {
+            self.commit().map_err(|error| self.failed(error))?;
+        }
+        self.give_up(ErrorCode::Stopping, "the receiver was stopped");
+        Ok(Outcome::Stopped(cause))
+    }
+
+    /// Ends every session because of `error`, which this thread then ends with.
+    fn failed(&self, error: store::Error) -> anyhow::Error {
+        self.give_up(ErrorCode::Storage, &chain(&error));
+        failure(error.exit_code(), error)
+    }
+
     /// How long to wait for a command before something is due anyway.
     fn patience(&self, now: Instant) -> Duration {
-        let sealing = self.oldest_pending.map(|since| since + self.config.linger);
+        let writing = match &self.pause {
+            Some(pause) => Some(pause.next_try),
+            None => self.oldest_pending.map(|since| since + self.config.linger),
+        };
         let graces = self.streams.values().filter(|stream| !stream.ended && stream.seat.is_none());
         let graces = graces.map(|stream| stream.empty_since + self.config.grace).filter(|end| *end > now);
-        sealing.into_iter().chain(graces).min().map_or(IDLE, |due| due.saturating_duration_since(now))
+        writing.into_iter().chain(graces).min().map_or(IDLE, |due| due.saturating_duration_since(now))
     }
 
     fn handle(&mut self, command: Command) -> Result<(), store::Error> {
@@ -253,17 +372,15 @@ impl<R: Fn(&Event)> Clerk<R> {
                 let _ = answer.send(answered); // The connection may have broken in the meantime.
                 Ok(())
             }
+            Command::HandIn { ticket, batch, room } if self.pause.is_some() => {
+                self.held.push_back((ticket, batch, room));
+                Ok(())
+            }
             Command::HandIn { ticket, batch, .. } => self.take_in(ticket, &batch),
             Command::End { ticket, end } => {
                 if let Some(stream) = self.seated(ticket) {
                     stream.end = Some(end);
                 }
-                // With nothing more to come, the last chunk need not wait to be filled.
-                let is_over = |(name, durable)| durable || self.streams[name].end.is_some();
-                if self.streams.len() == self.config.streams && self.store.streams().all(is_over) {
-                    self.seal()?;
-                }
-                self.answer_ends();
                 Ok(())
             }
             Command::Leave(ticket) => {
@@ -311,6 +428,9 @@ impl<R: Fn(&Event)> Clerk<R> {
             let _ = seat.send(Reply::Failed(Failure { code: ErrorCode::Fenced, text: text.into() }));
             self.tickets.remove(&old);
         }
+        if let (Some(pause), Some((_, seat))) = (&self.pause, &stream.seat) {
+            let _ = seat.send(Reply::Paused(pause.reason.clone())); // It hears it after its Welcome.
+        }
         self.tickets.insert(ticket, open.stream);
         // Less than two chunks, and a sender would wait for an ack of a chunk that it may not fill.
         let window = self.config.samples_per_chunk.max(Batch::MAX_SAMPLES) * 4;
@@ -323,47 +443,15 @@ impl<R: Fn(&Event)> Clerk<R> {
         stream.digest.update(batch.labels(), batch.images());
         self.first_sample.get_or_insert_with(Instant::now);
         let name = &self.tickets[&ticket];
-                self.store.append(name, batch.first_seq(), batch.labels(), batch.images())?;
+        self.store.append(name, batch.first_seq(), batch.labels(), batch.images())?;
         self.oldest_pending.get_or_insert_with(Instant::now);
-        while self.store.has_full_chunk() {
-            let durable = self.store.commit()?;
-            self.announce(&durable);
-        }
         Ok(())
-    }
-
-    fn seal_if_due(&mut self) -> Result<(), store::Error> {
-        if self.oldest_pending.is_some_and(|since| since.elapsed() >= self.config.linger) {
-            self.seal()
-        } else {
-            Ok(())
-        }
-    }
-
-    fn seal(&mut self) -> Result<(), store::Error> {
-                while self.store.has_pending() {
-            let durable = self.store.commit()?;
-            self.announce(&durable);
-        }
-        Ok(())
-    }
-
-    /// Tells everybody concerned what became durable.
-    fn announce(&mut self, durable: &[Durable]) {
-                self.oldest_pending = self.store.has_pending().then(Instant::now);
-        for Durable { stream, position } in durable {
-            self.streams[stream].reply(Reply::Durable(*position));
-        }
-        (self.report)(&Event::Stored { samples: self.store.samples(), chunks: self.store.chunks() as u64 });
-        self.answer_ends();
     }
 
     /// Answers the `End` of every stream that is durable as a whole.
     fn answer_ends(&mut self) {
-        let complete: Vec<String> =
-            self.store.streams().filter(|(_, complete)| *complete).map(|(name, _)| name.to_owned()).collect();
-        for name in complete {
-            let Some(stream) = self.streams.get_mut(&name) else { continue };
+        for (name, durable) in self.store.streams() {
+            let Some(stream) = self.streams.get_mut(name).filter(|_| durable) else { continue };
             let Some(end) = stream.end.take() else { continue };
             if end.digest == stream.digest.finish() {
                 stream.ended = true;
@@ -386,9 +474,9 @@ impl<R: Fn(&Event)> Clerk<R> {
             })
     }
 
-    fn complete(self) -> anyhow::Result<Outcome> {
+    fn complete(&self) -> Result<Outcome, store::Error> {
         let seconds = self.first_sample.map_or(0.0, |since| since.elapsed().as_secs_f64());
-        let manifest = self.store.complete(seconds).map_err(|error| failure(error.exit_code(), error))?;
+        let manifest = self.store.complete(seconds)?;
         let (samples, chunks) = (manifest.samples, manifest.chunks.len() as u64);
         (self.report)(&Event::Complete { samples, chunks, seconds });
         Ok(Outcome::Complete { samples, chunks, seconds })
@@ -396,9 +484,11 @@ impl<R: Fn(&Event)> Clerk<R> {
 
     /// Ends every session.
     fn give_up(&self, code: ErrorCode, text: &str) {
-        for stream in self.streams.values() {
-            stream.reply(Reply::Failed(Failure { code, text: text.to_owned() }));
-        }
+        self.tell_all(|| Reply::Failed(Failure { code, text: text.to_owned() }));
+    }
+
+    fn tell_all(&self, reply: impl Fn() -> Reply) {
+        self.streams.values().for_each(|stream| stream.reply(reply()));
     }
 
     /// The stream that a ticket holds; `None` if a newer connection took it over.
@@ -406,6 +496,11 @@ impl<R: Fn(&Event)> Clerk<R> {
         let stream = self.streams.get_mut(self.tickets.get(&ticket)?)?;
         stream.seat.as_ref().is_some_and(|(seated, _)| *seated == ticket).then_some(stream)
     }
+}
+
+/// An error and its causes, in one line.
+fn chain(error: &store::Error) -> String {
+    std::error::Error::source(error).map_or(error.to_string(), |cause| format!("{error}: {cause}"))
 }
 
 impl Stream {

@@ -12,6 +12,7 @@
 
 mod connection;
 mod desk;
+mod patience;
 
 use std::{io::Write, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
@@ -28,6 +29,8 @@ use tokio::{
     task::JoinSet,
 };
 
+pub use patience::Patience;
+
 use crate::desk::Desk;
 
 const _: () = assert!(store::IMAGE_BYTES == proto::IMAGE_BYTES);
@@ -35,9 +38,6 @@ const _: () = assert!(store::IMAGE_BYTES == proto::IMAGE_BYTES);
 /// Connections at the same time: half of the 1,024 descriptors that a process usually may have, so that chunk files
 /// always find one.
 pub const MAX_CONNECTIONS: usize = 512;
-
-/// How long connections may take to say good-bye once the work is done.
-const GOODBYE_LIMIT: Duration = Duration::from_secs(3);
 
 /// What the receiver is to do.
 #[derive(Clone, Debug)]
@@ -55,6 +55,12 @@ pub struct Config {
     /// How long to wait for the sender of a stream that is durable to its end, if it was not told so and its connection
     /// is gone: it may come back and ask.
     pub grace: Duration,
+    /// Connections at the same time.
+    pub connections: usize,
+    /// How long to wait for peers.
+    pub patience: Patience,
+    /// How long to wait for another receiver to leave the directory: one that was told to stop needs a moment.
+    pub lock_limit: Duration,
 }
 
 impl Config {
@@ -67,6 +73,9 @@ impl Config {
             streams: 1,
             linger: Duration::from_secs(5),
             grace: Duration::from_secs(5),
+            connections: MAX_CONNECTIONS,
+            patience: Patience::default(),
+            lock_limit: Duration::from_secs(10),
         }
     }
 }
@@ -117,12 +126,17 @@ pub async fn run(
     report: impl Fn(&Event) + Send + 'static,
 ) -> anyhow::Result<Outcome> {
     let address = listener.local_addr()?;
-    let opening = tokio::task::spawn_blocking(move || desk::open(config, report));
+    let Config { connections: limit, patience, .. } = config;
+    if let Some(cause) = shutdown.requested() {
+        return Ok(Outcome::Stopped(cause)); // Before anything is removed for somebody who is gone.
+    }
+    let asked = shutdown.clone();
+    let opening = tokio::task::spawn_blocking(move || desk::open(config, &asked, report));
     let (desk, thread) = opening.await??;
     desk.report(Event::Listening { address, samples: desk.recovered });
     let mut connections = JoinSet::new();
     let mut ended = thread.finished();
-    let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let places = Arc::new(Semaphore::new(limit));
     let outcome = loop {
         tokio::select! {
             outcome = &mut ended => break outcome,
@@ -131,7 +145,7 @@ pub async fn run(
                 break ended.await;
             }
             accepted = listener.accept() => match accepted {
-                Ok((stream, peer)) => admit(stream, peer, &desk, &places, &mut connections),
+                Ok((stream, peer)) => admit(stream, peer, &desk, &places, patience, &mut connections),
                 Err(error) => {
                     tracing::warn!("failed to accept a connection: {error}");
                     // Out of descriptors, say: the connection stays queued, and trying at once would spin.
@@ -143,15 +157,22 @@ pub async fn run(
     };
     drop(listener);
     let goodbyes = async { while connections.join_next().await.is_some() {} };
-    if tokio::time::timeout(GOODBYE_LIMIT, goodbyes).await.is_err() {
+    if tokio::time::timeout(patience.goodbye, goodbyes).await.is_err() {
         connections.shutdown().await;
     }
     outcome
 }
 
-fn admit(stream: TcpStream, peer: SocketAddr, desk: &Desk, places: &Arc<Semaphore>, connections: &mut JoinSet<()>) {
+fn admit(
+    stream: TcpStream,
+    peer: SocketAddr,
+    desk: &Desk,
+    places: &Arc<Semaphore>,
+    patience: Patience,
+    connections: &mut JoinSet<()>,
+) {
     let Ok(place) = Arc::clone(places).try_acquire_owned() else {
-        tracing::warn!(%peer, "refused: {MAX_CONNECTIONS} connections are open");
+        tracing::warn!(%peer, "refused: every place for a connection is taken");
         let busy = Message::error(ErrorCode::Busy, "the receiver serves as many connections as it can");
         // The buffer of a new socket has room for this; a peer that is gone already need not hear it.
         let _ = stream.into_std().and_then(|mut stream| stream.write_all(&busy.frame()));
@@ -160,7 +181,7 @@ fn admit(stream: TcpStream, peer: SocketAddr, desk: &Desk, places: &Arc<Semaphor
     let desk = desk.clone();
     connections.spawn(async move {
         let _place = place;
-        if let Err(error) = connection::serve(stream, &desk).await {
+        if let Err(error) = connection::serve(stream, &desk, patience).await {
             tracing::warn!(%peer, "connection ended: {error}");
         }
     });

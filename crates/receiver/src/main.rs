@@ -90,6 +90,8 @@ fn tell(event: &Event, dir: &Path) {
     match event {
         Event::Listening { address, .. } => tracing::info!("listening on {address}"),
         Event::Stored { samples, chunks } => tracing::info!("{samples} samples are durable in {chunks} chunks"),
+        Event::Paused { reason } => tracing::warn!("paused: {reason}; it goes on by itself when there is room"),
+        Event::Resumed => tracing::info!("there is room again; going on"),
         Event::Complete { samples, chunks, seconds } => {
             let text =
                 format!("received {samples} samples into {chunks} chunks of `{}` in {seconds:.1} s", dir.display());

@@ -5,31 +5,32 @@ use std::{
     time::{Duration, Instant},
 };
 
-const FIRST: Duration = Duration::from_millis(50);
-const LONGEST: Duration = Duration::from_secs(2);
+use crate::Patience;
 
 /// Waits that double up to a limit, with jitter, until a deadline without progress.
 #[derive(Debug)]
 pub(crate) struct Backoff {
     deadline: Duration,
+    patience: Patience,
     since: Instant,
     tries: u32,
 }
 
 impl Backoff {
-    pub(crate) fn new(deadline: Duration) -> Self {
-        Backoff { deadline, since: Instant::now(), tries: 0 }
+    pub(crate) fn new(deadline: Duration, patience: Patience) -> Self {
+        Backoff { deadline, patience, since: Instant::now(), tries: 0 }
     }
 
     /// Starts over, after progress.
     pub(crate) fn reset(&mut self) {
-        *self = Backoff::new(self.deadline);
+        *self = Backoff::new(self.deadline, self.patience);
     }
 
     /// How long to wait before the next try; `None` once the deadline is over.
     pub(crate) fn next(&mut self) -> Option<Duration> {
         let left = self.deadline.checked_sub(self.since.elapsed()).filter(|left| !left.is_zero())?;
-        let full = FIRST.saturating_mul(1 << self.tries.min(10)).min(LONGEST);
+        let Patience { first_retry, longest_retry, .. } = self.patience;
+        let full = first_retry.saturating_mul(1 << self.tries.min(10)).min(longest_retry);
         self.tries += 1;
         Some(full.mul_f64(0.5 + 0.5 * random_fraction()).min(left))
     }
@@ -51,10 +52,12 @@ mod tests {
 
     #[test]
     fn waits_grow_to_a_limit_and_end_with_the_deadline() {
-        let mut backoff = Backoff::new(Duration::from_secs(3600));
+        let patience = Patience::default();
+        let Patience { first_retry: first, longest_retry: longest, .. } = patience;
+        let mut backoff = Backoff::new(Duration::from_secs(3600), patience);
         let waits: Vec<Duration> = (0..20).map(|_| backoff.next().unwrap()).collect();
-        assert!(waits[0] >= FIRST / 2 && waits[0] <= FIRST);
-        assert!(waits[19] >= LONGEST / 2 && waits.iter().all(|wait| *wait <= LONGEST));
-        assert_eq!(Backoff::new(Duration::ZERO).next(), None);
+        assert!(waits[0] >= first / 2 && waits[0] <= first);
+        assert!(waits[19] >= longest / 2 && waits.iter().all(|wait| *wait <= longest));
+        assert_eq!(Backoff::new(Duration::ZERO, patience).next(), None);
     }
 }

@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod backoff;
+mod patience;
 mod session;
 
 use std::time::Duration;
@@ -16,9 +17,11 @@ use cli::{
 };
 use proto::{ErrorCode, IMAGE_BYTES, StreamDigest};
 
+pub use patience::Patience;
+
 use crate::{
     backoff::Backoff,
-    session::{Ended, session},
+    session::{Ended, Heard, session},
 };
 
 const _: () = assert!(dataset::PIXELS == IMAGE_BYTES);
@@ -70,6 +73,8 @@ pub struct Config {
     pub batch_delay: Duration,
     /// How long to try without anything becoming durable before giving up.
     pub deadline: Duration,
+    /// How long to wait for the receiver.
+    pub patience: Patience,
 }
 
 /// How the sender ended.
@@ -92,20 +97,23 @@ pub async fn run(
     mut report: impl FnMut(u64),
 ) -> anyhow::Result<Outcome> {
     let mut durable = source.first;
-    let mut backoff = Backoff::new(config.deadline);
+    let mut backoff = Backoff::new(config.deadline, config.patience);
     loop {
-        let before = durable;
-        let mut on_durable = |position| {
-            durable = position;
-            report(position - source.first);
+        let (before, mut paused) = (durable, false);
+        let mut hear = |heard| match heard {
+            Heard::Durable(position) => {
+                durable = position;
+                report(position - source.first);
+            }
+            Heard::Paused => paused = true,
         };
-        let reason = match session(source, config, &mut shutdown, &mut on_durable).await {
+        let reason = match session(source, config, &mut shutdown, &mut hear).await {
             Ok(Ended::Complete) => return Ok(Outcome::Complete),
             Ok(Ended::Stopped(cause)) => return Ok(Outcome::Stopped(cause, durable - source.first)),
             Err(error) if error.is_final() => return Err(failure(exit_code(&error), error)),
             Err(error) => error,
         };
-        if durable > before {
+        if durable > before || paused {
             backoff.reset();
         }
         let Some(wait) = backoff.next() else {

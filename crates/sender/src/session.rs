@@ -1,6 +1,6 @@
 //! One connection to the receiver, from greeting to the end of the stream or to whatever breaks it.
 
-use std::{io, time::Duration};
+use std::io;
 
 use cli::shutdown::{Cause, Shutdown};
 use proto::{
@@ -14,14 +14,6 @@ use tokio::{
 use transport::{Reader, Writer};
 
 use crate::{Config, Source};
-
-/// To connect, and to be welcomed: the receiver may be verifying its chunks.
-const CONNECT_LIMIT: Duration = Duration::from_secs(5);
-const WELCOME_LIMIT: Duration = Duration::from_secs(30);
-
-/// A ping is sent after so much silence, and the peer is taken for dead after so much more.
-const PING_AFTER: Duration = Duration::from_secs(5);
-const IDLE_LIMIT: Duration = Duration::from_secs(30);
 
 /// How a session ended without fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,16 +54,25 @@ impl Error {
     }
 }
 
-/// Connects, opens the stream and sends what the receiver does not have yet. `durable` hears each new position.
+/// What a session hears from the receiver on the way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Heard {
+    /// Every sample before this position is durable.
+    Durable(u64),
+    /// The receiver cannot take samples for now.
+    Paused,
+}
+
+/// Connects, opens the stream and sends what the receiver does not have yet. `heard` is told each sign of progress.
 pub(crate) async fn session(
     source: &Source,
     config: &Config,
     shutdown: &mut Shutdown,
-    durable: &mut impl FnMut(u64),
+    heard: &mut impl FnMut(Heard),
 ) -> Result<Ended, Error> {
     let opening = async {
-        let (mut reader, mut writer) = connect(&config.connect).await?;
-        let client = timeout(WELCOME_LIMIT, open(&mut reader, &mut writer, source));
+        let (mut reader, mut writer) = connect(config).await?;
+        let client = timeout(config.patience.welcome, open(&mut reader, &mut writer, source));
         let client = client.await.unwrap_or(Err(Error::Silent))?;
         Ok::<_, Error>((reader, writer, client))
     };
@@ -80,22 +81,24 @@ pub(crate) async fn session(
         cause = shutdown.wait() => return Ok(Ended::Stopped(cause)),
     };
     tracing::info!("connected to {}; sending from sample {}", config.connect, client.sendable().start);
-    durable(client.durable());
+    heard(Heard::Durable(client.durable()));
     let mut sending = Sending::new(source, config, client);
     let ended = tokio::select! {
         biased;
         cause = shutdown.wait() => Ended::Stopped(cause),
-        ended = sending.run(&mut reader, &mut writer, durable) => ended.map(|()| Ended::Complete)?,
+        ended = sending.run(&mut reader, &mut writer, heard) => ended.map(|()| Ended::Complete)?,
     };
     transport::close(reader, writer).await;
     Ok(ended)
 }
 
-async fn connect(address: &str) -> Result<(Reader, Writer), Error> {
-    let failed = |source| Error::Connect { address: address.to_owned(), source };
-    let connecting = timeout(CONNECT_LIMIT, TcpStream::connect(address)).await;
+async fn connect(config: &Config) -> Result<(Reader, Writer), Error> {
+    let Config { connect: address, patience, .. } = config;
+    let failed = |source| Error::Connect { address: address.clone(), source };
+    let connecting = timeout(patience.connect, TcpStream::connect(address)).await;
     let stream = connecting.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())).map_err(failed)?;
-    transport::split(stream).map_err(failed)
+    let (reader, writer) = transport::split(stream).map_err(failed)?;
+    Ok((reader, writer.with_limit(patience.write)))
 }
 
 /// Greets the receiver and opens the stream.
@@ -115,7 +118,7 @@ async fn open(reader: &mut Reader, writer: &mut Writer, source: &Source) -> Resu
             ClientEvent::Send(message) => writer.send(&message).await?,
             ClientEvent::Ready => return Ok(client),
             ClientEvent::Failed(failure) => return Err(Error::Refused(failure)),
-            ClientEvent::Durable(_) | ClientEvent::Alive | ClientEvent::Done => {}
+            ClientEvent::Durable(_) | ClientEvent::Paused(_) | ClientEvent::Alive | ClientEvent::Done => {}
         }
     }
 }
@@ -131,8 +134,10 @@ struct Sending<'a> {
     due: Instant,
     last_heard: Instant,
     last_ping: Instant,
-    /// When something became durable, or was first under way.
+    /// When something became durable, was first under way, or the receiver last said that it pauses.
     last_progress: Instant,
+    /// The user knows that the receiver pauses.
+    paused: bool,
 }
 
 impl<'a> Sending<'a> {
@@ -148,6 +153,7 @@ impl<'a> Sending<'a> {
             last_heard: now,
             last_ping: now,
             last_progress: now,
+            paused: false,
         }
     }
 
@@ -155,7 +161,7 @@ impl<'a> Sending<'a> {
         &mut self,
         reader: &mut Reader,
         writer: &mut Writer,
-        durable: &mut impl FnMut(u64),
+        heard: &mut impl FnMut(Heard),
     ) -> Result<(), Error> {
         loop {
             if self.client.is_all_sent() {
@@ -165,15 +171,22 @@ impl<'a> Sending<'a> {
             let sendable = self.client.sendable();
             let waiting = !sendable.is_empty() && sendable.start == self.next_batch && Instant::now() < self.due;
             let ready = !sendable.is_empty() && !waiting;
-            let quiet = self.last_heard.max(self.last_ping) + PING_AFTER;
+            let quiet = self.last_heard.max(self.last_ping) + self.config.patience.ping;
             tokio::select! {
                 biased;
                 message = reader.read(MAX_CONTROL_BODY) => {
                     self.last_heard = Instant::now();
                     match self.client.receive(message?.ok_or(Error::Closed)?)? {
                         ClientEvent::Durable(position) => {
+                            (self.last_progress, self.paused) = (Instant::now(), false);
+                            heard(Heard::Durable(position));
+                        }
+                        ClientEvent::Paused(reason) => {
+                            if !std::mem::replace(&mut self.paused, true) {
+                                tracing::warn!("the receiver pauses: {reason}");
+                            }
                             self.last_progress = Instant::now();
-                            durable(position);
+                            heard(Heard::Paused);
                         }
                         ClientEvent::Send(message) => writer.send(&message).await?,
                         ClientEvent::Done => return Ok(()),
@@ -184,7 +197,7 @@ impl<'a> Sending<'a> {
                 () = sleep_until(self.due), if waiting => {}
                 () = std::future::ready(()), if ready => self.send_some(writer).await?,
                 () = sleep_until(quiet) => {
-                    if self.last_heard.elapsed() > IDLE_LIMIT {
+                    if self.last_heard.elapsed() > self.config.patience.idle {
                         return Err(Error::Silent);
                     }
                     let owed = self.client.durable() < sendable.start;

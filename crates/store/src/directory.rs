@@ -65,7 +65,10 @@ impl Directory {
     /// Reads a whole file.
     pub(crate) fn read(&self, name: &str) -> Result<Vec<u8>, Error> {
         let path = self.join(name);
-        self.fs.read(&path).map_err(failed("read", &path))
+        self.fs.read(&path).map_err(|source| match source.kind() {
+            io::ErrorKind::FileTooLarge => Error::damaged(&path, "it is larger than any file of ours"),
+            _ => failed("read", &path)(source),
+        })
     }
 
     /// Makes a file of this name exist with these bytes, durably, or not at all.

@@ -22,7 +22,7 @@ pub trait FileSystem: Debug + Send + Sync {
     /// The paths in a directory, in no particular order.
     fn list(&self, dir: &Path) -> io::Result<Vec<PathBuf>>;
 
-    /// The bytes of a file.
+    /// The bytes of a file. One that is larger than any of ours is refused as [`io::ErrorKind::FileTooLarge`].
     fn read(&self, path: &Path) -> io::Result<Vec<u8>>;
 
     /// Creates a file. That it is there already is an error.
@@ -54,6 +54,9 @@ pub trait NewFile {
 /// Holds a file's lock until it is dropped.
 pub type Lock = Box<dyn Any + Send>;
 
+/// The largest file that is read. A chunk of 100,000 samples, the most that `--samples-per-chunk` allows, takes 87 MB.
+const MAX_FILE: u64 = 128 << 20;
+
 /// The file system of the machine.
 #[derive(Clone, Copy, Debug)]
 pub struct Disk;
@@ -75,6 +78,13 @@ impl FileSystem for Disk {
     }
 
     fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
+        let metadata = fs::metadata(path)?; // Before it is opened, which for a pipe would wait for a writer.
+        if !metadata.is_file() {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file"));
+        }
+        if metadata.len() > MAX_FILE {
+            return Err(io::ErrorKind::FileTooLarge.into());
+        }
         fs::read(path)
     }
 

@@ -17,11 +17,13 @@
 #![forbid(unsafe_code)]
 
 mod chunk;
+mod columns;
 mod directory;
 mod file_system;
 mod layout;
 mod manifest;
 mod reader;
+mod thrift;
 mod writer;
 
 use std::{

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{DatasetId, Error};
+use crate::{DatasetId, Error, chunk::FORMAT, layout::ChunkName};
 
 /// What a complete chunk directory holds.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -56,7 +56,7 @@ impl Manifest {
         chunks: Vec<ChunkEntry>,
     ) -> Manifest {
         let samples = chunks.iter().map(|chunk| chunk.samples).sum();
-        Manifest { format: crate::chunk::FORMAT, dataset, samples, seconds, streams, chunks, blake3: String::new() }
+        Manifest { format: FORMAT, dataset, samples, seconds, streams, chunks, blake3: String::new() }
     }
 
     /// The bytes of the file.
@@ -74,7 +74,31 @@ impl Manifest {
         if manifest.encode() != bytes {
             return Err(Error::damaged(path, "its digest does not match"));
         }
-        Ok(manifest)
+        match manifest.contradiction() {
+            Some(what) => Err(Error::damaged(path, what)),
+            None => Ok(manifest),
+        }
+    }
+
+    /// What no manifest that a receiver wrote can say.
+    fn contradiction(&self) -> Option<String> {
+        if self.format != FORMAT {
+            return Some(format!("format {}, and this program reads {FORMAT}", self.format));
+        }
+        let is_next = |(number, entry): (usize, &ChunkEntry)| {
+            ChunkName::parse(&entry.name).is_some_and(|name| name.number == number as u64)
+        };
+        if let Some(number) = self.chunks.iter().enumerate().position(|chunk| !is_next(chunk)) {
+            return Some(format!("`{}` cannot be chunk {number}", self.chunks[number].name.escape_debug()));
+        }
+        if !self.streams.is_sorted_by(|one, next| one.name < next.name) {
+            return Some("its streams are not in order".into());
+        }
+        let in_streams: u128 =
+            self.streams.iter().map(|stream| u128::from(stream.end.saturating_sub(stream.first))).sum();
+        let in_chunks: u128 = self.chunks.iter().map(|chunk| u128::from(chunk.samples)).sum();
+        let adds_up = [in_streams, in_chunks] == [self.samples.into(); 2];
+        (!adds_up).then(|| "its numbers of samples do not add up".into())
     }
 
     fn json(&self) -> Vec<u8> {
@@ -101,6 +125,31 @@ mod tests {
         let seconds = std::time::Duration::new(1, 900_000_003).as_secs_f64();
         let manifest = Manifest { seconds, ..manifest() };
         assert_eq!(Manifest::decode(Path::new("_SUCCESS"), &manifest.encode()).unwrap().seconds, seconds);
+    }
+
+    /// Changes a manifest, seals it again, and expects this to be said of it.
+    #[track_caller]
+    fn check(change: impl FnOnce(&mut Manifest), expect: &str) {
+        let mut manifest = manifest();
+        change(&mut manifest);
+        let error = Manifest::decode(Path::new("_SUCCESS"), &manifest.encode()).unwrap_err();
+        let Error::Damaged { what, .. } = error else { panic!("{error}") };
+        assert_eq!(what, expect);
+    }
+
+    #[test]
+    fn a_manifest_that_contradicts_itself_is_damaged_whatever_its_digest() {
+        let total = "its numbers of samples do not add up";
+        check(|manifest| manifest.format = 2, "format 2, and this program reads 1");
+        check(|manifest| manifest.samples = 8, total);
+        check(|manifest| manifest.chunks[0].samples = 6, total);
+        check(|manifest| manifest.streams[0].end = u64::MAX, total);
+        check(|manifest| manifest.streams[0].first = 11, total);
+        check(|manifest| manifest.streams.push(manifest.streams[0].clone()), "its streams are not in order");
+        let name = "chunk-00000000-6437b3ac38465133.parquet";
+        let expect = format!("`{name}` cannot be chunk 1");
+        check(|manifest| manifest.chunks.push(manifest.chunks[0].clone()), &expect);
+        check(|manifest| manifest.chunks[0].name = "../x".into(), "`../x` cannot be chunk 0");
     }
 
     #[test]

@@ -3,12 +3,13 @@
 //! file, never fewer samples.
 
 use std::{
+    collections::{HashMap, HashSet},
     path::{Path, PathBuf},
     sync::Arc,
 };
 
 use crate::{
-    ChunkEntry, Disk, Error, FileSystem, Manifest,
+    ChunkEntry, Disk, Error, FileSystem, Manifest, StreamEntry,
     chunk::{self, Chunk},
     directory::Directory,
     layout::{self, ChunkName, SUCCESS},
@@ -51,18 +52,12 @@ pub fn read_on(fs: Arc<dyn FileSystem>, dir: &Path) -> Result<(Manifest, Samples
     let directory = Directory::new(fs, dir);
     let manifest = manifest(&directory)?.ok_or_else(|| Error::Incomplete(dir.to_owned()))?;
     check_names(&directory, &manifest)?;
-    let mut samples = Samples::default();
+    let mut assembly = Assembly::new(&manifest);
     for entry in &manifest.chunks {
-        let path = dir.join(&entry.name);
         let (chunk, _) = read_chunk(&directory, &parse_entry(dir, entry)?)?;
-        if chunk.labels.len() as u64 != entry.samples {
-            return Err(Error::damaged(
-                &path,
-                format!("it holds {} samples, not {}", chunk.labels.len(), entry.samples),
-            ));
-        }
-        append(&mut samples, &manifest, chunk).map_err(|what| Error::damaged(&path, what))?;
+        assembly.append(entry, chunk).map_err(|what| Error::damaged(&dir.join(&entry.name), what))?;
     }
+    let samples = assembly.finish().map_err(|what| Error::damaged(&dir.join(SUCCESS), what))?;
     Ok((manifest, samples))
 }
 
@@ -73,7 +68,7 @@ pub(crate) fn read_chunk(directory: &Directory, name: &ChunkName) -> Result<(Chu
         return Err(Error::damaged(&path, "its bytes do not match the digest in its name"));
     }
     let size = bytes.len() as u64;
-    Ok((chunk::decode(&path, bytes)?, size))
+    Ok((chunk::decode(&path, &bytes)?, size))
 }
 
 fn manifest(directory: &Directory) -> Result<Option<Manifest>, Error> {
@@ -86,17 +81,17 @@ fn manifest(directory: &Directory) -> Result<Option<Manifest>, Error> {
 /// The chunk files must be exactly those of the manifest.
 fn check_names(directory: &Directory, manifest: &Manifest) -> Result<(), Error> {
     let listing = layout::list(directory)?;
-    let present: Vec<String> = listing.chunks.iter().map(ChunkName::file_name).collect();
-    let missing = manifest.chunks.iter().find(|entry| !present.contains(&entry.name));
-    if let (Some(entry), foreign) = (missing, &listing.foreign) {
-        let hint = match foreign {
+    let present: HashSet<String> = listing.chunks.iter().map(ChunkName::file_name).collect();
+    if let Some(entry) = manifest.chunks.iter().find(|entry| !present.contains(&entry.name)) {
+        let hint = match &listing.foreign {
             Some(path) => format!("it is missing; `{}` may be it, renamed", file_name(path)),
             None => "it is missing".into(),
         };
         return Err(Error::damaged(&directory.join(&entry.name), hint));
     }
-    if let Some(name) = present.iter().find(|name| !manifest.chunks.iter().any(|entry| entry.name == **name)) {
-        return Err(Error::damaged(&directory.join(name), "the manifest `_SUCCESS` does not name it"));
+    let named: HashSet<&str> = manifest.chunks.iter().map(|entry| entry.name.as_str()).collect();
+    if let Some(name) = listing.chunks.iter().map(ChunkName::file_name).find(|name| !named.contains(name.as_str())) {
+        return Err(Error::damaged(&directory.join(&name), "the manifest `_SUCCESS` does not name it"));
     }
     match listing.foreign {
         Some(path) => Err(Error::Foreign(path)),
@@ -109,22 +104,135 @@ fn parse_entry(dir: &Path, entry: &ChunkEntry) -> Result<ChunkName, Error> {
     ChunkName::parse(&entry.name).ok_or_else(wrong)
 }
 
-fn append(samples: &mut Samples, manifest: &Manifest, mut chunk: Chunk) -> Result<(), String> {
-    if chunk.footer.dataset != manifest.dataset {
-        return Err("it belongs to another dataset than the manifest".into());
+/// The samples of a complete directory while its chunks are read, one after the other. Digests find damage; this finds
+/// files that are whole and do not belong together.
+struct Assembly<'a> {
+    manifest: &'a Manifest,
+    /// Index of each stream in the manifest.
+    streams: HashMap<&'a str, usize>,
+    /// How far each stream has come.
+    positions: Vec<u64>,
+    samples: Samples,
+}
+
+impl<'a> Assembly<'a> {
+    fn new(manifest: &'a Manifest) -> Self {
+        Assembly {
+            manifest,
+            streams: manifest.streams.iter().enumerate().map(|(index, stream)| (stream.name.as_str(), index)).collect(),
+            positions: manifest.streams.iter().map(|stream| stream.first).collect(),
+            samples: Samples::default(),
+        }
     }
-    for run in &chunk.runs {
-        let name = &chunk.footer.streams[run.stream].stream;
-        let stream = manifest.streams.iter().position(|stream| stream.name == *name);
-        let stream = stream.ok_or_else(|| format!("the manifest does not name its stream `{name}`"))?;
-        samples.streams.extend(std::iter::repeat_n(stream as u32, run.samples));
-        samples.seqs.extend((run.first_seq..).take(run.samples));
+
+    /// Takes in the next chunk, which must go on where its streams stand.
+    fn append(&mut self, entry: &ChunkEntry, mut chunk: Chunk) -> Result<(), String> {
+        if chunk.labels.len() as u64 != entry.samples {
+            return Err(format!("it holds {} samples, not {}", chunk.labels.len(), entry.samples));
+        }
+        if chunk.footer.dataset != self.manifest.dataset {
+            return Err("it belongs to another dataset than the manifest".into());
+        }
+        let mut streams = Vec::with_capacity(chunk.footer.streams.len());
+        for span in &chunk.footer.streams {
+            let stream = self.streams.get(span.stream.as_str()).map(|&index| (index, &self.manifest.streams[index]));
+            match stream {
+                Some((index, entry)) if (entry.first, entry.end) == (span.first, span.end) => streams.push(index),
+                _ => return Err(format!("its stream `{}` is not one of the manifest's", span.stream)),
+            }
+        }
+        for run in &chunk.runs {
+            let stream = streams[run.stream];
+            if run.first_seq != self.positions[stream] {
+                return Err(format!("it does not continue stream `{}`", self.manifest.streams[stream].name));
+            }
+            self.positions[stream] += run.samples as u64;
+            self.samples.streams.extend(std::iter::repeat_n(stream as u32, run.samples));
+            self.samples.seqs.extend((run.first_seq..).take(run.samples));
+        }
+        self.samples.labels.append(&mut chunk.labels);
+        self.samples.images.append(&mut chunk.images);
+        Ok(())
     }
-    samples.labels.append(&mut chunk.labels);
-    samples.images.append(&mut chunk.images);
-    Ok(())
+
+    /// All samples, if every stream has come to its end.
+    fn finish(self) -> Result<Samples, String> {
+        let mut ends = self.manifest.streams.iter().zip(&self.positions);
+        match ends.find(|(stream, position)| stream.end != **position) {
+            Some((stream, position)) => {
+                let StreamEntry { name, end, .. } = stream;
+                Err(format!("the chunks hold stream `{name}` up to {position}, not to {end}"))
+            }
+            None => Ok(self.samples),
+        }
+    }
 }
 
 fn file_name(path: &Path) -> String {
     path.file_name().map(PathBuf::from).unwrap_or_default().display().to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::{DatasetId, IMAGE_BYTES, Mode, Store};
+
+    /// A complete directory: samples 0 to 6 of stream `a`, with these many in each of three chunks.
+    fn complete(per_chunk: [usize; 3]) -> tempfile::TempDir {
+        let dir = tempfile::tempdir().unwrap();
+        let dataset = DatasetId { name: "tiny".into(), digest: "00".into() };
+        let mut store = Store::open(dir.path(), Mode::Continue, 6).unwrap();
+        let mut next = store.open_stream("a", &dataset, 0, 6).unwrap();
+        for samples in per_chunk {
+            store.append("a", next, &vec![1; samples], &vec![2; samples * IMAGE_BYTES]).unwrap();
+            store.commit().unwrap();
+            next += samples as u64;
+        }
+        store.complete(0.0).unwrap();
+        dir
+    }
+
+    /// Reads the directory under a manifest of these streams and chunks, whose digest is right.
+    fn read_as(dir: &Path, streams: &[StreamEntry], chunks: &[&ChunkEntry]) -> Result<usize, String> {
+        let dataset = DatasetId { name: "tiny".into(), digest: "00".into() };
+        let chunks = chunks.iter().map(|&chunk| chunk.clone()).collect();
+        fs::write(dir.join(SUCCESS), Manifest::new(dataset, 0.0, streams.into(), chunks).encode()).unwrap();
+        read(dir).map(|(_, samples)| samples.labels.len()).map_err(|error| error.to_string())
+    }
+
+    #[track_caller]
+    fn check(said: Result<usize, String>, file: &str, what: &str) {
+        let said = said.unwrap_err();
+        assert!(said.contains(&format!("{file}` is damaged: {what}")), "{said}");
+    }
+
+    #[test]
+    fn whole_files_that_do_not_belong_together_are_an_error_that_names_one_of_them() {
+        let (dir, other) = (complete([2, 2, 2]), complete([1, 2, 3]));
+        let Manifest { streams, chunks, .. } = read_manifest(dir.path()).unwrap().unwrap();
+        let others = read_manifest(other.path()).unwrap().unwrap().chunks;
+        let swap = |old: &ChunkEntry, new: &ChunkEntry| {
+            fs::remove_file(dir.path().join(&old.name)).unwrap();
+            fs::copy(other.path().join(&new.name), dir.path().join(&new.name)).unwrap();
+        };
+        let kept = fs::read(dir.path().join(&chunks[2].name)).unwrap();
+
+        swap(&chunks[2], &others[2]); // It holds sample 3 again.
+        let said = read_as(dir.path(), &streams, &[&chunks[0], &chunks[1], &others[2]]);
+        check(said, SUCCESS, "its numbers of samples do not add up");
+        let lie = ChunkEntry { samples: 2, ..others[2].clone() };
+        let said = read_as(dir.path(), &streams, &[&chunks[0], &chunks[1], &lie]);
+        check(said, &lie.name, "it holds 3 samples, not 2");
+        let longer = [StreamEntry { end: 7, ..streams[0].clone() }];
+        let said = read_as(dir.path(), &longer, &[&chunks[0], &chunks[1], &others[2]]);
+        check(said, &chunks[0].name, "its stream `a` is not one of the manifest's");
+
+        fs::remove_file(dir.path().join(&others[2].name)).unwrap();
+        fs::write(dir.path().join(&chunks[2].name), kept).unwrap();
+        swap(&chunks[1], &others[1]); // As many samples, but 1 again and not 3.
+        let said = read_as(dir.path(), &streams, &[&chunks[0], &others[1], &chunks[2]]);
+        check(said, &others[1].name, "it does not continue stream `a`");
+    }
 }

@@ -12,6 +12,9 @@ use crate::{
     reader::read_chunk,
 };
 
+/// Characters of the reason in `.rejected` that are shown.
+const MAX_REASON: usize = 1000;
+
 /// What to do with what is already there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
@@ -126,8 +129,8 @@ impl Store {
             return Err(Error::Complete(dir.to_owned()));
         }
         if listing.rejected {
-            let what = directory.read(REJECTED)?;
-            return Err(Error::Rejected { dir: dir.to_owned(), what: String::from_utf8_lossy(&what).into_owned() });
+            let what = String::from_utf8_lossy(&directory.read(REJECTED)?).replace(char::is_control, " ");
+            return Err(Error::Rejected { dir: dir.to_owned(), what: what.chars().take(MAX_REASON).collect() });
         }
         let mut store = Store {
             directory,
@@ -195,7 +198,7 @@ impl Store {
     ///
     /// # Errors
     /// When that cannot be written down.
-    pub fn reject(self, what: &str) -> Result<Error, Error> {
+    pub fn reject(&self, what: &str) -> Result<Error, Error> {
         self.directory.write_atomically(REJECTED, what.as_bytes())?;
         Ok(Error::Rejected { dir: self.directory.path().to_owned(), what: what.to_owned() })
     }
@@ -321,7 +324,12 @@ impl Store {
         let path = self.directory.join(&name.file_name());
         let expected = self.chunks.len() as u64;
         if name.number != expected {
-            return Err(Error::damaged(&path, format!("chunk {expected}, which comes before it, is missing")));
+            let what = if name.number > expected {
+                format!("chunk {expected}, which comes before it, is missing")
+            } else {
+                format!("there is another chunk {}", name.number)
+            };
+            return Err(Error::damaged(&path, what));
         }
         let (chunk, bytes) = read_chunk(&self.directory, name)?;
         for span in &chunk.footer.streams {

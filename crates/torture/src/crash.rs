@@ -41,7 +41,7 @@ const TORN: usize = 1;
 /// # Errors
 /// When a run fails that nothing was done to.
 pub fn states(config: &Config) -> anyhow::Result<Finding> {
-    repeat("power cuts and kills, simulated", config, |story| {
+    repeat("Power cuts and kills, simulated", config, |story| {
         let mut explorer = Explorer::new(story, TORN)?;
         explorer.run();
         Ok(Tally::of(explorer, None))
@@ -53,7 +53,7 @@ pub fn states(config: &Config) -> anyhow::Result<Finding> {
 /// # Errors
 /// When a run fails that nothing was done to.
 pub fn errors(config: &Config) -> anyhow::Result<Finding> {
-    repeat("disk errors, injected", config, |story| {
+    repeat("Disk errors, injected", config, |story| {
         let mut explorer = Explorer::new(story, 0)?;
         explorer.run();
         // The first world, and one in which the receiver finds what a crash left.
@@ -118,7 +118,7 @@ impl Tally {
 
 /// Tells stories, the four of one seed at a time, until there were enough cases.
 fn repeat(
-    title: &'static str,
+    title: &str,
     config: &Config,
     tell: impl Fn(Story) -> anyhow::Result<Tally> + Copy + Send,
 ) -> anyhow::Result<Finding> {
@@ -137,7 +137,7 @@ fn repeat(
         }
     }
     Ok(Finding {
-        title,
+        title: title.to_owned(),
         cases: tally.cases,
         seed: config.seed,
         took: started.elapsed(),

@@ -4,15 +4,23 @@
 
 #![forbid(unsafe_code)]
 
+pub mod bugs;
 pub mod crash;
+pub mod fuzz;
+pub mod load;
+pub mod programs;
+pub mod record;
+pub mod samples;
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 /// What one kind of trouble showed.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Finding {
     /// The kind of trouble, as a heading.
-    pub title: &'static str,
+    pub title: String,
     /// Cases tried: crash states, kills, forged handshakes.
     pub cases: u64,
     /// The seed that repeats them.

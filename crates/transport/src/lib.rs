@@ -5,7 +5,7 @@
 
 use std::{io, time::Duration};
 
-use bytes::{Buf, BytesMut};
+use bytes::{Buf, BufMut, BytesMut};
 use proto::{FrameError, HEADER_BYTES, Header, Message};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -16,8 +16,8 @@ use tokio::{
     time::timeout,
 };
 
-/// Memory is reserved in steps of this many bytes, as bytes arrive, however long a frame says it is.
-const READ_STEP: usize = 64 * 1024;
+/// Bytes of headers and small frames that are read at once.
+const BUFFER: usize = 4096;
 
 /// How long a write may make no progress before the peer is taken for dead.
 pub const WRITE_LIMIT: Duration = Duration::from_secs(30);
@@ -40,13 +40,17 @@ pub enum Error {
 #[derive(Debug)]
 pub struct Reader {
     half: OwnedReadHalf,
+    /// Bytes that no frame has claimed.
     buffer: BytesMut,
+    /// The frame that is coming in.
+    frame: Option<(Header, Vec<u8>)>,
 }
 
 /// The writing half.
 #[derive(Debug)]
 pub struct Writer {
     half: OwnedWriteHalf,
+    limit: Duration,
 }
 
 /// Takes over a connected socket.
@@ -56,50 +60,78 @@ pub struct Writer {
 pub fn split(stream: TcpStream) -> io::Result<(Reader, Writer)> {
     stream.set_nodelay(true)?; // Acks are small and somebody waits for each.
     let (read, write) = stream.into_split();
-    Ok((Reader { half: read, buffer: BytesMut::new() }, Writer { half: write }))
+    Ok((Reader { half: read, buffer: BytesMut::new(), frame: None }, Writer { half: write, limit: WRITE_LIMIT }))
 }
 
 impl Reader {
-    /// The next message, or `None` when the peer has closed the connection between two frames. Cancel safe: bytes of an
-    /// unfinished frame are kept for the next call.
+    /// The header of the next message, or `None` when the peer has closed the connection between two frames. No memory
+    /// is held for the body until [`Reader::read`] is called. Cancel safe.
     ///
     /// # Errors
     /// When the connection breaks, also inside a frame, or brings bytes that are no frame of at most `max_body` bytes.
-    pub async fn read(&mut self, max_body: u32) -> Result<Option<Message>, Error> {
+    pub async fn header(&mut self, max_body: u32) -> Result<Option<Header>, Error> {
+        if let Some((header, _)) = &self.frame {
+            return Ok(Some(*header));
+        }
         loop {
-            if let Some(message) = self.take_message(max_body)? {
-                return Ok(Some(message));
+            if let Some(header) = self.buffer.first_chunk::<HEADER_BYTES>() {
+                return Ok(Some(Header::decode(header, max_body)?));
             }
-            self.buffer.reserve(READ_STEP);
-            if self.half.read_buf(&mut self.buffer).await? == 0 {
-                return match self.buffer.len() {
-                    0 => Ok(None),
-                    _ => Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the peer closed inside a frame").into()),
-                };
+            self.buffer.reserve(BUFFER);
+            let room = BUFFER - self.buffer.len();
+            if self.half.read_buf(&mut (&mut self.buffer).limit(room)).await? == 0 {
+                return if self.buffer.is_empty() { Ok(None) } else { Err(closed_inside_a_frame()) };
             }
         }
     }
 
-    /// The first message in the buffer, if it is there as a whole.
-    fn take_message(&mut self, max_body: u32) -> Result<Option<Message>, FrameError> {
-        let Some((header, rest)) = self.buffer.split_first_chunk::<HEADER_BYTES>() else { return Ok(None) };
-        let header = Header::decode(header, max_body)?;
-        let Some(body) = rest.get(..header.len as usize) else { return Ok(None) };
-        let message = Message::decode(&header, body.to_vec())?;
-        self.buffer.advance(HEADER_BYTES + header.len as usize);
-        Ok(Some(message))
+    /// The next message, or `None` when the peer has closed the connection between two frames. Cancel safe: bytes of an
+    /// unfinished frame are kept for the next call.
+    ///
+    /// # Errors
+    /// As [`Reader::header`], and when the body is not what its header says.
+    pub async fn read(&mut self, max_body: u32) -> Result<Option<Message>, Error> {
+        if self.frame.is_none() {
+            let Some(header) = self.header(max_body).await? else { return Ok(None) };
+            self.buffer.advance(HEADER_BYTES);
+            let here = self.buffer.len().min(header.len as usize);
+            let mut body = Vec::with_capacity(header.len as usize);
+            body.extend_from_slice(&self.buffer.split_to(here));
+            self.frame = Some((header, body));
+        }
+        while let Some((header, body)) = &mut self.frame
+            && body.len() < header.len as usize
+        {
+            let missing = header.len as usize - body.len();
+            if self.half.read_buf(&mut body.limit(missing)).await? == 0 {
+                return Err(closed_inside_a_frame());
+            }
+        }
+        match self.frame.take() {
+            Some((header, body)) => Ok(Some(Message::decode(&header, body)?)),
+            None => Ok(None),
+        }
     }
 }
 
+fn closed_inside_a_frame() -> Error {
+    io::Error::new(io::ErrorKind::UnexpectedEof, "the peer closed inside a frame").into()
+}
+
 impl Writer {
+    /// Takes the peer for dead when a write makes no progress for `limit` instead of [`WRITE_LIMIT`].
+    pub fn with_limit(self, limit: Duration) -> Writer {
+        Writer { limit, ..self }
+    }
+
     /// Writes a frame.
     ///
     /// # Errors
-    /// When the connection breaks, or the peer takes nothing for [`WRITE_LIMIT`].
+    /// When the connection breaks, or the peer takes nothing for the limit of this writer.
     pub async fn write(&mut self, frame: &[u8]) -> io::Result<()> {
         let mut left = frame;
         while !left.is_empty() {
-            let writing = timeout(WRITE_LIMIT, self.half.write(left)).await;
+            let writing = timeout(self.limit, self.half.write(left)).await;
             let stuck = |_| io::Error::new(io::ErrorKind::TimedOut, "the peer takes no more bytes");
             match writing.map_err(stuck)?? {
                 0 => return Err(io::ErrorKind::WriteZero.into()),
@@ -183,7 +215,7 @@ mod tests {
         peer.write_all(&[0xff, 0xff, 0xff, 0xff, 4, 0, 0, 0, 0, 0, 0, 0]).await.unwrap();
         let error = reader.read(4096).await.unwrap_err();
         assert_eq!(error.to_string(), "a frame of 4294967295 bytes is over the limit of 4096");
-        assert!(reader.buffer.capacity() <= 2 * READ_STEP);
+        assert!(reader.buffer.capacity() <= 2 * BUFFER);
     }
 
     #[tokio::test]

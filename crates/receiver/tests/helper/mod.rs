@@ -54,7 +54,13 @@ pub(crate) fn image(seq: u64) -> [u8; IMAGE_BYTES] {
 
 /// How the tests send: no latency, small batches.
 pub(crate) fn sending(to: SocketAddr) -> sender::Config {
-    sender::Config { connect: to.to_string(), samples_per_batch: 7, batch_delay: Duration::ZERO, deadline: LIMIT }
+    sender::Config {
+        connect: to.to_string(),
+        samples_per_batch: 7,
+        batch_delay: Duration::ZERO,
+        deadline: LIMIT,
+        patience: sender::Patience::default(),
+    }
 }
 
 /// Sends in this process, to the end.
@@ -109,6 +115,12 @@ impl Running {
         timeout(LIMIT, self.task).await.expect("the receiver ends in time").unwrap()
     }
 
+    /// Waits until it is ready for senders.
+    pub(crate) async fn listening(&mut self) {
+        let event = timeout(LIMIT, self.events.recv()).await.expect("the receiver listens in time");
+        assert!(matches!(event, Some(Event::Listening { .. })), "{event:?}");
+    }
+
     /// Waits until so many samples are durable.
     pub(crate) async fn stored(&mut self, at_least: u64) {
         let reached = async {
@@ -132,14 +144,15 @@ pub(crate) struct Process {
 
 impl Process {
     pub(crate) fn start(arguments: &[&str]) -> Process {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_receiver"))
-            .args(arguments)
-            .arg("--json")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_receiver"));
+        command.args(arguments);
+        Process::spawn(command)
+    }
+
+    /// Starts a command that becomes the receiver.
+    pub(crate) fn spawn(mut command: Command) -> Process {
+        let mut child =
+            command.arg("--json").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
         let lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let (sender, events) = mpsc::channel();
         thread::spawn(move || {
@@ -165,8 +178,12 @@ impl Process {
         }
     }
 
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     pub(crate) fn signal(&self, signal: &str) {
-        let status = Command::new("kill").args([signal, &self.child.id().to_string()]).status().unwrap();
+        let status = Command::new("kill").args([signal, &self.id().to_string()]).status().unwrap();
         assert!(status.success());
     }
 

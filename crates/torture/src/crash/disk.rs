@@ -36,6 +36,13 @@ pub(super) struct Moment {
     pub(super) tree: Tree,
 }
 
+impl Moment {
+    /// Whether operation `at` is next and is a step of writing a file, up to its rename.
+    pub(super) fn is_writing(&self, at: usize) -> bool {
+        self.at == at && self.next.contains("/.tmp-") && !self.next.starts_with("remove")
+    }
+}
+
 /// An operation that fails.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Fault {
@@ -46,6 +53,13 @@ pub(super) struct Fault {
     /// Whether it takes effect all the same.
     pub(super) takes_effect: bool,
     pub(super) kind: FaultKind,
+}
+
+impl Fault {
+    /// Whether the disk is full once, and nothing comes of it.
+    pub(super) fn is_passing_want_of_room(&self) -> bool {
+        matches!(self.kind, FaultKind::Enospc | FaultKind::Edquot) && !self.for_good && !self.takes_effect
+    }
 }
 
 /// What the operating system says.

@@ -59,6 +59,11 @@ impl Explorer {
         let (life, verdict) = self.story.live(world, mode, Some(fault));
         let how = format!("{mode:?} with {fault:?}");
         self.judge(world, &how, verdict);
+        let passes =
+            fault.is_passing_want_of_room() && life.moments.iter().any(|(moment, _)| moment.is_writing(fault.at));
+        if let (true, Err(trouble)) = (passes, &life.outcome) {
+            self.judge(world, &how, Err(format!("there is room again, and the receiver gave up: {trouble:?}")));
+        }
         self.crash(world, &life, &how, fault.at + 1);
         self.run();
     }

@@ -113,10 +113,14 @@ impl Receiver<'_> {
         for &(stream, from, to) in &self.scenario.batches {
             let name = &self.scenario.streams[stream].name;
             let position = self.position(&mut store, stream)?;
+            if from < position {
+                self.repeat(&mut store, name, from, to)?;
+            }
             if position < to {
                 let from = from.max(position);
                 let (labels, images) = self.scenario.samples(from, to);
                 store.append(name, from, &labels, &images)?;
+                self.welcome(&store);
             }
             while store.has_full_chunk() {
                 self.commit(&mut store)?;
@@ -150,14 +154,11 @@ impl Receiver<'_> {
                 let what = format!("`{}` was acknowledged to {acknowledged} and is there to {position}", stream.name);
                 return Err(Trouble::Violation(what));
             }
-            if position > stream.first {
-                self.promised.durable.insert(stream.name.clone(), position);
-            }
         }
         if let Some(stream) = found.keys().next() {
             return Err(Trouble::Violation(format!("stream `{stream}` was never sent")));
         }
-        self.tell();
+        self.welcome(&store);
         Ok(store)
     }
 
@@ -166,11 +167,34 @@ impl Receiver<'_> {
         Ok(store.open_stream(&stream.name, &self.scenario.dataset, stream.first, stream.end)?)
     }
 
-    fn commit(&mut self, store: &mut Store) -> Result<(), Trouble> {
-        for durable in self.patiently(|| store.commit())? {
-            self.promised.durable.insert(durable.stream, durable.position);
+    /// A sender that sends again what is there must be refused.
+    fn repeat(&self, store: &mut Store, name: &str, from: u64, to: u64) -> Result<(), Trouble> {
+        let (labels, images) = self.scenario.samples(from, to);
+        match store.append(name, from, &labels, &images) {
+            Ok(()) => Err(Trouble::Violation(format!("samples {from}..{to} of `{name}` were taken in again"))),
+            Err(_) => Ok(()),
+        }
+    }
+
+    /// Senders that come back are told what is durable.
+    fn welcome(&mut self, store: &Store) {
+        for stream in &self.scenario.streams {
+            if let Some(position) = store.durable(&stream.name).filter(|position| *position > stream.first) {
+                self.promised.durable.insert(stream.name.clone(), position);
+            }
         }
         self.tell();
+    }
+
+    fn commit(&mut self, store: &mut Store) -> Result<(), Trouble> {
+        let committed = self.patiently(|| store.commit());
+        if committed.is_err() && store.commit().is_ok_and(|durable| !durable.is_empty()) {
+            return Err(Trouble::Violation("a store went on after a write had failed".into()));
+        }
+        for durable in committed? {
+            self.promised.durable.insert(durable.stream, durable.position);
+        }
+        self.welcome(store);
         Ok(())
     }
 

@@ -1,0 +1,82 @@
+//! `torture`: each kind of trouble at length, and the report.
+
+use std::{fs, io::Write, process::ExitCode};
+
+use anyhow::{Context, ensure};
+use clap::{Parser, ValueEnum};
+use torture::{
+    Finding, bugs, fuzz, load,
+    record::{self, Record},
+};
+
+/// Makes trouble of the kinds named, at length, and writes what it showed into RELIABILITY.md.
+///
+/// Findings of kinds that are not named are kept from earlier runs.
+#[derive(Parser)]
+#[command(name = "torture")]
+struct Flags {
+    /// Kinds of trouble [default: all]
+    #[arg(value_enum)]
+    kinds: Vec<Kind>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Kind {
+    /// Many senders, slow strangers, connections that come and go
+    Load,
+    /// Every fuzz target, on ten million inputs; needs a nightly compiler and cargo-fuzz
+    Fuzz,
+    /// Bugs seeded into a scratch copy: the tests must fail
+    Bugs,
+}
+
+/// Of all that is random.
+const SEED: u64 = 42;
+
+fn main() -> ExitCode {
+    let flags = match cli::layers::parse::<Flags>() {
+        Ok(flags) => flags,
+        Err(code) => return code,
+    };
+    cli::exit::report("torture", run(&flags))
+}
+
+fn run(flags: &Flags) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let kinds = if flags.kinds.is_empty() { Kind::value_variants() } else { &flags.kinds };
+    let mut violations = 0;
+    for kind in kinds {
+        let finding = runtime.block_on(torture(*kind))?;
+        say(&format!("{}: {} cases, {} violations", finding.title, finding.cases, finding.violations.len()));
+        finding.figures.iter().for_each(|(name, value)| say(&format!("  {name}: {value}")));
+        finding.violations.iter().for_each(|violation| say(&format!("  VIOLATION {violation}")));
+        violations += finding.violations.len();
+        Record::new(finding)?.save(&name(*kind))?;
+        write_report()?; // After each: what comes later may take long.
+    }
+    ensure!(violations == 0, "{violations} violations");
+    Ok(())
+}
+
+async fn torture(kind: Kind) -> anyhow::Result<Finding> {
+    match kind {
+        Kind::Load => load::run(load::Config { senders: 200, samples: 5000, strangers: 800, cycles: 10_000 }).await,
+        Kind::Fuzz => fuzz::run(10_000_000, SEED),
+        Kind::Bugs => bugs::run(),
+    }
+}
+
+fn write_report() -> anyhow::Result<()> {
+    let records = Kind::value_variants().iter().map(|kind| Record::load(&name(*kind)));
+    let records: Vec<Record> = records.filter_map(Result::transpose).collect::<Result<_, _>>()?;
+    let path = record::checkout().join("RELIABILITY.md");
+    fs::write(&path, record::report(&records)).with_context(|| format!("failed to write `{}`", path.display()))
+}
+
+fn name(kind: Kind) -> String {
+    kind.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned())
+}
+
+fn say(line: &str) {
+    let _ = writeln!(std::io::stdout(), "{line}"); // Nobody may be listening; the report says it all.
+}

@@ -1,0 +1,113 @@
+//! The real programs, built in the same profile as this one.
+
+use std::{
+    io::{BufRead, BufReader},
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    sync::{OnceLock, mpsc},
+    thread,
+    time::Duration,
+};
+
+use anyhow::{Context, bail, ensure};
+use cli::event::Event;
+
+/// Nothing that a program reports takes longer than this, also on a busy machine.
+const EVENT_LIMIT: Duration = Duration::from_secs(60);
+
+/// The path of a program's binary; the first call builds all of them.
+///
+/// # Errors
+/// When they cannot be built.
+pub fn path(name: &str) -> anyhow::Result<PathBuf> {
+    static DIRECTORY: OnceLock<Result<PathBuf, String>> = OnceLock::new();
+    let directory = DIRECTORY.get_or_init(|| build().map_err(|error| format!("{error:#}")));
+    match directory {
+        Ok(directory) => Ok(directory.join(name).with_extension(std::env::consts::EXE_EXTENSION)),
+        Err(error) => bail!("{error}"),
+    }
+}
+
+/// Builds the programs, and returns their directory.
+fn build() -> anyhow::Result<PathBuf> {
+    // This program lies in the target directory of its profile, or, when it is a test, in `deps` there.
+    let own = std::env::current_exe().context("failed to find this program's own path")?;
+    let directory =
+        own.ancestors().skip(1).find(|dir| !dir.ends_with("deps")).context("this program has no directory")?;
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or("cargo".into()));
+    command.args(["build", "--quiet", "--workspace", "--bins", "--manifest-path"]);
+    command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../Cargo.toml"));
+    if !cfg!(debug_assertions) {
+        command.arg("--release");
+    }
+    ensure!(command.status().context("failed to run cargo")?.success(), "failed to build the programs");
+    Ok(directory.to_owned())
+}
+
+/// A receiver process, killed when dropped.
+#[derive(Debug)]
+pub struct Receiver {
+    child: Child,
+    events: mpsc::Receiver<Event>,
+}
+
+impl Receiver {
+    /// Starts one on a free port and waits until it listens.
+    ///
+    /// # Errors
+    /// When it does not.
+    pub fn start(dir: &Path, arguments: &[String]) -> anyhow::Result<(Receiver, SocketAddr)> {
+        let mut command = Command::new(path("receiver")?);
+        command.args(["--listen=127.0.0.1:0", "--json", "--dir"]).arg(dir).args(arguments);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut child = command.spawn().context("failed to start the receiver")?;
+        let stdout = child.stdout.take().context("the receiver has no stdout")?;
+        let (sender, events) = mpsc::channel();
+        thread::spawn(move || {
+            let lines = BufReader::new(stdout).lines().map_while(Result::ok);
+            // An event of another kind is none of ours.
+            let parsed = lines.filter_map(|line| serde_json::from_str(&line).ok());
+            parsed.map_while(|event| sender.send(event).ok()).for_each(drop);
+        });
+        let receiver = Receiver { child, events };
+        match receiver.event()? {
+            Some(Event::Listening { address, .. }) => Ok((receiver, address)),
+            other => bail!("the receiver began with {other:?}"),
+        }
+    }
+
+    /// The next event, or `None` when the receiver has ended.
+    ///
+    /// # Errors
+    /// When nothing comes for a long time.
+    pub fn event(&self) -> anyhow::Result<Option<Event>> {
+        match self.events.recv_timeout(EVENT_LIMIT) {
+            Ok(event) => Ok(Some(event)),
+            Err(mpsc::RecvTimeoutError::Disconnected) => Ok(None),
+            Err(mpsc::RecvTimeoutError::Timeout) => bail!("the receiver says nothing for {EVENT_LIMIT:?}"),
+        }
+    }
+
+    /// Its process number.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Waits for its end, and returns the exit code.
+    ///
+    /// # Errors
+    /// When it does not end.
+    pub fn code(mut self) -> anyhow::Result<Option<i32>> {
+        while self.event()?.is_some() {}
+        Ok(self.child.wait().context("failed to wait for the receiver")?.code())
+    }
+}
+
+impl Drop for Receiver {
+    fn drop(&mut self) {
+        // It has ended already, or nobody needs it any more.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
