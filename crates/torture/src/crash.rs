@@ -64,6 +64,9 @@ pub fn errors(config: &Config) -> anyhow::Result<Finding> {
             for &mode in explorer.story.modes(&world) {
                 let (life, _) = explorer.story.live(&world, mode, None);
                 for fault in faults(&life) {
+                    if explorer.has_enough() {
+                        break;
+                    }
                     explorer.fail(&world, mode, fault);
                     cases += 1;
                 }
@@ -132,7 +135,7 @@ fn repeat(
         for result in told {
             tally.add(result.with_context(|| format!("seed {seed}"))?);
         }
-        if tally.cases >= config.cases {
+        if tally.cases >= config.cases || !tally.violations.is_empty() {
             break;
         }
     }

@@ -12,11 +12,14 @@ use super::{
     world::{self, Story, World},
 };
 
-/// Ways to lose power that are tried at one moment, if there are more.
+/// Ways to lose power that are tried at one moment, if there are more, which no sound store gives rise to.
 const CUTS: usize = 200;
 
-/// Violations that are kept.
-const KEPT: usize = 10;
+/// Violations after which a story is told no further: where much is lost, there is no end of worlds.
+const ENOUGH: usize = 5;
+
+/// More worlds than there are in any story of a sound store, by far.
+const WORLDS: usize = 10_000;
 
 /// A story, and where it led so far.
 #[derive(Debug)]
@@ -34,14 +37,15 @@ pub(super) struct Explorer {
 
 impl Explorer {
     pub(super) fn new(story: Story, torn: usize) -> Result<Self, store::Error> {
-        let beginning = story.beginning()?;
-        let (met, worlds) = (HashSet::from([world::key(&beginning.tree, &beginning.promise)]), vec![beginning]);
-        Ok(Explorer { story, torn, met, worlds, lived: 0, violations: Vec::new() })
+        let worlds = vec![story.beginning()?];
+        Ok(Explorer { story, torn, met: HashSet::new(), worlds, lived: 0, violations: Vec::new() })
     }
 
     /// Lives in every world that was met and not lived in, with a crash before every operation, until there is none.
     pub(super) fn run(&mut self) {
-        while let Some(world) = self.worlds.get(self.lived).cloned() {
+        while let Some(world) = self.worlds.get(self.lived).cloned()
+            && !self.has_enough()
+        {
             self.lived += 1;
             let verdict = self.story.check_reader(&world);
             self.judge(&world, "a reader", verdict);
@@ -52,6 +56,14 @@ impl Explorer {
                 self.crash(&world, &life, &how, 0);
             }
         }
+        if self.worlds.len() > WORLDS {
+            self.violations.push(format!("{}: there is no end of what crashes lead to", self.story.name));
+        }
+    }
+
+    /// Whether there is no point in going on.
+    pub(super) fn has_enough(&self) -> bool {
+        self.violations.len() >= ENOUGH || self.worlds.len() > WORLDS
     }
 
     /// Lives in a world with a fault, and in all worlds to which crashes after it lead.
@@ -91,9 +103,7 @@ impl Explorer {
     }
 
     fn judge(&mut self, world: &World, how: &str, verdict: Result<(), String>) {
-        if let Err(what) = verdict
-            && self.violations.len() < KEPT
-        {
+        if let Err(what) = verdict {
             self.violations.push(format!("{}: {}; {how}: {what}", self.story.name, world.trail));
         }
     }

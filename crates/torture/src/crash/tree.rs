@@ -140,15 +140,12 @@ impl Tree {
     /// The same tree gives the same number, whatever led to it.
     pub(super) fn hash(&self, hasher: &mut impl Hasher) {
         for (path, values) in &self.names {
-            path.hash(hasher);
-            for value in values {
-                value
-                    .map(|node| match node {
-                        Node::Directory => 0,
-                        Node::File(file) => self.files[file].hash,
-                    })
-                    .hash(hasher);
-            }
+            let what = |node: Node| match node {
+                Node::Directory => 0,
+                Node::File(file) => self.files[file].hash,
+            };
+            let values: Vec<Option<u64>> = values.iter().map(|value| value.map(what)).collect();
+            (path, values).hash(hasher);
         }
     }
 
@@ -299,4 +296,77 @@ fn choices(sizes: &[usize], limit: usize, random: &mut Random) -> Vec<Vec<usize>
         all = all.iter().flat_map(|choice| (0..*size).map(move |last| longer(choice, last))).collect();
     }
     all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What power cuts may leave, as the visible paths and the length of each file.
+    fn left(tree: &Tree) -> Vec<Vec<(String, usize)>> {
+        let cuts = tree.after_power_cut(1000, 0, &mut Random::keyed("tributary test", &[]));
+        let show = |tree: &Tree| {
+            let paths = tree.names.keys().map(|path| (path.display().to_string(), tree.bytes(path)));
+            paths.map(|(path, bytes)| (path, bytes.map_or(0, |bytes| bytes.len()))).collect()
+        };
+        let mut left: Vec<_> = cuts.iter().map(show).collect();
+        left.sort();
+        left.dedup();
+        left
+    }
+
+    #[track_caller]
+    fn check(tree: &Tree, expect: &[&[(&str, usize)]]) {
+        let expect: Vec<Vec<(String, usize)>> =
+            expect.iter().map(|left| left.iter().map(|(path, size)| ((*path).to_owned(), *size)).collect()).collect();
+        assert_eq!(left(tree), expect);
+    }
+
+    fn tree_with_file(bytes: &[u8]) -> (Tree, usize) {
+        let mut tree = Tree::default();
+        let file = tree.create(Path::new("/a")).unwrap();
+        tree.append(file, bytes);
+        (tree, file)
+    }
+
+    #[test]
+    fn a_file_is_certain_when_both_its_bytes_and_its_name_are_synced() {
+        let (mut tree, file) = tree_with_file(b"1234");
+        check(&tree, &[&[], &[("/a", 0)], &[("/a", 2)], &[("/a", 3)], &[("/a", 4)]]);
+        assert!(tree.sync(file));
+        check(&tree, &[&[], &[("/a", 4)]]);
+        tree.sync_dir(Path::new("/")).unwrap();
+        check(&tree, &[&[("/a", 4)]]);
+    }
+
+    #[test]
+    fn a_rename_and_a_removal_may_be_lost_or_done_by_halves() {
+        let (mut tree, file) = tree_with_file(b"1234");
+        assert!(tree.sync(file));
+        tree.sync_dir(Path::new("/")).unwrap();
+        tree.rename(Path::new("/a"), Path::new("/b")).unwrap();
+        check(&tree, &[&[], &[("/a", 4)], &[("/a", 4), ("/b", 4)], &[("/b", 4)]]);
+        tree.sync_dir(Path::new("/")).unwrap();
+        tree.remove(Path::new("/b")).unwrap();
+        check(&tree, &[&[], &[("/b", 4)]]);
+    }
+
+    #[test]
+    fn what_is_in_a_directory_is_lost_with_its_name() {
+        let mut tree = Tree::default();
+        tree.create_dir(Path::new("/d")).unwrap();
+        tree.create(Path::new("/d/a")).unwrap();
+        tree.sync_dir(Path::new("/d")).unwrap();
+        check(&tree, &[&[], &[("/d", 0), ("/d/a", 0)]]);
+    }
+
+    #[test]
+    fn a_file_whose_sync_failed_is_never_certain() {
+        let (mut tree, file) = tree_with_file(b"1234");
+        tree.spoil(file);
+        assert!(!tree.sync(file));
+        assert_eq!(tree.bytes(Path::new("/a")).unwrap().as_slice(), [0; 4]);
+        tree.sync_dir(Path::new("/")).unwrap();
+        check(&tree, &[&[("/a", 0)], &[("/a", 2)], &[("/a", 3)], &[("/a", 4)]]);
+    }
 }
