@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 pub mod bugs;
+pub mod crash;
 pub mod forgery;
 pub mod fuzz;
 pub mod load;
