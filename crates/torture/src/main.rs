@@ -22,6 +22,14 @@ struct Flags {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Kind {
+    /// Power cuts and kills at every operation of the store, simulated
+    Crash,
+    /// Errors of the disk at every operation of the store
+    Errors,
+    /// A network that cuts, damages, delays and repeats
+    Network,
+    /// Handshakes without the key
+    Forgery,
     /// Many senders, slow strangers, connections that come and go
     Load,
     /// A hundred thousand forged handshakes
@@ -62,6 +70,13 @@ fn run(flags: &Flags) -> anyhow::Result<()> {
 
 async fn torture(kind: Kind) -> anyhow::Result<Finding> {
     match kind {
+        Kind::Crash => crash::states(&crash::Config { seed: SEED, cases: 100_000 }),
+        Kind::Errors => crash::errors(&crash::Config { seed: SEED, cases: 100_000 }),
+        Kind::Network => {
+            let all = network::Config { seed: SEED, seeds: 20, cut_step: 1, at_once: 24, only: None };
+            network::run(all).await
+        }
+        Kind::Forgery => forgery::run(forgery::Config { machines: 1_000_000, sockets: 100_000, seed: SEED }).await,
         Kind::Load => load::run(load::Config { senders: 200, samples: 5000, strangers: 800, cycles: 10_000 }).await,
         Kind::Forgery => forgery::run(forgery::Config { machines: 90_000, sockets: 10_000, seed: SEED }).await,
         Kind::Fuzz => fuzz::run(10_000_000, SEED),
