@@ -6,6 +6,8 @@
 
 pub mod bugs;
 pub mod fuzz;
+#[cfg(target_os = "linux")]
+pub mod kill;
 pub mod load;
 pub mod programs;
 pub mod record;
