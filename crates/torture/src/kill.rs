@@ -45,7 +45,10 @@ struct Shape {
     rounds: u32,
 }
 
-const SHAPES: [Shape; 2] = [Shape { samples: 400, rounds: 2 }, Shape { samples: 500, rounds: 3 }];
+const SHAPES: [Shape; 2] = [Shape { samples: 240, rounds: 2 }, Shape { samples: 320, rounds: 3 }];
+
+/// So many violations are enough to know that something is wrong.
+const ENOUGH: usize = 3;
 
 /// Where all trials take place: the programs, installed into a directory so that none of them looks for a checkout; the
 /// data; and an undisturbed run of each shape.
@@ -78,7 +81,11 @@ pub fn run(config: Config) -> anyhow::Result<Finding> {
                     let trial = trials.fetch_add(1, Ordering::Relaxed);
                     let outcome = trial::run(&bench, config.seed, trial);
                     kills.fetch_add(outcome.kills.len() as u64, Ordering::Relaxed);
-                    tally.lock().unwrap_or_else(PoisonError::into_inner).add(outcome);
+                    let mut tally = tally.lock().unwrap_or_else(PoisonError::into_inner);
+                    tally.add(outcome);
+                    if tally.violations.len() >= ENOUGH {
+                        break;
+                    }
                 }
             });
         }
@@ -117,7 +124,7 @@ impl Bench {
                 .or_else(|_| fs::copy(&built, &installed).map(drop))
                 .with_context(|| format!("failed to install `{}`", built.display()))?;
         }
-        for (split, first, end) in [(Split::Train, 0, 600), (Split::Test, 10_000, 10_100)] {
+        for (split, first, end) in [(Split::Train, 0, 400), (Split::Test, 10_000, 10_050)] {
             let source = samples::source("", first, end);
             dataset::write_idx(&dir.path().join("samples"), split, &source.images, &source.labels)?;
         }

@@ -27,6 +27,8 @@ pub(super) enum Moment {
 /// A file that appears.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum File {
+    /// What the run folder holds as soon as the chunk directory is this run's.
+    First,
     /// A chunk or checkpoint that is being written.
     Temporary,
     /// A chunk or checkpoint.
@@ -59,10 +61,17 @@ pub(super) fn plan(random: &mut Stream, phase: Phase) -> Vec<Kill> {
             kills.push(Kill { phase, victim, moment: started(random, victim) });
         }
     };
-    if random.below(2) == 0 {
-        let victim = victim(random, phase);
-        let moment = started(random, victim);
-        add(random, victim, moment);
+    match (random.below(3), phase) {
+        (0, _) => {
+            let victim = victim(random, phase);
+            let moment = started(random, victim);
+            add(random, victim, moment);
+        }
+        (1, Phase::Streaming) => {
+            let victim = [Victim::Orchestrator, Victim::Receiver][random.below(2) as usize];
+            add(random, victim, Moment::Appears(File::First));
+        }
+        _ => {}
     }
     for _ in 0..1 + random.below(4) {
         let victim = victim(random, phase);
@@ -128,6 +137,7 @@ impl fmt::Display for Moment {
         f.write_str(match self {
             Moment::Started(_) => "soon after its start",
             Moment::After(_) => "at any time",
+            Moment::Appears(File::First) => "as the chunk directory became this run's",
             Moment::Appears(File::Temporary) => "while a file was being written",
             Moment::Appears(File::Whole) => "as a chunk or checkpoint appeared",
             Moment::Appears(File::Last) => "as the manifest or the final model appeared",

@@ -245,7 +245,7 @@ impl<'a> Trial<'a> {
     /// The names of the files that a phase writes.
     fn files(&self, phase: Phase) -> Vec<String> {
         let dirs: &[&str] = match phase {
-            Phase::Streaming => &["chunks"],
+            Phase::Streaming => &["chunks", "runs/latest"],
             Phase::Training => &["runs/latest", "runs/latest/checkpoints"],
         };
         let entries = dirs.iter().flat_map(|dir| fs::read_dir(self.dir.join(dir)).into_iter().flatten().flatten());
@@ -277,7 +277,7 @@ fn arguments(dir: &Path, shape: Shape, random: &mut Stream) -> Vec<String> {
         format!("--samples-per-chunk={}", 20 + random.below(31)),
         "--samples-per-batch=10".into(),
         // About half a second of streaming: time to be killed in.
-        format!("--batch-delay={}ms", 10 * senders),
+        format!("--batch-delay={}ms", 20 * senders),
     ]
 }
 
@@ -297,6 +297,7 @@ fn leave_an_earlier_run(from: &Path, to: &Path, complete: bool) -> anyhow::Resul
 /// What a file's name says about it.
 fn kind(name: &str) -> Option<File> {
     match name {
+        "data.digest" => Some(File::First),
         "_SUCCESS" | "final_cnn_model.safetensors" => Some(File::Last),
         _ if name.starts_with(".tmp-") => Some(File::Temporary),
         _ if name.starts_with("chunk-") || name.starts_with("round-") => Some(File::Whole),
