@@ -11,7 +11,7 @@ use std::{
 
 use clap::{Parser, Subcommand, ValueEnum, builder::RangedU64ValueParser};
 use cli::{
-    flags::{Chunking, Dataset, Directory, Streaming, Training},
+    flags::{Chunking, Dataset, Directory, Security, Streaming, Training},
     layers::{Error, Layer, resolve},
     runs,
 };
@@ -34,6 +34,10 @@ pub struct Config {
     #[command(flatten)]
     #[serde(flatten)]
     pub directory: Directory,
+    /// What receiver and sender must share.
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub security: Security,
     /// How samples are cut into chunks.
     #[command(flatten)]
     #[serde(flatten)]

@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 pub mod bugs;
+pub mod forgery;
 pub mod fuzz;
 #[cfg(target_os = "linux")]
 pub mod kill;
