@@ -8,6 +8,8 @@ pub mod bugs;
 pub mod crash;
 pub mod forgery;
 pub mod fuzz;
+#[cfg(target_os = "linux")]
+pub mod kill;
 pub mod load;
 pub mod network;
 pub mod panics;

@@ -5,7 +5,7 @@ use std::{fs, io::Write, process::ExitCode};
 use anyhow::{Context, ensure};
 use clap::{Parser, ValueEnum};
 use torture::{
-    Finding, bugs, forgery, fuzz, load,
+    Finding, bugs, crash, forgery, fuzz, load, network,
     record::{self, Record},
 };
 
@@ -32,8 +32,6 @@ enum Kind {
     Forgery,
     /// Many senders, slow strangers, connections that come and go
     Load,
-    /// A hundred thousand forged handshakes
-    Forgery,
     /// Every fuzz target, on ten million inputs; needs a nightly compiler and cargo-fuzz
     Fuzz,
     /// Bugs seeded into a scratch copy: the tests must fail
@@ -76,9 +74,8 @@ async fn torture(kind: Kind) -> anyhow::Result<Finding> {
             let all = network::Config { seed: SEED, seeds: 20, cut_step: 1, at_once: 24, only: None };
             network::run(all).await
         }
-        Kind::Forgery => forgery::run(forgery::Config { machines: 1_000_000, sockets: 100_000, seed: SEED }).await,
-        Kind::Load => load::run(load::Config { senders: 200, samples: 5000, strangers: 800, cycles: 10_000 }).await,
         Kind::Forgery => forgery::run(forgery::Config { machines: 90_000, sockets: 10_000, seed: SEED }).await,
+        Kind::Load => load::run(load::Config { senders: 200, samples: 5000, strangers: 800, cycles: 10_000 }).await,
         Kind::Fuzz => fuzz::run(10_000_000, SEED),
         Kind::Bugs => bugs::run(),
     }
