@@ -2,7 +2,6 @@
 
 use std::{
     ffi::OsString,
-    fs,
     net::SocketAddr,
     path::{Path, PathBuf},
     thread,
@@ -11,7 +10,7 @@ use std::{
 use clap::{Parser, Subcommand, ValueEnum, builder::RangedU64ValueParser};
 use cli::{
     flags::{Chunking, Dataset, Directory, Streaming, Training},
-    layers::{Error, Layer, resolve},
+    layers::{self, Error, Layer, resolve},
     runs,
 };
 use serde::Serialize;
@@ -150,7 +149,7 @@ impl Config {
 
 fn read_layer(path: &Path) -> Result<Layer, Error> {
     let name = path.display().to_string();
-    let text = fs::read_to_string(path).map_err(|error| Error::Layer(format!("failed to read `{name}`: {error}")))?;
+    let text = layers::read(path).map_err(|error| Error::Layer(format!("failed to read `{name}`: {error}")))?;
     let layer = parse_layer(&name, &text)?;
     match ["config", "resume", "run-dir"].into_iter().find(|key| layer.values.contains_key(*key)) {
         Some(key) => Err(Error::Layer(format!("`{key}` cannot stand in `{name}`; give it as a flag"))),
@@ -158,7 +157,9 @@ fn read_layer(path: &Path) -> Result<Layer, Error> {
     }
 }
 
-fn parse_layer(name: &str, text: &str) -> Result<Layer, Error> {
+/// The values in the text of a configuration file, which messages name so.
+#[doc(hidden)] // For those who try to break it.
+pub fn parse_layer(name: &str, text: &str) -> Result<Layer, Error> {
     match text.parse() {
         Ok(values) => Ok(Layer { name: name.into(), values }),
         Err(error) => Err(Error::Layer(one_line(name, text, &error))),
@@ -174,6 +175,8 @@ fn one_line(name: &str, text: &str, error: &toml::de::Error) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use cli::flags::{BatchSize, Weighting};
 
     use super::*;
