@@ -52,13 +52,12 @@ pub enum Event {
         /// Bytes or images in all; 0 if unknown.
         of: u64,
     },
-    /// sender: the dataset is there.
+    /// sender: the dataset is there, and holds the samples that were asked for.
     Data {
         /// The directory with its files.
         dir: PathBuf,
-        /// The digest of what is about to be streamed, in hex, once it has been read.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        digest: Option<String>,
+        /// The dataset's digest, in hex.
+        digest: String,
     },
     /// sender: something that nobody should miss, such as generated digits in place of MNIST.
     Notice {

@@ -45,23 +45,27 @@ pub struct Invocation {
     pub program: Program,
     /// Its arguments.
     pub arguments: Vec<String>,
+    /// An exit code whose cause may pass by itself, so that it is worth starting the child again.
+    pub passing: Option<Code>,
 }
 
-/// The receiver; `fresh` empties the chunk directory first.
+/// The receiver, on `listen`; `fresh` empties the chunk directory first. Where a receiver of this run may have been
+/// before, its port may be in use for a moment.
 ///
 /// # Errors
 /// When a path is not UTF-8. The same holds for the other functions here.
-pub fn receiver(config: &Config, fresh: bool) -> anyhow::Result<Invocation> {
-    let mut arguments = vec![format!("--listen={}", config.listen), format!("--streams={}", config.senders)];
+pub fn receiver(config: &Config, listen: SocketAddr, fresh: bool) -> anyhow::Result<Invocation> {
+    let mut arguments = vec![format!("--listen={listen}"), format!("--streams={}", config.senders)];
     arguments.extend(arguments_of(&config.directory)?);
     arguments.extend(arguments_of(&config.chunking)?);
     if fresh {
         arguments.push("--fresh".into());
     }
-    Ok(child("receiver", Program::Receiver, arguments))
+    let passing = (!fresh || config.resume.is_some()).then_some(Code::Unavailable);
+    Ok(Invocation { passing, ..child("receiver", Program::Receiver, arguments) })
 }
 
-/// A sender that only finds, fetches or draws the data, so that the others find it ready.
+/// A sender that only finds, fetches or draws the data and checks it, so that the others find it ready.
 ///
 /// # Errors
 /// See [`receiver`].
@@ -105,15 +109,14 @@ pub fn senders(config: &Config, receiver: SocketAddr) -> anyhow::Result<Vec<Invo
     shares(config).into_iter().map(sender).collect()
 }
 
-/// The trainer; the chunk directory is complete, so it has nothing to wait for. A resumed run may have no checkpoint yet;
-/// the trainer then begins with the first round.
+/// The trainer; the chunk directory is complete, so it has nothing to wait for. It goes on from the run folder's newest
+/// checkpoint, and begins with the first round if there is none; so it can be started as often as need be.
 ///
 /// # Errors
 /// See [`receiver`].
 pub fn trainer(config: &Config, run_dir: &Path) -> anyhow::Result<Invocation> {
     let run_dir = run_dir.to_str().context("the run folder's path is not UTF-8").or_exit(Code::Usage)?;
-    let folder = if config.resume.is_some() { "resume" } else { "run-dir" };
-    let mut arguments = vec![format!("--{folder}={run_dir}"), "--wait=0s".into()];
+    let mut arguments = vec![format!("--resume={run_dir}"), "--wait=0s".into()];
     arguments.extend(arguments_of(&config.directory)?);
     arguments.extend(arguments_of(&config.training)?);
     Ok(child("trainer", Program::Trainer, arguments))
@@ -140,7 +143,8 @@ fn arguments_of(flags: &impl Serialize) -> anyhow::Result<Vec<String>> {
 
 fn child(name: &str, program: Program, arguments: Vec<String>) -> Invocation {
     let events_and_lifeline = ["--json".into(), "--lifeline".into()];
-    Invocation { name: name.into(), program, arguments: arguments.into_iter().chain(events_and_lifeline).collect() }
+    let arguments = arguments.into_iter().chain(events_and_lifeline).collect();
+    Invocation { name: name.into(), program, arguments, passing: None }
 }
 
 #[cfg(test)]
@@ -162,7 +166,7 @@ mod tests {
     fn the_original_preset_reaches_every_child() {
         let config = config(&["--preset", "original", "--data", "mnist"]);
         assert_eq!(
-            line(&receiver(&config, true).unwrap()),
+            line(&receiver(&config, config.listen, true).unwrap()),
             "receiver --listen=127.0.0.1:0 --streams=1 --dir=data/streaming_input --samples-per-chunk=1000 --fresh \
              --json --lifeline"
         );
@@ -174,7 +178,7 @@ mod tests {
         );
         assert_eq!(
             line(&trainer(&config, Path::new("runs/x")).unwrap()),
-            "trainer --run-dir=runs/x --wait=0s --dir=data/streaming_input --batch-size=full --learning-rate=0.0005 \
+            "trainer --resume=runs/x --wait=0s --dir=data/streaming_input --batch-size=full --learning-rate=0.0005 \
              --local-epochs=1 --optimizer=adam --partitions=12 --received-accuracy=each-round --rounds=5 --seed=42 \
              --test-data=mnist --weighting=uniform --json --lifeline"
         );

@@ -2,6 +2,7 @@
 
 use std::{
     ffi::OsString,
+    io::ErrorKind,
     net::SocketAddr,
     path::{Path, PathBuf},
     thread,
@@ -111,7 +112,7 @@ impl Config {
         let mut layers = Vec::new();
         let file = typed.config.clone().or_else(|| typed.resume.as_ref().map(|run| run.join(run_dir::CONFIG)));
         if let Some(path) = &file {
-            layers.push(read_layer(path)?);
+            layers.push(read_layer(path, typed.resume.is_some())?);
         }
         let preset = match typed.preset {
             Some(preset) => Some(preset),
@@ -147,9 +148,13 @@ impl Config {
     }
 }
 
-fn read_layer(path: &Path) -> Result<Layer, Error> {
+fn read_layer(path: &Path, is_run: bool) -> Result<Layer, Error> {
     let name = path.display().to_string();
-    let text = layers::read(path).map_err(|error| Error::Layer(format!("failed to read `{name}`: {error}")))?;
+    let text = layers::read(path).map_err(|error| {
+        let missing_run = is_run && error.kind() == ErrorKind::NotFound;
+        let hint = if missing_run { "; there is no run to go on with, so start one without --resume" } else { "" };
+        Error::Layer(format!("failed to read `{name}`: {error}{hint}"))
+    })?;
     let layer = parse_layer(&name, &text)?;
     match ["config", "resume", "run-dir"].into_iter().find(|key| layer.values.contains_key(*key)) {
         Some(key) => Err(Error::Layer(format!("`{key}` cannot stand in `{name}`; give it as a flag"))),
@@ -248,6 +253,7 @@ mod tests {
     fn resume_without_a_value_means_the_latest_run_and_takes_its_configuration() {
         let error = load(&["--resume"]).unwrap_err();
         assert!(error.starts_with("failed to read `runs/latest/config.toml`: "), "{error}");
+        assert!(error.ends_with("there is no run to go on with, so start one without --resume"), "{error}");
         let run = tempfile::tempdir().unwrap();
         fs::write(run.path().join("config.toml"), "rounds = 9").unwrap();
         let config = load(&["--resume", run.path().to_str().unwrap()]).unwrap();

@@ -1,5 +1,8 @@
 //! The crew: the child processes. Each is heard on two pipes (events on stdout, logs on stderr) and stopped by closing a
 //! third, its lifeline on stdin, which the system also closes if this process dies.
+//!
+//! A child that dies (it is killed, or panics) can be started again: none of them keeps in memory what it cannot find
+//! again. One that ends with a reason (a full disk, a wrong flag) would only give it once more.
 
 use std::{
     collections::VecDeque,
@@ -20,7 +23,7 @@ use tokio::{
     io::{AsyncBufReadExt, AsyncRead, BufReader},
     process::{Child, ChildStdin, Command},
     sync::{mpsc, oneshot},
-    time::timeout,
+    time::{Instant, sleep_until, timeout},
 };
 
 use crate::{
@@ -35,6 +38,9 @@ pub const STOP_LIMIT: Duration = Duration::from_secs(10);
 const KILL_LIMIT: Duration = Duration::from_secs(2);
 /// How long a child's pipes are read after its end; a grandchild could hold them open for ever.
 const DRAIN_LIMIT: Duration = Duration::from_secs(1);
+/// How often a child is started again without progress in between: after 0.1, 0.2, … 1.6 s.
+const RESTARTS: u32 = 5;
+const FIRST_WAIT: Duration = Duration::from_millis(100);
 /// Log lines repeated when a child fails.
 const LAST_LINES: usize = 10;
 
@@ -59,8 +65,15 @@ pub enum News {
         /// The event.
         event: Event,
     },
-    /// It ended with success.
-    Ended(Program),
+    /// It ended.
+    Ended {
+        /// The child's number.
+        child: usize,
+        /// Which program it was.
+        program: Program,
+        /// How.
+        status: ExitStatus,
+    },
 }
 
 #[derive(Debug)]
@@ -72,6 +85,10 @@ struct Member {
     kill: Option<oneshot::Sender<()>>,
     last_lines: VecDeque<String>,
     running: bool,
+    /// Starts after a death, since there was progress.
+    restarts: u32,
+    /// When it is to be started again.
+    due: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -95,38 +112,84 @@ impl Crew {
     /// When it cannot be started.
     pub fn start(&mut self, invocation: Invocation) -> anyhow::Result<usize> {
         let path = self.programs.join(invocation.program.name()).with_extension(std::env::consts::EXE_EXTENSION);
-        let mut command = Command::new(&path);
-        command.args(&invocation.arguments).kill_on_drop(true);
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        platform::shield_from_terminal(&mut command);
-        let mut child = command.spawn().with_context(|| format!("failed to start `{}`", path.display()))?;
-        let lifeline = child.stdin.take();
-        let (kill, killed) = oneshot::channel();
-        let index = self.members.len();
-        tokio::spawn(follow(child, killed, index, self.sender.clone()));
+        let child = self.members.len();
         self.members.push(Member {
             invocation,
             path,
-            lifeline,
-            kill: Some(kill),
+            lifeline: None,
+            kill: None,
             last_lines: VecDeque::new(),
-            running: true,
+            running: false,
+            restarts: 0,
+            due: None,
         });
-        Ok(index)
+        self.spawn(child)?;
+        Ok(child)
+    }
+
+    /// How a child is to be started, should it be started again.
+    pub fn instruct(&mut self, child: usize, invocation: Invocation) {
+        self.members[child].invocation = invocation;
+    }
+
+    /// Starts a child again that died, after a while, under its old number.
+    ///
+    /// # Errors
+    /// When it ended with a reason that another start would not mend, or died too often without progress.
+    pub fn revive(&mut self, child: usize, status: ExitStatus) -> anyhow::Result<()> {
+        let member = &self.members[child];
+        let passing = member.invocation.passing.is_some_and(|code| status.code() == Some(code as i32));
+        if !(died(status) || passing) || member.restarts == RESTARTS {
+            return Err(self.failed(child, status));
+        }
+        let member = &mut self.members[child];
+        let wait = FIRST_WAIT * (1 << member.restarts);
+        member.due = Some(Instant::now() + wait);
+        member.restarts += 1;
+        let (name, restarts) = (&member.invocation.name, member.restarts);
+        self.console.warn(&format!("{name} died ({status}); starting it again ({restarts} of {RESTARTS})"));
+        Ok(())
+    }
+
+    /// Notes progress: deaths before it do not count any more.
+    pub fn progressed(&mut self) {
+        for member in &mut self.members {
+            member.restarts = 0;
+        }
+    }
+
+    fn spawn(&mut self, child: usize) -> anyhow::Result<()> {
+        let member = &mut self.members[child];
+        let mut command = Command::new(&member.path);
+        command.args(&member.invocation.arguments).kill_on_drop(true);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        platform::shield_from_terminal(&mut command);
+        let mut process = command.spawn().with_context(|| format!("failed to start `{}`", member.path.display()))?;
+        let (kill, killed) = oneshot::channel();
+        (member.lifeline, member.kill) = (process.stdin.take(), Some(kill));
+        (member.running, member.due) = (true, None);
+        member.last_lines.clear();
+        tokio::spawn(follow(process, killed, child, self.sender.clone()));
+        Ok(())
     }
 
     /// Waits for the next news; logs are printed on the way.
     ///
     /// # Errors
-    /// When a child fails, when this process is told to stop, or when nothing at all was heard for `limit` while
-    /// `doing` something.
+    /// When this process is told to stop, when nothing at all was heard for `limit` while `doing` something, or when a
+    /// child cannot be started again.
     pub async fn next(&mut self, limit: Duration, doing: &str) -> anyhow::Result<News> {
         loop {
+            let due = self.due();
             let report = tokio::select! {
                 biased;
                 cause = self.shutdown.wait() => {
                     let error = anyhow!("stopped by {}; --resume goes on with this run", cause.as_str());
                     return Err(failure(cause.code(), error));
+                }
+                child = due => {
+                    self.spawn(child)?;
+                    continue;
                 }
                 report = timeout(limit, self.reports.recv()) => report,
             };
@@ -136,21 +199,43 @@ impl Crew {
             match report {
                 Report::Event(event) => return Ok(News::Event { child, event }),
                 Report::Log(line) => self.log(child, line),
-                Report::Ended(Ok(status)) if status.success() => {
-                    self.members[child].running = false;
-                    return Ok(News::Ended(self.members[child].invocation.program));
-                }
                 Report::Ended(status) => {
-                    self.members[child].running = false;
-                    return Err(self.failed(child, &status?));
+                    let member = &mut self.members[child];
+                    member.running = false;
+                    return Ok(News::Ended { child, program: member.invocation.program, status: status? });
                 }
             }
         }
     }
 
+    /// Waits until a child is to be started again; for ever, if none is.
+    fn due(&self) -> impl Future<Output = usize> + use<> {
+        let due = |(child, member): (usize, &Member)| Some((member.due?, child));
+        let next = self.members.iter().enumerate().filter_map(due).min();
+        async move {
+            let Some((at, child)) = next else { return std::future::pending().await };
+            sleep_until(at).await;
+            child
+        }
+    }
+
+    /// Lets the children end by themselves, whatever with, and stops those that take longer than `limit`.
+    pub async fn dismiss(&mut self, limit: Duration) {
+        let all = async {
+            for program in Program::ALL {
+                self.end_of(program).await;
+            }
+        };
+        drop(timeout(limit, all).await);
+        self.stop(STOP_LIMIT).await;
+    }
+
     /// Stops whoever still runs, in order: senders, so that the receiver can seal what it has; trainer; receiver. A
-    /// child that takes longer than `limit` is killed.
+    /// child that takes longer than `limit` is killed. None is started again.
     pub async fn stop(&mut self, limit: Duration) {
+        for member in &mut self.members {
+            member.due = None;
+        }
         for program in [Program::Sender, Program::Trainer, Program::Receiver] {
             for member in self.members.iter_mut().filter(|member| member.invocation.program == program) {
                 member.lifeline = None;
@@ -194,7 +279,7 @@ impl Crew {
     }
 
     /// Shows a failed child, and makes the error that this process ends with.
-    fn failed(&self, child: usize, status: &ExitStatus) -> anyhow::Error {
+    fn failed(&self, child: usize, status: ExitStatus) -> anyhow::Error {
         let member = &self.members[child];
         let name = &member.invocation.name;
         self.console.warn(&format!("{name} failed ({status}). It was started as"));
@@ -265,8 +350,15 @@ async fn pass_on(
     }
 }
 
+/// Whether a child ended without a reason of its own: by a signal, or by a mistake of ours such as a panic.
+fn died(status: ExitStatus) -> bool {
+    /// What Rust's runtime exits with after a panic in `main`.
+    const PANIC: i32 = 101;
+    status.code().is_none_or(|code| code == PANIC || code == Code::Software as i32)
+}
+
 /// The exit code to end with when a child ended with `status`.
-fn code_of(status: &ExitStatus) -> Code {
+fn code_of(status: ExitStatus) -> Code {
     status.code().and_then(|number| u8::try_from(number).ok()).map_or(Code::Software, Code::from)
 }
 
@@ -298,7 +390,8 @@ mod tests {
         fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
         let (_trigger, shutdown) = Shutdown::manual();
         let mut crew = Crew::new(programs.path(), Console::new(), shutdown);
-        crew.start(Invocation { name: "receiver".into(), program: Program::Receiver, arguments: Vec::new() }).unwrap();
+        let (name, program) = ("receiver".into(), Program::Receiver);
+        crew.start(Invocation { name, program, arguments: Vec::new(), passing: None }).unwrap();
         let Some((0, Report::Log(process))) = crew.reports.recv().await else { panic!("no log") };
         crew.stop(Duration::ZERO).await;
         let alive = std::process::Command::new("sh").args(["-c", &format!("kill -0 {process}")]).status().unwrap();

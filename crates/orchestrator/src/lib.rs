@@ -1,5 +1,5 @@
-//! The orchestrator provides what a run needs, starts receiver, sender and trainer in order, follows them, and stops
-//! them all when one fails or when it is told to stop.
+//! The orchestrator provides what a run needs, starts receiver, sender and trainer in order, follows them, starts those
+//! again that die, and stops them all when one fails or when it is told to stop.
 //!
 //! - [`config`]: the flags of all programs in one, over files and presets;
 //! - [`setup`]: libtorch and the sibling programs, in a checkout that lacks them;

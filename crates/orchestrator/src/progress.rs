@@ -1,6 +1,9 @@
 //! How a run's events are shown: a progress bar on a terminal, and one line per phase and round everywhere.
 
-use std::time::{Duration, Instant};
+use std::{
+    mem,
+    time::{Duration, Instant},
+};
 
 use cli::event::Event;
 use indicatif::ProgressBar;
@@ -96,7 +99,8 @@ impl Progress {
                 if self.acknowledged.len() <= child {
                     self.acknowledged.resize(child + 1, 0);
                 }
-                self.acknowledged[child] = samples;
+                // A sender that was started again begins with 0, until the receiver tells it where to go on.
+                self.acknowledged[child] = self.acknowledged[child].max(samples);
                 self.bar.set_position(self.acknowledged.iter().sum());
             }
             Event::Paused { reason } if !self.paused => {
@@ -116,16 +120,21 @@ impl Progress {
                 ));
             }
             Event::Training { samples, partitions, first_round, rounds, .. } => {
-                self.rounds = rounds;
-                if first_round > rounds {
+                let again = mem::replace(&mut self.rounds, rounds) > 0; // The trainer died and was started again.
+                let all = first_round > rounds;
+                if !again && all {
                     self.console
                         .result(&format!("the run has all its rounds ({rounds}); to train more, raise --rounds"));
+                } else if !again {
+                    let plural = if partitions == 1 { "" } else { "s" };
+                    self.console.result(&format!(
+                        "training on {samples} samples in {partitions} partition{plural}, rounds {first_round} to {rounds}"
+                    ));
+                }
+                self.clear();
+                if all {
                     return;
                 }
-                let plural = if partitions == 1 { "" } else { "s" };
-                self.console.result(&format!(
-                    "training on {samples} samples in {partitions} partition{plural}, rounds {first_round} to {rounds}"
-                ));
                 self.bar = self.console.bar(samples, TRAINING);
                 self.bar.set_message(format!("{first_round}/{rounds}"));
             }
@@ -185,5 +194,17 @@ mod tests {
             progress.show(child, Event::Notice { text: text.into() });
         }
         assert_eq!(progress.notices, ["a", "b"]);
+    }
+
+    #[test]
+    fn a_sender_that_begins_again_takes_nothing_back() {
+        let mut progress = Progress::new(Console::new());
+        progress.sending(100);
+        for (child, samples) in [(0, 40), (1, 30), (0, 0), (0, 45)] {
+            let before = progress.bar.position();
+            progress.show(child, Event::Acknowledged { samples, of: 50 });
+            assert!(progress.bar.position() >= before);
+        }
+        assert_eq!(progress.bar.position(), 75);
     }
 }

@@ -36,16 +36,21 @@ const STREAM_LIMIT: Duration = Duration::from_secs(5 * 60);
 /// One full-batch step over a large partition says nothing for long.
 const TRAIN_LIMIT: Duration = Duration::from_secs(30 * 60);
 
+/// How long the children may take to end once the chunk directory is complete. A sender that the good news did not reach
+/// would look for its receiver for much longer.
+const GOODBYE_LIMIT: Duration = Duration::from_secs(1);
+
 /// Runs everything.
 ///
 /// # Errors
 /// When the set-up or a child fails, or when told to stop; no child is left behind in any case.
 pub async fn run(config: &Config, console: Console, shutdown: Shutdown) -> anyhow::Result<()> {
-    run_dir::check(config)?; // Before the set-up, which may take long.
+    // Before the set-up, which may take long: whenever this process is killed, there is a run to resume.
+    let run = run_dir::open(config)?;
     let mut progress = Progress::new(console.clone());
     let programs = setup::provide(&console, &shutdown, progress.phases()).await?;
     let mut crew = Crew::new(&programs.directory, console, shutdown);
-    let result = phases(config, &mut crew, &mut progress).await;
+    let result = phases(config, &run, &mut crew, &mut progress).await;
     progress.clear();
     crew.stop(STOP_LIMIT).await;
     result?;
@@ -53,24 +58,19 @@ pub async fn run(config: &Config, console: Console, shutdown: Shutdown) -> anyho
     Ok(())
 }
 
-async fn phases(config: &Config, crew: &mut Crew, progress: &mut Progress) -> anyhow::Result<()> {
-    let run = match &config.resume {
-        Some(run) => {
-            run.canonicalize().with_context(|| format!("failed to open the run folder `{}`", run.display()))?
-        }
-        None => run_dir::create(config)?,
-    };
+async fn phases(config: &Config, run: &Path, crew: &mut Crew, progress: &mut Progress) -> anyhow::Result<()> {
     let mut config = config.clone();
-    if config.resume.is_none() || !is_streamed(&config, &run)? {
+    if config.resume.is_none() || !is_streamed(&config, run)? {
         let start = Instant::now();
-        config = config.with_data(provide_data(&config, crew, progress).await?);
+        let (dir, digest) = provide_data(&config, crew, progress).await?;
+        config = config.with_data(dir);
         progress.phases().end("data", start);
         let start = Instant::now();
-        stream(&config, &run, crew, progress).await?;
+        stream(&config, run, &digest, crew, progress).await?;
         progress.phases().end("streaming", start);
     }
     let start = Instant::now();
-    train(&config, &run, crew, progress).await?;
+    train(&config, run, crew, progress).await?;
     progress.phases().end("training", start);
     Ok(())
 }
@@ -86,6 +86,7 @@ fn is_streamed(config: &Config, run: &Path) -> anyhow::Result<bool> {
     struct Dataset {
         digest: String,
     }
+    let Some(data) = run_dir::data(run)? else { return Ok(false) }; // It holds an earlier run's samples, if any.
     let dir = config.directory.dir.display();
     let bytes = match fs::read(config.directory.dir.join("_SUCCESS")) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(false),
@@ -94,31 +95,43 @@ fn is_streamed(config: &Config, run: &Path) -> anyhow::Result<bool> {
     let manifest: Manifest =
         serde_json::from_slice(&bytes).with_context(|| format!("`{dir}/_SUCCESS` is damaged")).or_exit(Code::Data)?;
     let (streams, shares) = (BTreeSet::from_iter(manifest.streams), BTreeSet::from_iter(commands::shares(config)));
-    if streams == shares && run_dir::is_its_data(run, &manifest.dataset.digest) {
+    if streams == shares && manifest.dataset.digest == data {
         return Ok(true);
     }
     let advice = "name this run's own with --dir, or start a new run without --resume";
     Err(failure(Code::Data, anyhow!("`{dir}` holds the samples of another run; {advice}")))
 }
 
-/// Where the data is.
-async fn provide_data(config: &Config, crew: &mut Crew, progress: &mut Progress) -> anyhow::Result<PathBuf> {
+/// Where the data is, and its digest.
+async fn provide_data(config: &Config, crew: &mut Crew, progress: &mut Progress) -> anyhow::Result<(PathBuf, String)> {
     crew.start(commands::prepare(config)?)?;
     let mut data = None;
     loop {
         match crew.next(DATA_LIMIT, "providing the data").await? {
-            News::Event { event: Event::Data { dir, .. }, .. } => data = Some(dir),
+            News::Event { event: Event::Data { dir, digest }, .. } => data = Some((dir, digest)),
             News::Event { child, event } => progress.show(child, event),
-            News::Ended(_) => break,
+            News::Ended { status, .. } if status.success() => break,
+            News::Ended { child, status, .. } => crew.revive(child, status)?,
         }
     }
     progress.clear();
     data.context("the sender ended without saying where the data is")
 }
 
-async fn stream(config: &Config, run: &Path, crew: &mut Crew, progress: &mut Progress) -> anyhow::Result<()> {
-    crew.start(commands::receiver(config, config.resume.is_none())?)?;
+/// Streams until the chunk directory is complete.
+async fn stream(
+    config: &Config,
+    run: &Path,
+    digest: &str,
+    crew: &mut Crew,
+    progress: &mut Progress,
+) -> anyhow::Result<()> {
+    // What is in the directory before the first sample of this run was sent is an earlier run's.
+    let fresh = run_dir::data(run)?.is_none();
+    let receiver = crew.start(commands::receiver(config, config.listen, fresh)?)?;
     let address = listening(crew, progress).await?;
+    crew.instruct(receiver, commands::receiver(config, address, false)?);
+    run_dir::remember_data(run, digest)?;
     progress.note(&format!("the receiver listens on {address}"));
     for sender in commands::senders(config, address)? {
         crew.start(sender)?;
@@ -126,22 +139,27 @@ async fn stream(config: &Config, run: &Path, crew: &mut Crew, progress: &mut Pro
     progress.sending(config.streaming.samples);
     let limit = STREAM_LIMIT + chunk_delay(config);
     let mut complete = false;
-    let mut running = config.senders + 1; // And the receiver.
-    while running > 0 {
+    while !complete {
         match crew.next(limit, "streaming").await? {
             News::Event { child, event } => {
-                complete |= matches!(event, Event::Complete { .. });
-                if let Event::Data { digest: Some(digest), .. } = &event {
-                    run_dir::remember_data(run, digest)?;
+                complete = matches!(event, Event::Complete { .. });
+                if matches!(event, Event::Stored { .. }) {
+                    crew.progressed();
                 }
                 progress.show(child, event);
             }
-            News::Ended(_) => running -= 1,
+            News::Ended { program, status, .. } if status.success() => {
+                if program == Program::Receiver {
+                    bail!("the receiver ended before the chunk directory was complete");
+                }
+            }
+            // It may have been killed between the last of its work and saying so.
+            News::Ended { program: Program::Receiver, .. } if is_streamed(config, run)? => complete = true,
+            News::Ended { child, status, .. } => crew.revive(child, status)?,
         }
     }
-    if !complete {
-        bail!("the receiver ended before the chunk directory was complete");
-    }
+    progress.clear();
+    crew.dismiss(GOODBYE_LIMIT).await;
     Ok(())
 }
 
@@ -152,7 +170,8 @@ async fn listening(crew: &mut Crew, progress: &mut Progress) -> anyhow::Result<S
             match crew.next(READY_LIMIT, doing).await? {
                 News::Event { event: Event::Listening { address, .. }, .. } => return Ok(address),
                 News::Event { child, event } => progress.show(child, event),
-                News::Ended(_) => bail!("the receiver ended before it listened"),
+                News::Ended { status, .. } if status.success() => bail!("the receiver ended before it listened"),
+                News::Ended { child, status, .. } => crew.revive(child, status)?,
             }
         }
     };
@@ -162,11 +181,21 @@ async fn listening(crew: &mut Crew, progress: &mut Progress) -> anyhow::Result<S
 
 async fn train(config: &Config, run: &Path, crew: &mut Crew, progress: &mut Progress) -> anyhow::Result<()> {
     crew.start(commands::trainer(config, run)?)?;
+    let mut rounds = 0;
     loop {
         match crew.next(TRAIN_LIMIT, "training").await? {
-            News::Event { child, event } => progress.show(child, event),
-            News::Ended(Program::Trainer) => return Ok(()),
-            News::Ended(_) => {}
+            // A trainer that was started again repeats what is in its checkpoint.
+            News::Event { event: Event::Round { round, .. }, .. } if round <= rounds => {}
+            News::Event { child, event } => {
+                if let Event::Round { round, .. } = event {
+                    rounds = round;
+                    crew.progressed();
+                }
+                progress.show(child, event);
+            }
+            News::Ended { program: Program::Trainer, status, .. } if status.success() => return Ok(()),
+            News::Ended { child, program: Program::Trainer, status } => crew.revive(child, status)?,
+            News::Ended { .. } => {} // One that was slow to end.
         }
     }
 }
@@ -184,7 +213,7 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn check(manifest: Option<&str>, expect: Result<bool, &str>) {
+    fn check(data: Option<&str>, manifest: Option<&str>, expect: Result<bool, &str>) {
         let dir = tempfile::tempdir().unwrap();
         let chunks = dir.path().to_str().unwrap();
         let arguments = ["x", "--samples=11", "--offset=5", "--senders=2", "--dir", chunks].map(OsString::from);
@@ -192,7 +221,9 @@ mod tests {
         if let Some(manifest) = manifest {
             fs::write(dir.path().join("_SUCCESS"), manifest).unwrap();
         }
-        run_dir::remember_data(dir.path(), "d1").unwrap();
+        if let Some(data) = data {
+            run_dir::remember_data(dir.path(), data).unwrap();
+        }
         match (is_streamed(&config, dir.path()), expect) {
             (Ok(streamed), Ok(expect)) => assert_eq!(streamed, expect),
             (Err(error), Err(expect)) => {
@@ -208,11 +239,17 @@ mod tests {
     fn a_chunk_directory_is_this_runs_if_its_data_and_streams_are() {
         let manifest = r#"{"format": 1, "dataset": {"name": "mnist", "digest": "d1"}, "streams": [
             {"name": "sender-1", "first": 11, "end": 16}, {"name": "sender-0", "first": 5, "end": 11}]}"#;
-        check(None, Ok(false));
-        check(Some(manifest), Ok(true));
-        check(Some(&manifest.replace("16", "17")), Err("`DIR` holds the samples of another run; "));
-        check(Some(&manifest.replace("sender-1", "b")), Err("`DIR` holds the samples of another run; "));
-        check(Some(&manifest.replace("d1", "d2")), Err("`DIR` holds the samples of another run; "));
-        check(Some(&manifest[..40]), Err("`DIR/_SUCCESS` is damaged: "));
+        let check_data = |manifest: Option<&str>, expect| check(Some("d1"), manifest, expect);
+        check_data(None, Ok(false));
+        check_data(Some(manifest), Ok(true));
+        check_data(Some(&manifest.replace("16", "17")), Err("`DIR` holds the samples of another run; "));
+        check_data(Some(&manifest.replace("sender-1", "b")), Err("`DIR` holds the samples of another run; "));
+        check_data(Some(&manifest.replace("d1", "d2")), Err("`DIR` holds the samples of another run; "));
+        check_data(Some(&manifest[..40]), Err("`DIR/_SUCCESS` is damaged: "));
+    }
+
+    #[test]
+    fn what_is_there_before_the_first_sample_is_sent_is_an_earlier_runs() {
+        check(None, Some("whatever it holds"), Ok(false));
     }
 }

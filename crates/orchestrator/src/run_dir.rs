@@ -18,16 +18,24 @@ use crate::{commands, config::Config};
 /// The effective configuration, in the run folder.
 pub const CONFIG: &str = "config.toml";
 
-/// The digest of the data that the run streamed, in the run folder.
+/// The digest of the data that the run streams, in the run folder.
 const DATA: &str = "data.digest";
 
-/// Refuses a `--run-dir` that holds another run: its configuration would be lost.
+/// The folder of the run to resume, or a new one.
 ///
 /// # Errors
-/// When it does.
-pub fn check(config: &Config) -> anyhow::Result<()> {
+/// When the former is not there; when the latter holds another run or cannot be written, or a path is not UTF-8.
+pub fn open(config: &Config) -> anyhow::Result<PathBuf> {
+    match &config.resume {
+        Some(run) => run.canonicalize().with_context(|| format!("failed to open the run folder `{}`", run.display())),
+        None => create(config),
+    }
+}
+
+/// Refuses a `--run-dir` that holds another run: its configuration would be lost.
+fn check(config: &Config) -> anyhow::Result<()> {
     match &config.run_dir {
-        Some(path) if [CONFIG, "checkpoints"].iter().any(|name| path.join(name).exists()) => {
+        Some(path) if [CONFIG, DATA, "checkpoints"].iter().any(|name| path.join(name).exists()) => {
             let name = path.display();
             let advice = format!("go on with --resume {name}, or choose another --run-dir");
             Err(failure(Code::Directory, anyhow!("`{name}` already holds a run; {advice}")))
@@ -37,10 +45,7 @@ pub fn check(config: &Config) -> anyhow::Result<()> {
 }
 
 /// Makes the run folder and writes the effective configuration into it.
-///
-/// # Errors
-/// When it holds another run or cannot be written, or a path is not UTF-8.
-pub fn create(config: &Config) -> anyhow::Result<PathBuf> {
+fn create(config: &Config) -> anyhow::Result<PathBuf> {
     check(config)?;
     let text = effective(config)?;
     let path = match &config.run_dir {
@@ -59,7 +64,8 @@ pub fn create(config: &Config) -> anyhow::Result<PathBuf> {
     Ok(path)
 }
 
-/// Writes down which data the run streams, so that a resumed run knows its own.
+/// Writes down which data the run streams. To be done when the chunk directory was emptied for this run and before its
+/// first sample is sent: from then on, what the directory holds is this run's.
 ///
 /// # Errors
 /// When it cannot be written.
@@ -68,9 +74,16 @@ pub fn remember_data(run: &Path, digest: &str) -> anyhow::Result<()> {
     write(&file, digest).with_context(|| format!("failed to write `{}`", file.display()))
 }
 
-/// Whether this is the data that the run streamed.
-pub fn is_its_data(run: &Path, digest: &str) -> bool {
-    fs::read_to_string(run.join(DATA)).is_ok_and(|remembered| remembered == digest)
+/// The digest of the data that the run streams; `None` if no sample of it can have been sent yet.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn data(run: &Path) -> anyhow::Result<Option<String>> {
+    let file = run.join(DATA);
+    match fs::read_to_string(&file) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        digest => digest.map(Some).with_context(|| format!("failed to read `{}`", file.display())),
+    }
 }
 
 /// Writes a file that is complete or absent.

@@ -56,33 +56,88 @@ fn a_wrong_configuration_file_ends_with_64_before_anything_starts() {
 }
 
 #[test]
-fn a_receiver_that_is_killed_stops_the_run_and_is_named() {
+fn a_killed_receiver_and_a_killed_sender_are_started_again() {
     let bench = Bench::new();
-    let mut run = bench.start(&["--batch-delay=1s", "--samples-per-batch=10"]);
-    run.wait_for_child(&bench, "sender-0");
+    let flags = ["--samples-per-batch=50", "--samples-per-chunk=100", "--rounds=1"];
+    let mut run = bench.start(&[&flags[..], &["--batch-delay=50ms", "--senders=2"]].concat());
+    run.wait_for_chunks(&bench, 2); // Of 20, a tenth of a second apart.
     bench.signal_child("/receiver ", "KILL");
+    run.wait_for_chunks(&bench, 6);
+    bench.signal_child("--stream=sender-1 ", "KILL");
+    let run = run.finish();
+    run.assert_code(0);
+    for name in ["receiver", "sender-1"] {
+        let line = format!("{name} died (signal: 9 (SIGKILL)); starting it again (1 of 5)\n");
+        assert!(run.stderr.contains(&line), "{}", run.stderr);
+    }
+    bench.assert_no_child();
+
+    let undisturbed = Bench::new();
+    undisturbed.run(&[&flags[..], &["--batch-delay=0s"]].concat()).assert_code(0);
+    assert_eq!(bench.summary()["n_samples"], 2000);
+    assert_eq!(bench.summary()["model_sha256"], undisturbed.summary()["model_sha256"]);
+}
+
+#[test]
+fn a_receiver_that_dies_again_and_again_without_progress_ends_the_run_and_is_named() {
+    let bench = Bench::new();
+    let mut run = bench.start(&["--batch-delay=1m"]);
+    for _ in 0..6 {
+        run.wait_for_child(&bench, "/receiver ");
+        bench.kill_and_wait("/receiver ");
+    }
     let run = run.finish();
     run.assert_code(70);
+    assert!(run.stderr.contains("; starting it again (5 of 5)\n"), "{}", run.stderr);
     assert!(run.stderr.contains("receiver failed (signal: 9 (SIGKILL)). It was started as\n"), "{}", run.stderr);
     bench.assert_no_child();
 }
 
 #[test]
-fn a_trainer_that_is_killed_stops_the_run_and_a_resumed_run_ends_with_the_same_model() {
+fn a_killed_trainer_is_started_again_and_shows_each_round_once() {
+    let bench = Bench::new();
+    let mut run = bench.start(&["--batch-delay=0ms", "--rounds=4"]);
+    run.read_stdout_until("round 1/4");
+    bench.signal_child("/trainer ", "KILL");
+    let run = run.finish();
+    run.assert_code(0);
+    assert!(run.stderr.contains("trainer died (signal: 9 (SIGKILL)); starting it again (1 of 5)\n"), "{}", run.stderr);
+    let rounds = run.stdout.lines().filter_map(|line| line.strip_prefix("round ")?.split('/').next());
+    assert_eq!(rounds.collect::<Vec<_>>(), ["1", "2", "3", "4"], "{}", run.stdout);
+    assert!(!run.stdout.contains("all its rounds"), "{}", run.stdout);
+
+    let undisturbed = Bench::new();
+    undisturbed.run(&["--batch-delay=0ms", "--rounds=4"]).assert_code(0);
+    assert_eq!(bench.summary()["model_sha256"], undisturbed.summary()["model_sha256"]);
+}
+
+#[test]
+fn an_orchestrator_killed_while_training_is_resumed_and_ends_with_the_same_model() {
     let bench = Bench::new();
     // More rounds than anybody waits for, so that the kill cannot come too late.
     let mut run = bench.start(&["--batch-delay=0ms", "--rounds=100000"]);
     run.read_stdout_until("round 1/100000");
-    bench.signal_child("/trainer ", "KILL");
-    let run = run.finish();
-    run.assert_code(70);
-    assert!(run.stderr.contains("trainer failed (signal: 9 (SIGKILL)). It was started as\n"), "{}", run.stderr);
-
-    let rounds = format!("--rounds={}", fs::read_dir(bench.path("runs/latest/checkpoints")).unwrap().count() + 2);
+    run.signal("KILL");
+    run.finish();
+    // At once: its trainer may still have the run folder, and may finish another round or two.
+    let rounds = format!("--rounds={}", fs::read_dir(bench.path("runs/latest/checkpoints")).unwrap().count() + 10);
     bench.run_with(&["--resume", "runs/latest", &rounds]).assert_code(0);
     let undisturbed = Bench::new();
     undisturbed.run(&["--batch-delay=0ms", &rounds]).assert_code(0);
     assert_eq!(bench.summary()["model_sha256"], undisturbed.summary()["model_sha256"]);
+}
+
+#[test]
+fn a_run_that_was_killed_before_it_streamed_replaces_an_earlier_runs_chunks_when_it_is_resumed() {
+    let bench = Bench::new();
+    bench.run(&["--batch-delay=0ms", "--rounds=1"]).assert_code(0);
+    // All that is left of an orchestrator that died before its receiver had emptied the directory.
+    let config = fs::read_to_string(bench.path("runs/latest/config.toml")).unwrap();
+    fs::create_dir(bench.path("runs/killed")).unwrap();
+    fs::write(bench.path("runs/killed/config.toml"), config.replace("samples = 2000", "samples = 1000")).unwrap();
+    bench.run_with(&["--resume=runs/killed"]).assert_code(0);
+    let summary = fs::read_to_string(bench.path("runs/killed/summary.json")).unwrap();
+    assert!(summary.contains("\"n_samples\": 1000,"), "{summary}");
 }
 
 #[test]

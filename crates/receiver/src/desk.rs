@@ -13,12 +13,16 @@ use std::{
     time::{Duration, Instant},
 };
 
-use cli::{event::Event, exit::failure, shutdown::Cause};
+use cli::{
+    event::Event,
+    exit::failure,
+    shutdown::{Cause, Shutdown},
+};
 use proto::{
     Batch, ErrorCode, StreamDigest,
     message::{End, Failure, Open, Welcome},
 };
-use store::{DatasetId, Durable, Store};
+use store::{DatasetId, Durable, Replay, Store};
 use tokio::sync::{
     OwnedSemaphorePermit, Semaphore,
     mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel},
@@ -96,9 +100,13 @@ pub(crate) struct Desk {
 pub(crate) struct DeskThread(oneshot::Receiver<anyhow::Result<Outcome>>);
 
 /// Opens the store and starts the thread that owns it.
-pub(crate) fn open(config: Config, report: impl Fn(&Event) + Send + 'static) -> anyhow::Result<(Desk, DeskThread)> {
+pub(crate) fn open(
+    config: Config,
+    shutdown: &Shutdown,
+    report: impl Fn(&Event) + Send + 'static,
+) -> anyhow::Result<(Desk, DeskThread)> {
     let mut digests: HashMap<String, StreamDigest> = HashMap::new();
-    let store = Store::open_with(&config.dir, config.mode, config.samples_per_chunk, |replay| {
+    let store = open_store(&config, shutdown, |replay| {
         digests.entry(replay.stream.to_owned()).or_default().update(replay.labels, replay.images);
     })
     .map_err(|error| failure(error.exit_code(), error))?;
@@ -136,6 +144,25 @@ pub(crate) fn open(config: Config, report: impl Fn(&Event) + Send + 'static) -> 
     })?;
     let room = Arc::new(Semaphore::new(QUEUE_BYTES));
     Ok((Desk { commands, room, tickets: Arc::default(), recovered }, DeskThread(finished)))
+}
+
+/// Opens the store; if another receiver has it, waits for the end of that one.
+fn open_store(config: &Config, shutdown: &Shutdown, mut replay: impl FnMut(Replay<'_>)) -> Result<Store, store::Error> {
+    // Often enough to go unnoticed, and nothing to the disk.
+    const POLL: Duration = Duration::from_millis(20);
+    let until = Instant::now() + config.lock_limit;
+    let mut told = false;
+    loop {
+        match Store::open_with(&config.dir, config.mode, config.samples_per_chunk, &mut replay) {
+            Err(store::Error::Locked(_)) if Instant::now() < until && shutdown.requested().is_none() => {}
+            opened => return opened,
+        }
+        if !told {
+            tracing::info!("another receiver has `{}`; waiting for its end", config.dir.display());
+            told = true;
+        }
+        thread::sleep(POLL);
+    }
 }
 
 impl DeskThread {

@@ -59,6 +59,8 @@ pub struct Config {
     pub connections: usize,
     /// How long to wait for peers.
     pub patience: Patience,
+    /// How long to wait for another receiver to leave the directory: one that was told to stop needs a moment.
+    pub lock_limit: Duration,
 }
 
 impl Config {
@@ -73,6 +75,7 @@ impl Config {
             grace: Duration::from_secs(5),
             connections: MAX_CONNECTIONS,
             patience: Patience::default(),
+            lock_limit: Duration::from_secs(10),
         }
     }
 }
@@ -124,7 +127,11 @@ pub async fn run(
 ) -> anyhow::Result<Outcome> {
     let address = listener.local_addr()?;
     let Config { connections: limit, patience, .. } = config;
-    let opening = tokio::task::spawn_blocking(move || desk::open(config, report));
+    if let Some(cause) = shutdown.requested() {
+        return Ok(Outcome::Stopped(cause)); // Before anything is removed for somebody who is gone.
+    }
+    let asked = shutdown.clone();
+    let opening = tokio::task::spawn_blocking(move || desk::open(config, &asked, report));
     let (desk, thread) = opening.await??;
     desk.report(Event::Listening { address, samples: desk.recovered });
     let mut connections = JoinSet::new();

@@ -308,16 +308,41 @@ fn signals_and_a_lost_parent_end_the_program_with_their_codes() {
     assert_eq!(receiver.code(), Some(143));
 }
 
+#[tokio::test]
+async fn a_receiver_waits_for_another_to_leave_the_directory_and_is_refused_if_it_does_not() {
+    let dir = TempDir::new().unwrap();
+    let mut first = start(config(dir.path(), 1)).await;
+    first.listening().await;
+    let refused = start(Config { lock_limit: Duration::from_millis(100), ..config(dir.path(), 1) }).await;
+    assert_eq!(code_of(&refused.ended().await.unwrap_err()), Code::Directory);
+
+    let mut second = start(config(dir.path(), 1)).await;
+    first.trigger.stop(Cause::Terminate);
+    first.ended().await.unwrap();
+    second.listening().await;
+}
+
+#[tokio::test]
+async fn a_receiver_that_is_told_to_stop_at_once_removes_nothing() {
+    let dir = TempDir::new().unwrap();
+    let receiver = start(config(dir.path(), 1)).await;
+    send(source("a", 0, 10), sending(receiver.address)).await.unwrap();
+    receiver.ended().await.unwrap();
+
+    let (trigger, shutdown) = Shutdown::manual();
+    trigger.stop(Cause::Lifeline);
+    let listener = receiver::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
+    let fresh = Config { mode: store::Mode::Fresh, ..config(dir.path(), 1) };
+    let outcome = receiver::run(listener, fresh, shutdown, |_| {}).await.unwrap();
+    assert_eq!(outcome, Outcome::Stopped(Cause::Lifeline));
+    assert_complete(dir.path(), 10);
+}
+
 #[test]
-fn a_locked_or_complete_directory_ends_the_program_with_73() {
+fn a_complete_directory_ends_the_program_with_73() {
     let dir = TempDir::new().unwrap();
     let path = dir.path().to_str().unwrap();
     let arguments = ["--listen", "127.0.0.1:0", "--dir", path];
-    let mut first = Process::start(&arguments);
-    first.listening();
-    assert_eq!(Process::start(&arguments).code(), Some(73));
-    first.kill();
-
     let dataset = store::DatasetId { name: "tiny".into(), digest: "07".into() };
     let mut store = store::Store::open(dir.path(), store::Mode::Fresh, 10).unwrap();
     store.open_stream("a", &dataset, 0, 1).unwrap();

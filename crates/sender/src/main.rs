@@ -35,7 +35,7 @@ struct Flags {
     /// How long to try to reach the receiver without progress
     #[arg(long, value_name = "TIME", default_value = "60s", value_parser = humantime::parse_duration)]
     deadline: Duration,
-    /// Find, download or draw the dataset, and send nothing
+    /// Find, download or draw the dataset and check it, and send nothing
     #[arg(long)]
     prepare: bool,
     #[command(flatten)]
@@ -55,18 +55,18 @@ fn main() -> ExitCode {
 fn run(flags: &Flags, mut shutdown: Shutdown) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let output = Output::new(flags.output.json);
-    let (streaming, stream, prepare) = (flags.streaming.clone(), flags.stream.clone(), flags.prepare);
+    let (streaming, stream) = (flags.streaming.clone(), flags.stream.clone());
     let preparing = output.clone();
     let prepared = runtime.block_on(async {
-        let work = move || source::prepare(&streaming, stream, prepare, &preparing);
+        let work = move || source::prepare(&streaming, stream, &preparing);
         tokio::select! {
             prepared = tokio::task::spawn_blocking(work) => prepared?,
             cause = shutdown.wait() => Err(failure(cause.code(), anyhow::anyhow!("stopped by {}", cause.as_str()))),
         }
     });
     let source = match prepared {
-        Ok(Some(source)) => source,
-        Ok(None) => return Ok(()),
+        Ok(_) if flags.prepare => return Ok(()),
+        Ok(source) => source,
         Err(error) => {
             runtime.shutdown_background(); // A download may be under way; it leaves nothing half done.
             return Err(error);

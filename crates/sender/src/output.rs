@@ -43,10 +43,10 @@ impl Output {
         }
     }
 
-    /// The dataset is there, and perhaps read.
-    pub(crate) fn data(&self, dir: &Path, digest: Option<[u8; 32]>) {
+    /// The dataset is there and read.
+    pub(crate) fn data(&self, dir: &Path, digest: [u8; 32]) {
         if self.json {
-            let digest = digest.map(|digest| digest.iter().map(|byte| format!("{byte:02x}")).collect());
+            let digest = digest.iter().map(|byte| format!("{byte:02x}")).collect();
             let _ = event::emit(&Event::Data { dir: dir.to_owned(), digest });
         }
     }

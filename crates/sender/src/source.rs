@@ -12,21 +12,14 @@ use sender::Source;
 
 use crate::output::Output;
 
-/// Provides the dataset and reads what is to be streamed; `None` if only the former was asked for.
-pub(crate) fn prepare(
-    flags: &Streaming,
-    stream: Option<String>,
-    only_provide: bool,
-    output: &Output,
-) -> anyhow::Result<Option<Source>> {
+/// Provides the dataset and reads what is to be streamed.
+pub(crate) fn prepare(flags: &Streaming, stream: Option<String>, output: &Output) -> anyhow::Result<Source> {
     let dir = provide(flags, output)?;
-    if only_provide {
-        output.data(&dir, None);
-        return Ok(None);
-    }
     let dataset = dataset::load(&dir, Split::Train).map_err(coded)?;
-    output.data(&dir, Some(dataset.digest()));
-    slice(dataset, flags, &dir, stream).map(Some)
+    let digest = dataset.digest();
+    let source = slice(dataset, flags, &dir, stream)?;
+    output.data(&dir, digest);
+    Ok(source)
 }
 
 fn provide(flags: &Streaming, output: &Output) -> anyhow::Result<PathBuf> {

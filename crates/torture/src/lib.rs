@@ -4,6 +4,8 @@
 
 #![forbid(unsafe_code)]
 
+pub mod bugs;
+pub mod fuzz;
 pub mod load;
 pub mod programs;
 pub mod record;

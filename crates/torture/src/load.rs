@@ -116,6 +116,7 @@ async fn send(source: sender::Source, address: SocketAddr) -> anyhow::Result<()>
         samples_per_batch: 500,
         batch_delay: Duration::ZERO,
         deadline: DEADLINE,
+        patience: sender::Patience::default(),
     };
     let (_trigger, shutdown) = Shutdown::manual();
     let outcome = sender::run(&source, &config, shutdown, |_| {}).await?;

@@ -5,7 +5,7 @@ use std::{fs, io::Write, process::ExitCode};
 use anyhow::{Context, ensure};
 use clap::{Parser, ValueEnum};
 use torture::{
-    Finding, load,
+    Finding, bugs, fuzz, load,
     record::{self, Record},
 };
 
@@ -24,7 +24,14 @@ struct Flags {
 enum Kind {
     /// Many senders, slow strangers, connections that come and go
     Load,
+    /// Every fuzz target, on ten million inputs; needs a nightly compiler and cargo-fuzz
+    Fuzz,
+    /// Bugs seeded into a scratch copy: the tests must fail
+    Bugs,
 }
+
+/// Of all that is random.
+const SEED: u64 = 42;
 
 fn main() -> ExitCode {
     let flags = match cli::layers::parse::<Flags>() {
@@ -54,6 +61,8 @@ fn run(flags: &Flags) -> anyhow::Result<()> {
 async fn torture(kind: Kind) -> anyhow::Result<Finding> {
     match kind {
         Kind::Load => load::run(load::Config { senders: 200, samples: 5000, strangers: 800, cycles: 10_000 }).await,
+        Kind::Fuzz => fuzz::run(10_000_000, SEED),
+        Kind::Bugs => bugs::run(),
     }
 }
 

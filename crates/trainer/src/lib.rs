@@ -65,7 +65,7 @@ pub fn run(config: &Config, shutdown: &Shutdown) -> anyhow::Result<()> {
     let engine = Rayon { partitions: &partitions, config: &config.local };
     let received = |global: &StateDict| evaluate(global, &partitions.all().images, &partitions.all().labels).accuracy();
 
-    let mut run = Run::open(config, origin)?;
+    let mut run = Run::open(config, origin, shutdown)?;
     let earlier: f64 = run.history().iter().map(Record::seconds).sum();
     run.start(&manifest, test_set.len(), engine.name())?;
     for round in run.next_round()..=config.rounds {

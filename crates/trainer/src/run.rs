@@ -7,7 +7,7 @@ use cli::{
     event::Event,
     exit::{Code, failure},
     flags::When,
-    shutdown::Cause,
+    shutdown::{Cause, Shutdown},
 };
 use model::StateDict;
 use store::Manifest;
@@ -30,8 +30,8 @@ pub(crate) struct Run<'a> {
 
 impl<'a> Run<'a> {
     /// Opens the run folder, and goes on from its newest checkpoint or else from fresh weights.
-    pub(crate) fn open(config: &'a Config, origin: Origin) -> anyhow::Result<Self> {
-        let folder = RunFolder::open(&config.folder)?;
+    pub(crate) fn open(config: &'a Config, origin: Origin, shutdown: &Shutdown) -> anyhow::Result<Self> {
+        let folder = RunFolder::open(&config.folder, shutdown)?;
         let state = match checkpoint::newest(&folder.checkpoints())? {
             Some(path) => Checkpoint::read(&path, &origin)?,
             None => Checkpoint { origin, history: Vec::new(), global: StateDict::init(config.local.seed) },

@@ -6,6 +6,8 @@ use std::{
     fs::{self, File, OpenOptions, TryLockError},
     io::{self, Read, Seek, SeekFrom, Write},
     path::{Path, PathBuf},
+    thread,
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context, anyhow};
@@ -13,6 +15,7 @@ use cli::{
     event::Event,
     exit::{Code, OrExit, failure},
     layers, runs,
+    shutdown::Shutdown,
 };
 use serde::Serialize;
 
@@ -32,6 +35,9 @@ pub const FINAL_MODEL: &str = "final_cnn_model.safetensors";
 /// The file that holds the summary.
 pub const SUMMARY: &str = "summary.json";
 
+/// How long another trainer may take to leave the folder: one that was told to stop ends its step first.
+const LOCK_LIMIT: Duration = Duration::from_secs(30);
+
 /// An open run folder; no other trainer opens it meanwhile.
 #[derive(Debug)]
 pub struct RunFolder {
@@ -44,8 +50,9 @@ impl RunFolder {
     /// Makes a new run folder, or opens an earlier one.
     ///
     /// # Errors
-    /// When it cannot be made or written to, when a new one is not empty of results, or another trainer uses it.
-    pub fn open(folder: &Folder) -> anyhow::Result<Self> {
+    /// When it cannot be made or written to, when a new one is not empty of results, or another trainer uses it and
+    /// goes on doing so.
+    pub fn open(folder: &Folder, shutdown: &Shutdown) -> anyhow::Result<Self> {
         let path = match folder {
             Folder::New(Some(path)) => {
                 fs::create_dir_all(path)
@@ -56,7 +63,7 @@ impl RunFolder {
                 .with_context(|| format!("failed to create a run folder in `{}`", runs::RUNS))?,
             Folder::Resume(path) => path.clone(),
         };
-        let lock = lock(&path)?;
+        let lock = lock(&path, shutdown)?;
         let dir = path.join(CHECKPOINTS);
         if matches!(folder, Folder::New(_)) && checkpoint::newest(&dir)?.is_some() {
             let name = path.display();
@@ -178,16 +185,30 @@ pub fn read_config(run_folder: &Path) -> anyhow::Result<toml::Table> {
     text.parse().with_context(|| format!("`{}` is not TOML", path.display())).or_exit(Code::Data)
 }
 
-fn lock(run_folder: &Path) -> anyhow::Result<File> {
+fn lock(run_folder: &Path, shutdown: &Shutdown) -> anyhow::Result<File> {
+    // Often enough to go unnoticed, and nothing to the disk.
+    const POLL: Duration = Duration::from_millis(20);
     let path = run_folder.join(".lock");
     let file = File::create(&path).with_context(|| format!("failed to create `{}`", path.display()))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => {
-            let error = anyhow!("run folder `{}` is in use by another trainer", run_folder.display());
-            Err(failure(Code::Directory, error))
+    let folder = run_folder.display();
+    let until = Instant::now() + LOCK_LIMIT;
+    let mut told = false;
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::WouldBlock) if Instant::now() < until && shutdown.requested().is_none() => {}
+            Err(TryLockError::WouldBlock) => {
+                return Err(failure(Code::Directory, anyhow!("run folder `{folder}` is in use by another trainer")));
+            }
+            Err(TryLockError::Error(error)) => {
+                return Err(error).with_context(|| format!("failed to lock `{}`", path.display()));
+            }
         }
-        Err(TryLockError::Error(error)) => Err(error).with_context(|| format!("failed to lock `{}`", path.display())),
+        if !told {
+            tracing::info!("another trainer has run folder `{folder}`; waiting for its end");
+            told = true;
+        }
+        thread::sleep(POLL);
     }
 }
 
@@ -207,14 +228,31 @@ fn open_events(path: &Path) -> io::Result<File> {
 
 #[cfg(test)]
 mod tests {
+    use cli::shutdown::Cause;
+
     use super::*;
 
+    fn open(folder: &Folder) -> anyhow::Result<RunFolder> {
+        let (_trigger, shutdown) = Shutdown::manual();
+        RunFolder::open(folder, &shutdown)
+    }
+
     #[test]
-    fn a_folder_in_use_is_refused() {
+    fn a_folder_in_use_is_waited_for_until_told_to_stop() {
         let dir = tempfile::tempdir().unwrap();
-        let _open = RunFolder::open(&Folder::New(Some(dir.path().into()))).unwrap();
-        let error = RunFolder::open(&Folder::Resume(dir.path().into())).unwrap_err();
-        assert_eq!(cli::exit::code_of(&error), Code::Directory);
+        let first = open(&Folder::New(Some(dir.path().into()))).unwrap();
+        let resume = Folder::Resume(dir.path().into());
+        let (trigger, shutdown) = Shutdown::manual();
+        thread::scope(|scope| {
+            let second = scope.spawn(|| RunFolder::open(&resume, &shutdown));
+            thread::sleep(Duration::from_millis(100)); // Who does not wait is refused meanwhile.
+            assert!(!second.is_finished());
+            drop(first);
+            let _second = second.join().unwrap().unwrap();
+            trigger.stop(Cause::Lifeline);
+            let error = RunFolder::open(&resume, &shutdown).unwrap_err();
+            assert_eq!(cli::exit::code_of(&error), Code::Directory);
+        });
     }
 
     #[test]
@@ -222,7 +260,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("events.jsonl");
         fs::write(&path, "{\"event\":\"rou").unwrap();
-        let mut folder = RunFolder::open(&Folder::Resume(dir.path().into())).unwrap();
+        let mut folder = open(&Folder::Resume(dir.path().into())).unwrap();
         folder.append_event(&Record::example(1).event()).unwrap();
         folder.append_event(&Record::example(2).event()).unwrap();
         let text = fs::read_to_string(path).unwrap();
@@ -237,7 +275,7 @@ mod tests {
     fn the_configuration_keeps_what_other_programs_wrote() {
         let dir = tempfile::tempdir().unwrap();
         fs::write(dir.path().join(CONFIG), "samples = 7\nrounds = 3\n").unwrap();
-        let folder = RunFolder::open(&Folder::New(Some(dir.path().into()))).unwrap();
+        let folder = open(&Folder::New(Some(dir.path().into()))).unwrap();
         folder.write_config(&"rounds = 5\nseed = 1".parse().unwrap()).unwrap();
         assert_eq!(read_config(dir.path()).unwrap(), "samples = 7\nrounds = 5\nseed = 1".parse().unwrap());
     }

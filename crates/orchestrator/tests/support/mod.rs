@@ -99,6 +99,13 @@ impl Bench {
         kill(children[0], signal);
     }
 
+    /// Kills a child and waits until its parent has noticed.
+    pub(crate) fn kill_and_wait(&self, what: &str) {
+        let children = self.children(what);
+        self.signal_child(what, "KILL");
+        wait_until("end of the child", CHILDREN_LIMIT, || !self.children(what).iter().any(|id| children.contains(id)));
+    }
+
     /// A lifeline needs a moment to be felt where nobody waits for the children any more.
     pub(crate) fn assert_no_child(&self) {
         wait_until("end of the children", CHILDREN_LIMIT, || self.children("").is_empty());

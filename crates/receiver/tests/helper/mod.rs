@@ -115,6 +115,12 @@ impl Running {
         timeout(LIMIT, self.task).await.expect("the receiver ends in time").unwrap()
     }
 
+    /// Waits until it is ready for senders.
+    pub(crate) async fn listening(&mut self) {
+        let event = timeout(LIMIT, self.events.recv()).await.expect("the receiver listens in time");
+        assert!(matches!(event, Some(Event::Listening { .. })), "{event:?}");
+    }
+
     /// Waits until so many samples are durable.
     pub(crate) async fn stored(&mut self, at_least: u64) {
         let reached = async {

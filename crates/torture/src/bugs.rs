@@ -1,0 +1,155 @@
+//! Seeded bugs: negative controls. Each is a small change that breaks a promise; applied to a scratch copy of the
+//! project, it must make the tests that it names fail. A test suite that stays green over one of them proves nothing.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    time::Instant,
+};
+
+use anyhow::{Context, ensure};
+use serde::Deserialize;
+
+use crate::{Finding, record::checkout};
+
+/// A test that runs longer hangs, which is a way to fail.
+const TEST_LIMIT: &str = "15m";
+
+/// A bug to seed.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Bug {
+    /// What is broken, as a clause.
+    pub what: String,
+    /// The file, in the checkout.
+    pub file: PathBuf,
+    /// What stands there, exactly once.
+    pub old: String,
+    /// What is put in its place.
+    pub new: String,
+    /// The arguments of `cargo test` that must fail.
+    pub test: String,
+}
+
+/// The bugs of `seeded-bugs.toml`.
+///
+/// # Errors
+/// When the file is wrong.
+pub fn list() -> anyhow::Result<Vec<Bug>> {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct List {
+        bug: Vec<Bug>,
+    }
+    let list: List = toml::from_str(include_str!("../seeded-bugs.toml")).context("failed to read seeded-bugs.toml")?;
+    Ok(list.bug)
+}
+
+impl Bug {
+    /// The file's text with the bug in it.
+    ///
+    /// # Errors
+    /// When the old text does not stand there exactly once.
+    pub fn seed(&self, text: &str) -> anyhow::Result<String> {
+        let times = text.matches(self.old.trim()).count();
+        ensure!(times == 1, "`{}`: the old text stands {times} times in `{}`", self.what, self.file.display());
+        Ok(text.replacen(self.old.trim(), self.new.trim(), 1))
+    }
+}
+
+/// Seeds every bug in turn and sees the tests fail.
+///
+/// # Errors
+/// When the scratch copy cannot be made, or its tests fail before there is a bug in it.
+pub fn run() -> anyhow::Result<Finding> {
+    let start = Instant::now();
+    let (bugs, scratch) = (list()?, Scratch::new()?);
+    let mut tests: Vec<&str> = bugs.iter().map(|bug| bug.test.as_str()).collect();
+    tests.sort_unstable();
+    tests.dedup();
+    for test in &tests {
+        ensure!(scratch.test(test, &[])?, "`cargo test {test}` fails without any bug");
+    }
+    let mut violations = Vec::new();
+    for bug in &bugs {
+        if !scratch.catches(bug)? {
+            violations.push(format!("{}: `cargo test {}` stays green", bug.what, bug.test));
+        }
+    }
+    let caught = bugs.len() - violations.len();
+    let list = bugs.iter().map(|bug| (bug.what.clone(), format!("`cargo test {}`", bug.test)));
+    Ok(Finding {
+        title: "Seeded bugs".into(),
+        cases: bugs.len() as u64,
+        seed: 0,
+        took: start.elapsed(),
+        figures: [("caught".to_owned(), format!("{caught} of {}", bugs.len()))].into_iter().chain(list).collect(),
+        violations,
+    })
+}
+
+/// A copy of the committed project, with a target directory of its own.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new() -> anyhow::Result<Scratch> {
+        let path = checkout().canonicalize()?.join("target/torture/scratch");
+        if path.exists() {
+            fs::remove_dir_all(&path).with_context(|| format!("failed to remove `{}`", path.display()))?;
+        }
+        let cloned = Command::new("git").args(["clone", "--quiet", "--shared"]).arg(checkout()).arg(&path).status();
+        ensure!(cloned.context("failed to run git")?.success(), "failed to copy the project");
+        Ok(Scratch(path))
+    }
+
+    fn catches(&self, bug: &Bug) -> anyhow::Result<bool> {
+        let file = self.0.join(&bug.file);
+        let text = fs::read_to_string(&file).with_context(|| format!("failed to read `{}`", file.display()))?;
+        fs::write(&file, bug.seed(&text)?)?;
+        // A bug that does not compile is no bug.
+        ensure!(self.test(&bug.test, &["--no-run"])?, "with `{}`, the project does not compile", bug.what);
+        let caught = !self.test(&bug.test, &[])?;
+        fs::write(&file, text)?;
+        Ok(caught)
+    }
+
+    /// Whether `cargo test` passes.
+    fn test(&self, arguments: &str, more: &[&str]) -> anyhow::Result<bool> {
+        let mut command = Command::new("timeout");
+        command
+            .args(["--kill-after=5", TEST_LIMIT, "cargo", "test", "--quiet"])
+            .args(arguments.split(' '))
+            .args(more)
+            .current_dir(&self.0);
+        command.env("CARGO_TARGET_DIR", checkout().canonicalize()?.join("target/torture/scratch-target"));
+        if std::env::var_os("LIBTORCH").is_none() {
+            command.env("LIBTORCH", checkout().canonicalize()?.join(".libtorch"));
+        }
+        command.env_remove("CARGO").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        Ok(command.status().context("failed to run cargo")?.success())
+    }
+}
+
+/// Every bug can be seeded into the project as it is: a list that has gone stale would prove nothing.
+///
+/// # Errors
+/// When one cannot.
+pub fn check(project: &Path) -> anyhow::Result<usize> {
+    let bugs = list()?;
+    for bug in &bugs {
+        let file = project.join(&bug.file);
+        bug.seed(&fs::read_to_string(&file).with_context(|| format!("failed to read `{}`", file.display()))?)?;
+    }
+    Ok(bugs.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_bug_can_be_seeded_into_the_project_as_it_is() {
+        assert!(check(checkout()).unwrap() >= 1);
+    }
+}
