@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 pub mod bugs;
+pub mod damage;
 pub mod fuzz;
 pub mod load;
 pub mod programs;

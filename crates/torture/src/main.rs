@@ -5,7 +5,7 @@ use std::{fs, io::Write, process::ExitCode};
 use anyhow::{Context, ensure};
 use clap::{Parser, ValueEnum};
 use torture::{
-    Finding, bugs, fuzz, load,
+    Finding, bugs, damage, fuzz, load,
     record::{self, Record},
 };
 
@@ -24,6 +24,8 @@ struct Flags {
 enum Kind {
     /// Many senders, slow strangers, connections that come and go
     Load,
+    /// Every bit, length and name of the files of a small chunk directory
+    Damage,
     /// Every fuzz target, on ten million inputs; needs a nightly compiler and cargo-fuzz
     Fuzz,
     /// Bugs seeded into a scratch copy: the tests must fail
@@ -61,6 +63,7 @@ fn run(flags: &Flags) -> anyhow::Result<()> {
 async fn torture(kind: Kind) -> anyhow::Result<Finding> {
     match kind {
         Kind::Load => load::run(load::Config { senders: 200, samples: 5000, strangers: 800, cycles: 10_000 }).await,
+        Kind::Damage => damage::run(),
         Kind::Fuzz => fuzz::run(10_000_000, SEED),
         Kind::Bugs => bugs::run(),
     }
