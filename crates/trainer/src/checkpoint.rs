@@ -147,6 +147,8 @@ fn round_of(name: &str) -> Option<usize> {
 
 #[cfg(test)]
 mod tests {
+    use dataset::random::Stream;
+
     use super::*;
 
     fn checkpoint() -> Checkpoint {
@@ -198,6 +200,38 @@ mod tests {
         fs::write(dir.path().join("round-003.safetensors"), good).unwrap();
         let error = Checkpoint::read(&dir.path().join("round-003.safetensors"), &checkpoint().origin).unwrap_err();
         assert!(format!("{error:#}").ends_with("it is the checkpoint of round 2, renamed"), "{error:#}");
+    }
+
+    /// A forger can seal what it likes.
+    #[test]
+    fn whatever_the_metadata_of_a_checkpoint_says_nothing_panics() {
+        let dir = tempfile::tempdir().unwrap();
+        checkpoint().write(dir.path()).unwrap();
+        let path = newest(dir.path()).unwrap().unwrap();
+        let good = StateDict::read(&path).unwrap().1;
+        let keys: Vec<&String> = good.keys().collect();
+        let mut random = Stream::keyed("tributary hostile checkpoint", &[]);
+        let mut taken = 0;
+        for _ in 0..2000 {
+            let mut bad = good.clone();
+            let key = keys[random.below(keys.len() as u64) as usize];
+            let mut text = bad[key].clone().into_bytes();
+            for _ in 0..=random.below(3) {
+                let at = random.below(text.len() as u64) as usize;
+                match random.below(3) {
+                    0 => text[at] = b"0189-.eE\"\\[]{}, "[random.below(16) as usize],
+                    1 => text.insert(at, b'9'),
+                    _ => text.truncate(at + 1),
+                }
+            }
+            bad.insert(key.clone(), String::from_utf8_lossy(&text).into_owned());
+            if let Ok(checkpoint) = Checkpoint::decode(StateDict::zeros(), &bad, &path) {
+                let _ = checkpoint.origin.difference(&self::checkpoint().origin);
+                checkpoint.history.iter().for_each(|record| drop(record.line(true)));
+                taken += 1;
+            }
+        }
+        assert!((20..1980).contains(&taken), "{taken} were taken: the changes are too weak or too strong");
     }
 
     #[test]
