@@ -160,6 +160,16 @@ pub struct Listen {
     pub listen: SocketAddr,
 }
 
+/// What receiver and sender must share: receiver, sender and orchestrator.
+#[derive(Args, Clone, Debug, Serialize)]
+#[command(next_help_heading = "Security")]
+#[serde(rename_all = "kebab-case")]
+pub struct Security {
+    /// File with the key that receiver and senders share. The first receiver makes it; copy it to senders elsewhere
+    #[arg(long, value_name = "FILE", default_value = "data/tributary.key")]
+    pub key: PathBuf,
+}
+
 fn at_least_one<T: FromStr + PartialOrd + From<u8>>(text: &str) -> Result<T, String> {
     match text.parse() {
         Ok(number) if number >= T::from(1) => Ok(number),

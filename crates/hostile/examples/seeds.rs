@@ -16,8 +16,8 @@ use flate2::{Compression, write::GzEncoder};
 use hostile::put_frame;
 use model::StateDict;
 use proto::{
-    Batch, ErrorCode, HEADER_BYTES, IMAGE_BYTES, Message, VERSION,
-    message::{End, Hello, MAGIC, Open, Welcome},
+    Batch, ErrorCode, HEADER_BYTES, IMAGE_BYTES, Message,
+    message::{End, Hello, Open, Proof, Welcome},
 };
 use store::{DatasetId, Mode, Store};
 use zip::{
@@ -32,6 +32,7 @@ fn main() {
     let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus");
     for (target, seeds) in [
         ("frame", frames()),
+        ("handshake", handshakes()),
         ("client", clients()),
         ("server", servers()),
         ("chunk", chunks()),
@@ -61,6 +62,9 @@ fn open() -> Open {
 fn frames() -> Seeds {
     let messages = [
         Message::Hello(Hello::OURS),
+        Message::Challenge([1; 32]),
+        Message::Proof(Proof { nonce: [2; 32], mac: [3; 32] }),
+        Message::Counterproof([4; 32]),
         Message::Open(open()),
         Message::Welcome(Welcome { next: 12, durable: 11, window: 4 }),
         Message::Ack(15),
@@ -71,6 +75,7 @@ fn frames() -> Seeds {
         Message::pause("the disk is full"),
         Message::Resume,
         Message::error(ErrorCode::Busy, "later"),
+        Message::refused(),
     ];
     let all: Vec<u8> = messages.iter().flat_map(Message::frame).collect();
     let batch = Batch::frame(12, &[3], &[0x55; IMAGE_BYTES]);
@@ -95,39 +100,46 @@ fn frames() -> Seeds {
     ]
 }
 
-/// The step that is our greeting.
-fn hello() -> Vec<u8> {
-    [&[1, 8], &MAGIC[..], &VERSION.to_be_bytes(), &VERSION.to_be_bytes()].concat()
+fn handshakes() -> Seeds {
+    // The first byte says who is the stranger: a sender, who says two things, or a receiver, who says three.
+    vec![
+        ("valid-sender", vec![0, 0x80, 0x81]),
+        ("valid-receiver", vec![1, 0x81, 0x82, 0x80]),
+        ("hostile-other-proof", vec![0, 0x80, 0xc1, 5]),
+        ("hostile-second-chance", vec![0, 0x80, 0xc1, 5, 0x81, 0x80, 0x81]),
+        ("hostile-no-greeting", vec![0, 0x81, 0x81]),
+        ("hostile-early-open", vec![0, 0x80, 2, 0, 1]),
+        ("hostile-other-versions", vec![0, 1, 8, b'T', b'R', b'B', b'T', 0, 1, 0, 2, 0x81]),
+        ("hostile-other-challenge", vec![1, 0x81, 0xc1, 9, 0x80]),
+        ("hostile-words", [&[1, 11, 18][..], b"\0\0\0\x09\0\0\0\0\0\0\0\x06sesame"].concat()),
+    ]
 }
 
 fn clients() -> Seeds {
-    // Samples 10..20; welcomed at 12, durable to 11, with a window of 4; sent 3 and 4 and 1, with acks between; the end.
-    let stream = [10, 10];
-    let steps = [3, 12, 11, 4, 0x80, 3, 5, 15, 10, 2, b'n', b'o', 12, 0, 0x80, 4, 5, 19, 0x80, 1, 0x80, 8, 8];
-    let end = [0, 0, 0, 0, 0, 0, 0, 1, 5, 20, 7, 0];
+    // Samples 10..20; welcomed at 12, durable to 11, with a window of 4; sent 3, 4 and 1, with acks, a pause and its end
+    // between; a ping; the end. Numbers of eight bytes begin with 0xff, so nine of them are the largest.
+    const MAX: [u8; 9] = [0xff; 9];
+    let stream = [10, 10, 3, 12, 11, 4, 0x80, 3, 5, 15, 10, 2, b'n', b'o', 12, 0, 0x80, 4, 5, 19, 0x80, 1, 0x80];
+    let end = [8, 8, 0, 0, 0, 0, 0, 0, 0, 1, 5, 20, 7, 0];
     vec![
-        ("valid-stream", [&stream, &hello()[..], &steps, &end].concat()),
-        (
-            "hostile-welcome",
-            [&stream, &hello()[..], &[3, 0xff], &[0xff; 8], &[0xff], &[0xff; 8], &[0xff], &[0xff; 8]].concat(),
-        ),
-        ("hostile-window", [&stream, &hello()[..], &[3, 20, 10, 0xff], &[0xff; 8], &[0x80, 9, 5, 21]].concat()),
-        ("hostile-ack", [&stream, &hello()[..], &[3, 12, 11, 4, 5, 16]].concat()),
-        ("hostile-early-end", [&stream, &hello()[..], &[3, 20, 10, 4, 0x80, 7, 0]].concat()),
+        ("valid-stream", [&stream[..], &end].concat()),
+        ("hostile-welcome", [&[10, 10, 3][..], &MAX, &MAX, &MAX].concat()),
+        ("hostile-window", [&[10, 10, 3, 20, 10][..], &MAX, &[0x80, 9, 5, 21]].concat()),
+        ("hostile-ack", vec![10, 10, 3, 12, 11, 4, 5, 16]),
+        ("hostile-early-end", vec![10, 10, 3, 20, 10, 4, 0x80, 7, 0]),
     ]
 }
 
 fn servers() -> Seeds {
     // Samples 10..20, of which none was received; window 12; 8 and 2 samples with an ack between; the end.
-    let open = [2, 10, 20, 0, 0, 12];
     vec![
-        ("valid-stream", [&hello()[..], &open, &[4, 10, 8, 0x80, 8, 4, 18, 2, 6, 10]].concat()),
-        ("hostile-gap", [&hello()[..], &open, &[4, 11, 1]].concat()),
-        ("hostile-repetition", [&hello()[..], &open, &[4, 10, 2, 4, 11, 1]].concat()),
-        ("hostile-window", [&hello()[..], &[2, 10, 20, 0, 0, 4], &[4, 10, 5]].concat()),
-        ("hostile-overrun", [&hello()[..], &open, &[4, 10, 8, 4, 18, 3]].concat()),
-        ("hostile-early-end", [&hello()[..], &open, &[4, 10, 8, 6, 10]].concat()),
-        ("hostile-extent", [&hello()[..], &[2, 0xff], &[0xff; 8], &[0xff], &[0xff; 8]].concat()),
+        ("valid-stream", vec![2, 10, 20, 0, 0, 12, 4, 10, 8, 0x80, 8, 4, 18, 2, 6, 10]),
+        ("hostile-gap", vec![2, 10, 20, 0, 0, 12, 4, 11, 1]),
+        ("hostile-repetition", vec![2, 10, 20, 0, 0, 12, 4, 10, 2, 4, 11, 1]),
+        ("hostile-window", vec![2, 10, 20, 0, 0, 4, 4, 10, 5]),
+        ("hostile-overrun", vec![2, 10, 20, 0, 0, 12, 4, 10, 8, 4, 18, 3]),
+        ("hostile-early-end", vec![2, 10, 20, 0, 0, 12, 4, 10, 8, 6, 10]),
+        ("hostile-extent", [&[2][..], &[0xff; 18]].concat()),
     ]
 }
 

@@ -14,12 +14,14 @@
 
 mod config;
 mod files;
+mod handshake;
 mod session;
 mod weights;
 mod wire;
 
 pub use config::config;
 pub use files::{chunk, gzip, images, labels, manifest};
+pub use handshake::handshake;
 pub use session::{client, server};
 pub use weights::{entries, pickle, pth, safetensors};
 pub use wire::{frame, put_frame};
@@ -36,8 +38,9 @@ static ALLOCATOR: cap::Cap<std::alloc::System> = cap::Cap::new(std::alloc::Syste
 pub type Target = fn(&[u8]) -> bool;
 
 /// All functions, by name.
-pub const TARGETS: [(&str, Target); 12] = [
+pub const TARGETS: [(&str, Target); 13] = [
     ("frame", frame),
+    ("handshake", handshake),
     ("client", client),
     ("server", server),
     ("chunk", chunk),

@@ -1,17 +1,25 @@
-//! The state machines of a connection, each against a peer that says anything at any time.
+//! The state machines of a connection, each against a peer that has proved itself and says anything at any time.
 //!
 //! The bytes are a list of steps. A step is one byte that says what happens and the numbers that it needs; a number is one
 //! byte, or eight after a byte of 0xff.
 
+use std::sync::LazyLock;
+
 use proto::{
-    Batch, Client, ClientEvent, HEADER_BYTES, IMAGE_BYTES, Message, Server, ServerEvent,
+    Batch, ClientEvent, HEADER_BYTES, IMAGE_BYTES, Message, Server, ServerEvent,
     message::{Open, Welcome},
 };
 
-use crate::wire::message;
+use crate::{
+    handshake::{receiver_of_a_friend, sender_to_a_friend},
+    wire::message,
+};
 
 /// Steps that are not messages of the peer.
-const OWN: u8 = 0x80;
+pub(crate) const OWN: u8 = 0x80;
+
+/// A receiver after the handshake.
+static FRIENDLY: LazyLock<Server> = LazyLock::new(receiver_of_a_friend);
 
 /// A sender whose receiver says anything.
 ///
@@ -20,14 +28,8 @@ const OWN: u8 = 0x80;
 pub fn client(data: &[u8]) -> bool {
     let mut steps = Steps(data);
     let first = steps.number();
-    let open = Open {
-        stream: "s".into(),
-        dataset: "d".into(),
-        dataset_digest: [0; 32],
-        first,
-        end: first.saturating_add(steps.number()),
-    };
-    let (mut client, _) = Client::new(open.clone());
+    let end = first.saturating_add(steps.number());
+    let mut client = sender_to_a_friend(first, end);
     let mut window = None;
     let (mut next, mut durable) = (first, first);
     while let Some(step) = steps.byte() {
@@ -43,7 +45,7 @@ pub fn client(data: &[u8]) -> bool {
             }
             match client.receive(message) {
                 Ok(ClientEvent::Done) => {
-                    assert_eq!(client.durable(), open.end, "done, with samples that are not durable");
+                    assert_eq!(client.durable(), end, "done, with samples that are not durable");
                     return true;
                 }
                 Ok(ClientEvent::Failed(_)) | Err(_) => return false,
@@ -54,7 +56,7 @@ pub fn client(data: &[u8]) -> bool {
         assert!(durable <= client.durable() && next <= sendable.start, "a position went back");
         (durable, next) = (client.durable(), sendable.start);
         assert!(first <= durable && durable <= next, "{first} {durable} {next}");
-        assert!(next <= sendable.end && sendable.end <= open.end, "{sendable:?} of {open:?}");
+        assert!(next <= sendable.end && sendable.end <= end, "{sendable:?} of {first}..{end}");
         let under_way = sendable.end - durable;
         assert!(sendable.is_empty() || under_way <= window.unwrap_or(0), "{under_way} samples are under way");
     }
@@ -68,7 +70,7 @@ pub fn client(data: &[u8]) -> bool {
 /// before its last sample.
 pub fn server(data: &[u8]) -> bool {
     let mut steps = Steps(data);
-    let mut server = Server::new();
+    let mut server = FRIENDLY.clone();
     let mut stream: Option<Accepted> = None;
     let mut ended = false;
     while let Some(step) = steps.byte() {
@@ -99,6 +101,7 @@ pub fn server(data: &[u8]) -> bool {
             }
             Ok(ServerEvent::Failed(_)) | Err(_) => return false,
             Ok(ServerEvent::Send(_) | ServerEvent::Alive) => {}
+            Ok(ServerEvent::Greet(_)) => panic!("a greeting after the handshake"),
         }
     }
     ended
@@ -133,16 +136,16 @@ impl Accepted {
 }
 
 /// What is left of the list of steps.
-struct Steps<'a>(&'a [u8]);
+pub(crate) struct Steps<'a>(pub(crate) &'a [u8]);
 
 impl<'a> Steps<'a> {
-    fn byte(&mut self) -> Option<u8> {
+    pub(crate) fn byte(&mut self) -> Option<u8> {
         let (byte, rest) = self.0.split_first()?;
         self.0 = rest;
         Some(*byte)
     }
 
-    fn number(&mut self) -> u64 {
+    pub(crate) fn number(&mut self) -> u64 {
         match self.byte() {
             Some(0xff) => self.bytes(8).iter().fold(0, |number, byte| number << 8 | u64::from(*byte)),
             byte => byte.unwrap_or(0).into(),
@@ -158,7 +161,7 @@ impl<'a> Steps<'a> {
 
     /// The message of a step, if there is one. Those that have numbers take them one by one, which finds more than whole
     /// bodies would; any other type has a body of any bytes.
-    fn message(&mut self, step: u8) -> Option<Message> {
+    pub(crate) fn message(&mut self, step: u8) -> Option<Message> {
         match step {
             3 => Some(Message::Welcome(Welcome { next: self.number(), durable: self.number(), window: self.number() })),
             4 => {

@@ -56,6 +56,7 @@ pub struct Invocation {
 /// When a path is not UTF-8. The same holds for the other functions here.
 pub fn receiver(config: &Config, listen: SocketAddr, fresh: bool) -> anyhow::Result<Invocation> {
     let mut arguments = vec![format!("--listen={listen}"), format!("--streams={}", config.senders)];
+    arguments.extend(arguments_of(&config.security)?);
     arguments.extend(arguments_of(&config.directory)?);
     arguments.extend(arguments_of(&config.chunking)?);
     if fresh {
@@ -103,6 +104,10 @@ pub fn senders(config: &Config, receiver: SocketAddr) -> anyhow::Result<Vec<Invo
     let sender = |Share { name, first, end }| {
         let share = Streaming { offset: first, samples: end - first, ..config.streaming.clone() };
         let mut arguments = vec![format!("--connect={receiver}"), format!("--stream={name}")];
+        arguments.extend(arguments_of(&config.security)?);
+        if !receiver.ip().to_canonical().is_loopback() {
+            arguments.push("--tls".into()); // The receiver wants it, also from here.
+        }
         arguments.extend(arguments_of(&share)?);
         Ok(child(&name, Program::Sender, arguments))
     };
@@ -167,14 +172,16 @@ mod tests {
         let config = config(&["--preset", "original", "--data", "mnist"]);
         assert_eq!(
             line(&receiver(&config, config.listen, true).unwrap()),
-            "receiver --listen=127.0.0.1:0 --streams=1 --dir=data/streaming_input --samples-per-chunk=1000 --fresh \
-             --json --lifeline"
+            "receiver --listen=127.0.0.1:0 --streams=1 --key=data/tributary.key --dir=data/streaming_input \
+             --samples-per-chunk=1000 --fresh --json --lifeline"
         );
         let address = "127.0.0.1:4000".parse().unwrap();
         assert_eq!(
             senders(&config, address).unwrap().iter().map(line).collect::<Vec<_>>(),
-            ["sender --connect=127.0.0.1:4000 --stream=sender-0 --batch-delay=500ms --data=mnist --dataset=auto \
-              --offset=0 --samples=20000 --samples-per-batch=500 --json --lifeline"]
+            [
+                "sender --connect=127.0.0.1:4000 --stream=sender-0 --key=data/tributary.key --batch-delay=500ms --data=mnist \
+              --dataset=auto --offset=0 --samples=20000 --samples-per-batch=500 --json --lifeline"
+            ]
         );
         assert_eq!(
             line(&trainer(&config, Path::new("runs/x")).unwrap()),
@@ -182,6 +189,16 @@ mod tests {
              --local-epochs=1 --optimizer=adam --partitions=12 --received-accuracy=each-round --rounds=5 --seed=42 \
              --test-data=mnist --weighting=uniform --json --lifeline"
         );
+    }
+
+    #[test]
+    fn senders_use_tls_where_the_receiver_wants_it() {
+        let config = config(&["--key", "k"]);
+        for (address, tls) in [("127.0.0.1:1", false), ("[::ffff:127.0.0.1]:1", false), ("0.0.0.0:1", true)] {
+            let sender = senders(&config, address.parse().unwrap()).unwrap().remove(0);
+            assert_eq!(sender.arguments.contains(&"--tls".into()), tls, "{address}");
+            assert!(sender.arguments.contains(&"--key=k".into()));
+        }
     }
 
     #[test]

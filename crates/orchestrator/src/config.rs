@@ -10,7 +10,7 @@ use std::{
 
 use clap::{Parser, Subcommand, ValueEnum, builder::RangedU64ValueParser};
 use cli::{
-    flags::{Chunking, Dataset, Directory, Streaming, Training},
+    flags::{Chunking, Dataset, Directory, Security, Streaming, Training},
     layers::{self, Error, Layer, resolve},
     runs,
 };
@@ -33,6 +33,10 @@ pub struct Config {
     #[command(flatten)]
     #[serde(flatten)]
     pub directory: Directory,
+    /// What receiver and sender must share.
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub security: Security,
     /// How samples are cut into chunks.
     #[command(flatten)]
     #[serde(flatten)]

@@ -5,6 +5,9 @@
 //! sender                                  receiver
 //! Hello(magic, versions)           ->
 //!                                  <-     Hello(magic, version)
+//!                                  <-     Challenge(nonce)
+//! Proof(nonce, mac)                ->
+//!                                  <-     Counterproof(mac)
 //! Open(stream, dataset, first, end) ->
 //!                                  <-     Welcome(next, durable, window)
 //! Data(first seq, labels, images)* ->
@@ -13,16 +16,19 @@
 //!                                  <-     EndAck
 //! ```
 //!
-//! `Ping` and `Pong` may come from either side once the stream is open, `Pause` and `Resume` from the receiver; `Error`
-//! ends a session. A `seq` is a sample's
+//! Until the sender has proved that it holds the key nothing else is heard, and whatever is wrong is answered with one and
+//! the same `Error`; until the receiver has proved it, it learns nothing. `Ping` and `Pong` may come from either side once
+//! the stream is open, `Pause` and `Resume` from the receiver; `Error` ends a session. A `seq` is a sample's
 //! index in the dataset; a position is the seq of the next sample, so positions are exclusive ends.
 //!
 //! - [`frame`]: bytes of one message, with length cap and checksum;
 //! - [`message`]: what the messages say;
+//! - [`auth`]: the key, and what proves it;
 //! - [`session`]: which message may come when, for both sides.
 
 #![forbid(unsafe_code)]
 
+pub mod auth;
 pub mod frame;
 pub mod message;
 pub mod session;
@@ -30,6 +36,7 @@ pub mod session;
 mod codec;
 mod digest;
 
+pub use auth::{Binding, Credentials, Key};
 pub use digest::StreamDigest;
 pub use frame::{FrameError, HEADER_BYTES, Header};
 pub use message::{Batch, ErrorCode, Message};
@@ -47,5 +54,8 @@ pub const CLASSES: u8 = 10;
 /// Largest frame body once a stream is open: 1,335 samples. Larger batches are split; see [`Batch::MAX_SAMPLES`].
 pub const MAX_BODY: u32 = 1 << 20;
 
-/// Largest frame body before a stream is open, when the peer is a stranger: no message needs more.
+/// Largest frame body before a stream is open: no message needs more.
 pub const MAX_CONTROL_BODY: u32 = 4096;
+
+/// Largest frame body that a receiver takes from a stranger: a `Proof` has 64 bytes.
+pub const MAX_STRANGER_BODY: u32 = 64;

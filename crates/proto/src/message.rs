@@ -4,7 +4,9 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    CLASSES, IMAGE_BYTES, MAX_BODY, VERSION, codec,
+    CLASSES, IMAGE_BYTES, MAX_BODY, VERSION,
+    auth::Nonce,
+    codec,
     frame::{self, FrameError, Header},
 };
 
@@ -25,6 +27,12 @@ pub const MAX_TEXT: usize = 1024;
 pub enum Message {
     /// Opens the conversation, from both sides.
     Hello(Hello),
+    /// receiver: prove that you hold the key, with this number in it.
+    Challenge(Nonce),
+    /// sender: the proof; now prove yours.
+    Proof(Proof),
+    /// receiver: the proof.
+    Counterproof([u8; 32]),
     /// sender: which stream this is.
     Open(Open),
     /// receiver: where to go on.
@@ -64,6 +72,15 @@ pub struct Hello {
 impl Hello {
     /// The greeting of this crate.
     pub const OURS: Hello = Hello { magic: MAGIC, min_version: VERSION, max_version: VERSION };
+}
+
+/// The body of `Proof`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Proof {
+    /// A fresh number of the sender, for the receiver's proof.
+    pub nonce: Nonce,
+    /// HMAC-SHA256, as [`crate::auth`] says.
+    pub mac: [u8; 32],
 }
 
 /// The body of `Open`: samples `first..end` of a dataset.
@@ -131,9 +148,16 @@ pub enum ErrorCode {
     Storage,
     /// The receiver serves as many connections as it can; come back later.
     Busy,
+    /// The peer has not proved that it holds the key. No reason is given.
+    Refused,
 }
 
 impl ErrorCode {
+    /// Whether a peer may say so before it has proved who it is.
+    pub(crate) fn is_for_strangers(self) -> bool {
+        matches!(self, ErrorCode::Refused | ErrorCode::Version | ErrorCode::Busy)
+    }
+
     /// Whether trying again later can help.
     pub fn is_temporary(self) -> bool {
         matches!(self, ErrorCode::Stopping | ErrorCode::Storage | ErrorCode::Busy)
@@ -208,7 +232,7 @@ impl Batch {
     }
 }
 
-/// Type numbers. 16 to 31 are kept for authentication.
+/// Type numbers; those of authentication are from 16.
 mod kind {
     pub(super) const HELLO: u8 = 1;
     pub(super) const OPEN: u8 = 2;
@@ -222,6 +246,9 @@ mod kind {
     pub(super) const PAUSE: u8 = 10;
     pub(super) const ERROR: u8 = 11;
     pub(super) const RESUME: u8 = 12;
+    pub(super) const CHALLENGE: u8 = 16;
+    pub(super) const PROOF: u8 = 17;
+    pub(super) const COUNTERPROOF: u8 = 18;
 }
 
 impl Message {
@@ -229,6 +256,9 @@ impl Message {
     pub fn frame(&self) -> Vec<u8> {
         let (kind, body) = match self {
             Message::Hello(hello) => (kind::HELLO, codec::encode(hello)),
+            Message::Challenge(nonce) => (kind::CHALLENGE, codec::encode(nonce)),
+            Message::Proof(proof) => (kind::PROOF, codec::encode(proof)),
+            Message::Counterproof(mac) => (kind::COUNTERPROOF, codec::encode(mac)),
             Message::Open(open) => (kind::OPEN, codec::encode(open)),
             Message::Welcome(welcome) => (kind::WELCOME, codec::encode(welcome)),
             Message::Data(batch) => {
@@ -254,6 +284,9 @@ impl Message {
         header.verify(&body)?;
         match header.kind {
             kind::HELLO => codec::decode(&body).map(Message::Hello),
+            kind::CHALLENGE => codec::decode(&body).map(Message::Challenge),
+            kind::PROOF => codec::decode(&body).map(Message::Proof),
+            kind::COUNTERPROOF => codec::decode(&body).map(Message::Counterproof),
             kind::OPEN => codec::decode(&body).and_then(|open: Open| {
                 let dataset = is_text(&open.dataset, MAX_DATASET_NAME);
                 if is_name(&open.stream) && dataset {
@@ -293,10 +326,18 @@ impl Message {
         Message::Pause(allowed(reason.into()))
     }
 
+    /// All that a peer is told that has not proved that it holds the key: the same bytes, whatever the reason.
+    pub fn refused() -> Message {
+        Message::error(ErrorCode::Refused, "refused")
+    }
+
     /// The name of the message's type.
     pub fn name(&self) -> &'static str {
         match self {
             Message::Hello(_) => "Hello",
+            Message::Challenge(_) => "Challenge",
+            Message::Proof(_) => "Proof",
+            Message::Counterproof(_) => "Counterproof",
             Message::Open(_) => "Open",
             Message::Welcome(_) => "Welcome",
             Message::Data(_) => "Data",
@@ -355,6 +396,10 @@ mod tests {
     #[test]
     fn each_message_has_these_bytes() {
         check(&Message::Hello(Hello::OURS), 1, b"TRBT\x00\x01\x00\x01");
+        check(&Message::Challenge([0xc4; 32]), 16, &[0xc4; 32]);
+        let proof = Proof { nonce: [1; 32], mac: [2; 32] };
+        check(&Message::Proof(proof), 17, &[[1; 32], [2; 32]].concat());
+        check(&Message::Counterproof([3; 32]), 18, &[3; 32]);
         let open =
             Open { stream: "s-0".into(), dataset: "mnist".into(), dataset_digest: [0xab; 32], first: 1, end: 0x0203 };
         let mut body = b"\0\0\0\0\0\0\0\x03s-0\0\0\0\0\0\0\0\x05mnist".to_vec();
@@ -373,6 +418,7 @@ mod tests {
         check(&Message::Ping(1), 8, b"\0\0\0\0\0\0\0\x01");
         check(&Message::Pong(2), 9, b"\0\0\0\0\0\0\0\x02");
         check(&Message::error(ErrorCode::Fenced, "no"), 11, b"\0\0\0\x04\0\0\0\0\0\0\0\x02no");
+        check(&Message::refused(), 11, b"\0\0\0\x09\0\0\0\0\0\0\0\x07refused");
     }
 
     #[test]
@@ -409,6 +455,9 @@ mod tests {
         check_bad(5, b"\0\0\0\0\0\0\0\x01\0", left_over);
         check_bad(7, b"\0", left_over);
         check_bad(5, b"\0\0\0", undecodable);
+        check_bad(16, &[0; 31], undecodable);
+        check_bad(17, &[0; 65], left_over);
+        check_bad(18, &[0; 33], left_over);
         check_bad(2, b"\xff\xff\xff\xff\xff\xff\xff\xff", undecodable);
         check_bad(11, b"\0\0\0\x63\0\0\0\0\0\0\0\0", undecodable);
         check_bad(11, b"\0\0\0\0\0\0\0\0\0\0\0\x01\x1b", FrameError::Body("a text is not allowed"));

@@ -1,11 +1,12 @@
 //! Which message may come when. [`Client`] is the sender's side of one connection, [`Server`] the receiver's. They hold
 //! positions and nothing else; the caller moves the bytes and keeps the time.
 
-use std::ops::Range;
+use std::{mem, ops::Range};
 
 use crate::{
-    Batch, MAX_BODY, MAX_CONTROL_BODY, Message, VERSION,
-    message::{End, Failure, Hello, MAGIC, Open, Welcome},
+    Batch, Credentials, MAX_BODY, MAX_CONTROL_BODY, MAX_STRANGER_BODY, Message, VERSION,
+    auth::{Nonce, Role, Transcript},
+    message::{End, Failure, Hello, MAGIC, Open, Proof, Welcome},
 };
 
 /// The peer broke the protocol. The connection cannot go on.
@@ -22,6 +23,9 @@ pub enum Violation {
         /// The peer's highest.
         max: u16,
     },
+    /// The peer has not proved that it holds the key.
+    #[error("the peer does not hold our key")]
+    Unproven,
     /// A message at the wrong time.
     #[error("{message} came while waiting for {expected}")]
     Unexpected {
@@ -39,6 +43,7 @@ pub enum Violation {
 #[derive(Clone, Debug)]
 pub struct Client {
     open: Open,
+    credentials: Credentials,
     state: ClientState,
     next: u64,
     durable: u64,
@@ -49,6 +54,8 @@ pub struct Client {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum ClientState {
     Hello,
+    Challenge { receiver_hello: Hello },
+    Counterproof { receiver_hello: Hello, receiver_nonce: Nonce },
     Welcome,
     Streaming,
     EndAck,
@@ -76,9 +83,10 @@ pub enum ClientEvent {
 
 impl Client {
     /// A session for a stream, and the first message to send.
-    pub fn new(open: Open) -> (Client, Message) {
+    pub fn new(open: Open, credentials: Credentials) -> (Client, Message) {
         let first = open.first;
-        let client = Client { open, state: ClientState::Hello, next: first, durable: first, window: 0, paused: false };
+        let state = ClientState::Hello;
+        let client = Client { open, credentials, state, next: first, durable: first, window: 0, paused: false };
         (client, Message::Hello(Hello::OURS))
     }
 
@@ -87,17 +95,13 @@ impl Client {
     /// # Errors
     /// When the message may not come now, or cannot be true.
     pub fn receive(&mut self, message: Message) -> Result<ClientEvent, Violation> {
+        if !self.is_authenticated() {
+            return self.authenticate(message);
+        }
         match (message, self.state) {
             (Message::Error(failure), _) => Ok(ClientEvent::Failed(failure)),
-            (Message::Hello(hello), ClientState::Hello) => {
-                check_hello(hello)?;
-                self.state = ClientState::Welcome;
-                Ok(ClientEvent::Send(Message::Open(self.open.clone())))
-            }
-            (Message::Ping(number), state) if state != ClientState::Hello => {
-                Ok(ClientEvent::Send(Message::Pong(number)))
-            }
-            (Message::Pong(_), state) if state != ClientState::Hello => Ok(ClientEvent::Alive),
+            (Message::Ping(number), _) => Ok(ClientEvent::Send(Message::Pong(number))),
+            (Message::Pong(_), _) => Ok(ClientEvent::Alive),
             (Message::Welcome(welcome), ClientState::Welcome) => self.welcomed(welcome),
             (Message::Ack(durable), ClientState::Streaming | ClientState::EndAck) => {
                 if durable < self.durable || durable > self.next {
@@ -122,14 +126,19 @@ impl Client {
             (message, state) => Err(Violation::Unexpected {
                 message: message.name(),
                 expected: match state {
-                    ClientState::Hello => "Hello",
                     ClientState::Welcome => "Welcome",
                     ClientState::Streaming => "Ack",
                     ClientState::EndAck => "the last Ack and EndAck",
-                    ClientState::Done => "nothing",
+                    _ => "nothing",
                 },
             }),
         }
+    }
+
+    /// Whether the receiver has proved that it holds the key.
+    pub fn is_authenticated(&self) -> bool {
+        use ClientState::*;
+        !matches!(self.state, Hello | Challenge { .. } | Counterproof { .. })
     }
 
     /// The samples that may be sent now: as many as the window has room for. Empty while the window is full, during a
@@ -164,6 +173,47 @@ impl Client {
         self.durable
     }
 
+    /// Hears a receiver that may be anybody.
+    fn authenticate(&mut self, message: Message) -> Result<ClientEvent, Violation> {
+        let Credentials { ref key, nonce, .. } = self.credentials;
+        match (message, self.state) {
+            (Message::Hello(receiver_hello), ClientState::Hello) => {
+                check_hello(receiver_hello)?;
+                self.state = ClientState::Challenge { receiver_hello };
+                Ok(ClientEvent::Alive)
+            }
+            (Message::Challenge(receiver_nonce), ClientState::Challenge { receiver_hello }) => {
+                let mac = self.transcript(receiver_hello, receiver_nonce).prove(key, Role::Sender);
+                self.state = ClientState::Counterproof { receiver_hello, receiver_nonce };
+                Ok(ClientEvent::Send(Message::Proof(Proof { nonce, mac })))
+            }
+            (Message::Counterproof(mac), ClientState::Counterproof { receiver_hello, receiver_nonce }) => {
+                if !self.transcript(receiver_hello, receiver_nonce).is_proved(key, Role::Receiver, &mac) {
+                    return Err(Violation::Unproven);
+                }
+                self.state = ClientState::Welcome;
+                Ok(ClientEvent::Send(Message::Open(self.open.clone())))
+            }
+            // The code is public knowledge; the words of a stranger reach nobody.
+            (Message::Error(Failure { code, .. }), _) if code.is_for_strangers() => {
+                Ok(ClientEvent::Failed(Failure { code, text: "no reason given".into() }))
+            }
+            (message, state) => Err(Violation::Unexpected {
+                message: message.name(),
+                expected: match state {
+                    ClientState::Hello => "Hello",
+                    ClientState::Challenge { .. } => "Challenge",
+                    _ => "Counterproof",
+                },
+            }),
+        }
+    }
+
+    fn transcript(&self, receiver_hello: Hello, receiver_nonce: Nonce) -> Transcript {
+        let Credentials { nonce: sender_nonce, binding, .. } = self.credentials;
+        Transcript { sender_hello: Hello::OURS, receiver_hello, receiver_nonce, sender_nonce, binding }
+    }
+
     fn welcomed(&mut self, welcome: Welcome) -> Result<ClientEvent, Violation> {
         let Open { first, end, .. } = self.open;
         let Welcome { next, durable, window } = welcome;
@@ -185,7 +235,13 @@ pub struct Server {
 
 #[derive(Clone, Debug)]
 enum ServerState {
-    Hello,
+    Hello(Credentials),
+    Proof {
+        credentials: Credentials,
+        sender_hello: Hello,
+    },
+    /// A stranger who had its chance.
+    Refused,
     Open,
     /// `Open` has come; the caller owes the Welcome.
     Opening(Open),
@@ -203,6 +259,8 @@ enum ServerState {
 pub enum ServerEvent {
     /// Send this.
     Send(Message),
+    /// Send both: our greeting, and the challenge.
+    Greet([Message; 2]),
     /// A sender wants to open a stream: answer with [`Server::welcome`], or end the session.
     Open(Open),
     /// Samples, which continue the stream.
@@ -216,15 +274,24 @@ pub enum ServerEvent {
 }
 
 impl Server {
-    /// A session with a stranger.
-    #[expect(clippy::new_without_default, reason = "a session begins; it has no default")]
-    pub fn new() -> Server {
-        Server { state: ServerState::Hello }
+    /// A session with a stranger, who is to prove that it holds the same key.
+    pub fn new(credentials: Credentials) -> Server {
+        Server { state: ServerState::Hello(credentials) }
+    }
+
+    /// Whether the sender has proved that it holds the key. A sender that has not is told [`Message::refused`], and
+    /// nothing else, whatever was wrong.
+    pub fn is_authenticated(&self) -> bool {
+        !matches!(self.state, ServerState::Hello(_) | ServerState::Proof { .. } | ServerState::Refused)
     }
 
     /// The longest frame body that may come now.
     pub fn max_body(&self) -> u32 {
-        if matches!(self.state, ServerState::Streaming { .. }) { MAX_BODY } else { MAX_CONTROL_BODY }
+        match self.state {
+            ServerState::Streaming { .. } => MAX_BODY,
+            _ if self.is_authenticated() => MAX_CONTROL_BODY,
+            _ => MAX_STRANGER_BODY,
+        }
     }
 
     /// Takes in a message from the sender.
@@ -232,13 +299,11 @@ impl Server {
     /// # Errors
     /// When the message may not come now, or does not continue the stream.
     pub fn receive(&mut self, message: Message) -> Result<ServerEvent, Violation> {
+        if !self.is_authenticated() {
+            return self.authenticate(message);
+        }
         match (message, &mut self.state) {
             (Message::Error(failure), _) => Ok(ServerEvent::Failed(failure)),
-            (Message::Hello(hello), ServerState::Hello) => {
-                check_hello(hello)?;
-                self.state = ServerState::Open;
-                Ok(ServerEvent::Send(Message::Hello(Hello::OURS)))
-            }
             (Message::Ping(number), ServerState::Streaming { .. } | ServerState::Ended) => {
                 Ok(ServerEvent::Send(Message::Pong(number)))
             }
@@ -273,11 +338,40 @@ impl Server {
             (message, state) => Err(Violation::Unexpected {
                 message: message.name(),
                 expected: match state {
-                    ServerState::Hello => "Hello",
                     ServerState::Open => "Open",
                     ServerState::Opening(_) => "nothing before Welcome",
                     ServerState::Streaming { .. } => "Data or End",
-                    ServerState::Ended => "nothing after End",
+                    _ => "nothing after End",
+                },
+            }),
+        }
+    }
+
+    /// Hears a stranger. There is one chance: after any mistake, this session lets nobody in.
+    fn authenticate(&mut self, message: Message) -> Result<ServerEvent, Violation> {
+        match (message, mem::replace(&mut self.state, ServerState::Refused)) {
+            (Message::Hello(sender_hello), ServerState::Hello(credentials)) => {
+                check_hello(sender_hello)?;
+                let challenge = Message::Challenge(credentials.nonce);
+                self.state = ServerState::Proof { credentials, sender_hello };
+                Ok(ServerEvent::Greet([Message::Hello(Hello::OURS), challenge]))
+            }
+            (Message::Proof(proof), ServerState::Proof { credentials, sender_hello }) => {
+                let Credentials { ref key, nonce: receiver_nonce, binding } = credentials;
+                let (receiver_hello, sender_nonce) = (Hello::OURS, proof.nonce);
+                let transcript = Transcript { sender_hello, receiver_hello, receiver_nonce, sender_nonce, binding };
+                if !transcript.is_proved(key, Role::Sender, &proof.mac) {
+                    return Err(Violation::Unproven);
+                }
+                self.state = ServerState::Open;
+                Ok(ServerEvent::Send(Message::Counterproof(transcript.prove(key, Role::Receiver))))
+            }
+            (message, state) => Err(Violation::Unexpected {
+                message: message.name(),
+                expected: match state {
+                    ServerState::Hello(_) => "Hello",
+                    ServerState::Proof { .. } => "Proof",
+                    _ => "nothing",
                 },
             }),
         }
@@ -316,7 +410,35 @@ fn check_hello(hello: Hello) -> Result<(), Violation> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{HEADER_BYTES, Header, IMAGE_BYTES, message::ErrorCode};
+    use crate::{Binding, ErrorCode, HEADER_BYTES, Header, IMAGE_BYTES, Key};
+
+    /// What a side brings that holds the key `key`; its nonce is the same number.
+    fn with_key(key: u8) -> Credentials {
+        Credentials { key: Key::new([key; 32]), nonce: [key; 32], binding: Binding::Plain }
+    }
+
+    fn client() -> Client {
+        let (client, hello) = Client::new(open(), with_key(1));
+        assert_eq!(hello, Message::Hello(Hello::OURS));
+        client
+    }
+
+    fn server() -> Server {
+        Server::new(with_key(1))
+    }
+
+    /// Lets both prove the key to each other.
+    fn authenticate(client: &mut Client, server: &mut Server) {
+        let Ok(ServerEvent::Greet([hello, challenge])) = server.receive(Message::Hello(Hello::OURS)) else { panic!() };
+        assert_eq!(client.receive(hello), Ok(ClientEvent::Alive));
+        let Ok(ClientEvent::Send(proof)) = client.receive(challenge) else { panic!() };
+        assert!(!server.is_authenticated());
+        assert_eq!(server.max_body(), MAX_STRANGER_BODY);
+        let Ok(ServerEvent::Send(counterproof)) = server.receive(proof) else { panic!() };
+        assert!(server.is_authenticated() && !client.is_authenticated());
+        assert_eq!(client.receive(counterproof), Ok(ClientEvent::Send(Message::Open(open()))));
+        assert!(client.is_authenticated());
+    }
 
     fn open() -> Open {
         Open { stream: "s".into(), dataset: "d".into(), dataset_digest: [1; 32], first: 10, end: 20 }
@@ -329,9 +451,8 @@ mod tests {
     }
 
     fn streaming_client(next: u64, durable: u64, window: u64) -> Client {
-        let (mut client, hello) = Client::new(open());
-        assert_eq!(hello, Message::Hello(Hello::OURS));
-        assert_eq!(client.receive(Message::Hello(Hello::OURS)), Ok(ClientEvent::Send(Message::Open(open()))));
+        let mut client = client();
+        authenticate(&mut client, &mut server());
         assert_eq!(client.sendable(), 10..10);
         let welcome = Message::Welcome(Welcome { next, durable, window });
         assert_eq!(client.receive(welcome), Ok(ClientEvent::Ready));
@@ -339,8 +460,8 @@ mod tests {
     }
 
     fn streaming_server(next: u64, durable: u64, window: u64) -> Server {
-        let mut server = Server::new();
-        assert_eq!(server.receive(Message::Hello(Hello::OURS)), Ok(ServerEvent::Send(Message::Hello(Hello::OURS))));
+        let mut server = server();
+        authenticate(&mut client(), &mut server);
         assert_eq!(server.max_body(), MAX_CONTROL_BODY);
         assert_eq!(server.receive(Message::Open(open())), Ok(ServerEvent::Open(open())));
         server.welcome(Welcome { next, durable, window });
@@ -380,8 +501,8 @@ mod tests {
     #[test]
     fn a_sender_believes_no_impossible_position() {
         for (next, durable, window) in [(9, 9, 4), (21, 10, 4), (12, 13, 4), (12, 12, 0)] {
-            let (mut client, _) = Client::new(open());
-            client.receive(Message::Hello(Hello::OURS)).unwrap();
+            let mut client = client();
+            authenticate(&mut client, &mut server());
             let welcome = Message::Welcome(Welcome { next, durable, window });
             assert!(matches!(client.receive(welcome), Err(Violation::Position(_))));
         }
@@ -400,7 +521,7 @@ mod tests {
 
     #[test]
     fn an_error_is_heard_at_any_time() {
-        let (mut client, _) = Client::new(open());
+        let mut client = streaming_client(12, 11, 4);
         let failure = Failure { code: ErrorCode::Busy, text: "later".into() };
         assert_eq!(client.receive(Message::Error(failure.clone())), Ok(ClientEvent::Failed(failure)));
     }
@@ -433,8 +554,8 @@ mod tests {
     #[test]
     fn a_stream_that_cannot_be_is_refused() {
         for (first, end) in [(20, 20), (21, 20), (1 << 63, (1 << 63) + 1)] {
-            let mut server = Server::new();
-            server.receive(Message::Hello(Hello::OURS)).unwrap();
+            let mut server = server();
+            authenticate(&mut client(), &mut server);
             let open = Message::Open(Open { first, end, ..open() });
             assert!(matches!(server.receive(open), Err(Violation::Position(_))));
         }
@@ -443,21 +564,79 @@ mod tests {
     #[test]
     fn messages_at_the_wrong_time_are_violations() {
         for message in [batch(10, 1), Message::Open(open()), Message::Ping(1), Message::EndAck] {
-            assert!(matches!(Server::new().receive(message), Err(Violation::Unexpected { .. })));
+            assert!(matches!(server().receive(message), Err(Violation::Unexpected { .. })));
         }
         let mut server = streaming_server(10, 10, 6);
         assert!(matches!(server.receive(Message::Ack(11)), Err(Violation::Unexpected { .. })));
-        let (mut client, _) = Client::new(open());
+        let mut client = client();
         assert!(matches!(client.receive(Message::Ack(11)), Err(Violation::Unexpected { .. })));
     }
 
     #[test]
     fn strangers_and_other_versions_are_told_apart() {
         let stranger = Hello { magic: *b"HTTP", ..Hello::OURS };
-        assert_eq!(Server::new().receive(Message::Hello(stranger)), Err(Violation::Magic));
+        assert_eq!(server().receive(Message::Hello(stranger)), Err(Violation::Magic));
         let newer = Hello { min_version: 2, max_version: 3, ..Hello::OURS };
-        assert_eq!(Server::new().receive(Message::Hello(newer)), Err(Violation::Version { min: 2, max: 3 }));
+        assert_eq!(server().receive(Message::Hello(newer)), Err(Violation::Version { min: 2, max: 3 }));
         let both = Hello { min_version: 1, max_version: 3, ..Hello::OURS };
-        assert!(Server::new().receive(Message::Hello(both)).is_ok());
+        assert!(server().receive(Message::Hello(both)).is_ok());
+    }
+
+    #[test]
+    fn a_sender_without_the_key_is_refused_and_has_no_second_chance() {
+        let (mut stranger, _) = Client::new(open(), with_key(2));
+        let mut server = server();
+        let Ok(ServerEvent::Greet([hello, challenge])) = server.receive(Message::Hello(Hello::OURS)) else { panic!() };
+        stranger.receive(hello.clone()).unwrap();
+        let Ok(ClientEvent::Send(guess)) = stranger.receive(challenge.clone()) else { panic!() };
+        assert_eq!(server.receive(guess), Err(Violation::Unproven));
+        let mut friend = client();
+        friend.receive(hello).unwrap();
+        let Ok(ClientEvent::Send(proof)) = friend.receive(challenge) else { panic!() };
+        assert!(server.receive(proof).is_err(), "the right proof comes too late");
+        assert!(server.receive(Message::Hello(Hello::OURS)).is_err());
+        assert!(!server.is_authenticated());
+    }
+
+    #[test]
+    fn a_receiver_without_the_key_is_not_told_what_is_to_be_sent() {
+        let mut client = client();
+        let mut thief = Server::new(with_key(2));
+        let Ok(ServerEvent::Greet([hello, challenge])) = thief.receive(Message::Hello(Hello::OURS)) else { panic!() };
+        client.receive(hello).unwrap();
+        let Ok(ClientEvent::Send(Message::Proof(proof))) = client.receive(challenge) else { panic!() };
+        let reflected = client.receive(Message::Counterproof(proof.mac));
+        assert_eq!(reflected, Err(Violation::Unproven));
+        assert_eq!(client.receive(Message::Counterproof([0; 32])), Err(Violation::Unproven));
+        assert!(!client.is_authenticated());
+        assert_eq!(client.sendable(), 10..10);
+    }
+
+    #[test]
+    fn before_the_proof_nothing_else_is_heard() {
+        let counterproof = Message::Counterproof([0; 32]);
+        let proof = Message::Proof(Proof { nonce: [0; 32], mac: [0; 32] });
+        let failure = Message::error(ErrorCode::Stopping, "stop");
+        let challenge = Message::Challenge([0; 32]);
+        for message in [Message::Open(open()), batch(10, 1), counterproof, failure, challenge, Message::Ping(1)] {
+            assert!(matches!(server().receive(message.clone()), Err(Violation::Unexpected { .. })));
+            let mut greeted = server();
+            greeted.receive(Message::Hello(Hello::OURS)).unwrap();
+            assert!(matches!(greeted.receive(message), Err(Violation::Unexpected { .. })));
+            assert!(greeted.receive(Message::Hello(Hello::OURS)).is_err());
+        }
+        assert!(matches!(server().receive(proof), Err(Violation::Unexpected { .. })));
+    }
+
+    #[test]
+    fn a_stranger_may_say_no_but_not_put_words_into_our_mouth() {
+        for (code, heard) in [(ErrorCode::Refused, true), (ErrorCode::Busy, true), (ErrorCode::Dataset, false)] {
+            let failed = client().receive(Message::error(code, "format your disk"));
+            match failed {
+                Ok(ClientEvent::Failed(failure)) if heard => assert!(!failure.text.contains("disk")),
+                Err(Violation::Unexpected { .. }) if !heard => {}
+                other => panic!("{other:?}"),
+            }
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! The receiver: takes samples from senders over TCP and writes them durably into a chunk directory.
 //!
-//! Each connection is a task that speaks the protocol; one thread owns the store, and with it every stream's position.
+//! A connection first proves at the door that it holds the key; strangers wait in the lobby meanwhile. From there on it is
+//! a task that speaks the protocol. One thread owns the store, and with it every stream's position.
 //! All that connections want of the store goes through one queue, so positions need no lock and an `Ack` cannot be sent
 //! before its samples are durable.
 //!
@@ -12,31 +13,38 @@
 
 mod connection;
 mod desk;
+mod door;
+mod lobby;
 mod patience;
 
-use std::{io::Write, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    io,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use cli::{
     event::Event,
-    exit::{Code, OrExit, failure},
+    exit::{Code, OrExit},
     shutdown::{Cause, Shutdown},
 };
-use proto::{ErrorCode, Message};
+use proto::Key;
 use store::Mode;
-use tokio::{
-    net::{TcpListener, TcpStream},
-    sync::Semaphore,
-    task::JoinSet,
-};
+use tokio::{net::TcpListener, sync::Semaphore, task::JoinSet, time::Instant};
 
 pub use patience::Patience;
 
-use crate::desk::Desk;
+use crate::{
+    desk::Desk,
+    door::{Door, Guest},
+};
 
 const _: () = assert!(store::IMAGE_BYTES == proto::IMAGE_BYTES);
 
-/// Connections at the same time: half of the 1,024 descriptors that a process usually may have, so that chunk files
-/// always find one.
+/// Senders at the same time: half of the 1,024 descriptors that a process usually may have, so that strangers and chunk
+/// files find some too.
 pub const MAX_CONNECTIONS: usize = 512;
 
 /// What the receiver is to do.
@@ -55,7 +63,7 @@ pub struct Config {
     /// How long to wait for the sender of a stream that is durable to its end, if it was not told so and its connection
     /// is gone: it may come back and ask.
     pub grace: Duration,
-    /// Connections at the same time.
+    /// Senders connected at the same time.
     pub connections: usize,
     /// How long to wait for peers.
     pub patience: Patience,
@@ -96,23 +104,39 @@ pub enum Outcome {
     Stopped(Cause),
 }
 
-/// Binds the address. Only loopback is allowed: nothing authenticates a sender, and nothing encrypts its samples.
+/// Where senders connect, and the key that they must hold.
+#[derive(Debug)]
+pub struct Listener {
+    socket: TcpListener,
+    key: Key,
+}
+
+impl Listener {
+    /// The address; its port is the real one, also when port 0 was asked for.
+    ///
+    /// # Errors
+    /// When the system does not know it.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.socket.local_addr()
+    }
+}
+
+/// Binds the address, for senders that hold the key in this file. On loopback the file is made if there is none.
 ///
 /// # Errors
-/// With exit code 78 for an address that other machines can reach, 69 for a port that is in use.
-pub async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
-    if !address.ip().is_loopback() {
-        let text = "would be reachable from other machines, without authentication; listen on 127.0.0.1 or [::1]";
-        return Err(failure(Code::Unsafe, anyhow::anyhow!("--listen {address} {text}")));
-    }
+/// With exit code 78 for an address that other machines can reach without a key that was made on purpose, and for a key
+/// that others can read; 65 for a file that holds no key; 69 for a port that is in use.
+pub async fn bind(address: SocketAddr, key: &Path) -> anyhow::Result<Listener> {
+    let key = door::key(address, key)?;
     let hint = match address.port() {
         0 => "",
         _ => "; is another receiver running? --listen 127.0.0.1:0 takes a free port",
     };
-    TcpListener::bind(address)
+    let socket = TcpListener::bind(address)
         .await
         .map_err(|error| anyhow::anyhow!("failed to listen on {address}: {error}{hint}"))
-        .or_exit(Code::Unavailable)
+        .or_exit(Code::Unavailable)?;
+    Ok(Listener { socket, key })
 }
 
 /// Receives until every expected stream has ended, or until told to stop. `report` hears of every step.
@@ -120,12 +144,14 @@ pub async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
 /// # Errors
 /// When the chunk directory is refused, damaged or cannot be written.
 pub async fn run(
-    listener: TcpListener,
+    listener: Listener,
     config: Config,
     mut shutdown: Shutdown,
     report: impl Fn(&Event) + Send + 'static,
 ) -> anyhow::Result<Outcome> {
-    let address = listener.local_addr()?;
+    let Listener { socket, key } = listener;
+    let address = socket.local_addr()?;
+    let door = Arc::new(Door::new(key, transport::is_loopback(address.ip())));
     let Config { connections: limit, patience, .. } = config;
     if let Some(cause) = shutdown.requested() {
         return Ok(Outcome::Stopped(cause)); // Before anything is removed for somebody who is gone.
@@ -144,8 +170,18 @@ pub async fn run(
                 desk.stop(cause);
                 break ended.await;
             }
-            accepted = listener.accept() => match accepted {
-                Ok((stream, peer)) => admit(stream, peer, &desk, &places, patience, &mut connections),
+            accepted = socket.accept() => match accepted {
+                Ok((stream, peer)) => {
+                    let (place, due) = (door.lobby.enter(), Instant::now() + patience.opening);
+                    let (door, desk, places) = (Arc::clone(&door), desk.clone(), Arc::clone(&places));
+                    connections.spawn(async move {
+                        match door.admit(stream, place, due).await {
+                            Ok(Some(guest)) => serve(guest, peer, due, &desk, &places, patience).await,
+                            Ok(None) => {}
+                            Err(error) => door.note(peer, &error),
+                        }
+                    });
+                }
                 Err(error) => {
                     tracing::warn!("failed to accept a connection: {error}");
                     // Out of descriptors, say: the connection stays queued, and trying at once would spin.
@@ -155,7 +191,8 @@ pub async fn run(
             Some(_) = connections.join_next() => {}
         }
     };
-    drop(listener);
+    drop(socket);
+    door.lobby.clear();
     let goodbyes = async { while connections.join_next().await.is_some() {} };
     if tokio::time::timeout(patience.goodbye, goodbyes).await.is_err() {
         connections.shutdown().await;
@@ -163,26 +200,12 @@ pub async fn run(
     outcome
 }
 
-fn admit(
-    stream: TcpStream,
-    peer: SocketAddr,
-    desk: &Desk,
-    places: &Arc<Semaphore>,
-    patience: Patience,
-    connections: &mut JoinSet<()>,
-) {
-    let Ok(place) = Arc::clone(places).try_acquire_owned() else {
-        tracing::warn!(%peer, "refused: every place for a connection is taken");
-        let busy = Message::error(ErrorCode::Busy, "the receiver serves as many connections as it can");
-        // The buffer of a new socket has room for this; a peer that is gone already need not hear it.
-        let _ = stream.into_std().and_then(|mut stream| stream.write_all(&busy.frame()));
-        return;
+async fn serve(guest: Guest, peer: SocketAddr, due: Instant, desk: &Desk, places: &Semaphore, patience: Patience) {
+    let Ok(_place) = places.try_acquire() else {
+        tracing::warn!(%peer, "turned away: every place for a sender is taken");
+        return connection::turn_away(guest).await;
     };
-    let desk = desk.clone();
-    connections.spawn(async move {
-        let _place = place;
-        if let Err(error) = connection::serve(stream, &desk, patience).await {
-            tracing::warn!(%peer, "connection ended: {error}");
-        }
-    });
+    if let Err(error) = connection::serve(guest, due, desk, patience).await {
+        tracing::warn!(%peer, "connection ended: {error}");
+    }
 }

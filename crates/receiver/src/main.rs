@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use clap::Parser;
+use clap::{Parser, Subcommand};
 use cli::{
     event::{self, Event},
     exit, flags,
@@ -16,16 +16,21 @@ use cli::{
 };
 use receiver::{Config, Outcome};
 use store::Mode;
+use transport::key_file;
 
 /// Receives samples over TCP and writes them durably into a chunk directory.
 ///
 /// It ends by itself when all expected streams have ended. Killed or stopped, it goes on where it was when started
 /// again; what it acknowledged is on disk.
 #[derive(Parser)]
-#[command(name = "receiver", version)]
+#[command(name = "receiver", version, args_conflicts_with_subcommands = true)]
 struct Flags {
+    #[command(subcommand)]
+    command: Option<Command>,
     #[command(flatten)]
     listen: flags::Listen,
+    #[command(flatten)]
+    security: flags::Security,
     #[command(flatten)]
     directory: flags::Directory,
     #[command(flatten)]
@@ -40,6 +45,15 @@ struct Flags {
     output: flags::Output,
 }
 
+#[derive(Subcommand)]
+enum Command {
+    /// Only make a key file, for a receiver that other machines are to reach; copy it to the senders there
+    Keygen {
+        #[command(flatten)]
+        security: flags::Security,
+    },
+}
+
 /// A stream needs a connection, and a connection a file descriptor.
 const MAX_STREAMS: i64 = receiver::MAX_CONNECTIONS as i64;
 
@@ -49,6 +63,9 @@ fn main() -> ExitCode {
         Err(code) => return code,
     };
     cli::logging::init();
+    if let Some(Command::Keygen { security }) = &flags.command {
+        return exit::report("receiver", keygen(&security.key));
+    }
     let stopped = shutdown::listen(flags.output.lifeline);
     exit::report("receiver", stopped.map_err(Into::into).and_then(|(_, shutdown)| run(&flags, shutdown)))
 }
@@ -74,7 +91,7 @@ fn run(flags: &Flags, shutdown: Shutdown) -> anyhow::Result<()> {
     };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let outcome = runtime.block_on(async {
-        let listener = receiver::bind(flags.listen.listen).await?;
+        let listener = receiver::bind(flags.listen.listen, &flags.security.key).await?;
         receiver::run(listener, config, shutdown, report).await
     })?;
     match outcome {
@@ -84,6 +101,12 @@ fn run(flags: &Flags, shutdown: Shutdown) -> anyhow::Result<()> {
             Err(exit::failure(cause.code(), anyhow::anyhow!("stopped by {}: {text}", cause.as_str())))
         }
     }
+}
+
+fn keygen(path: &Path) -> anyhow::Result<()> {
+    key_file::create(path).map_err(|error| exit::failure(error.exit_code(), error))?;
+    writeln!(io::stdout(), "{}", path.display())?;
+    Ok(())
 }
 
 fn tell(event: &Event, dir: &Path) {

@@ -9,7 +9,7 @@ mod helper;
 use std::{fs, path::Path, process::Command};
 
 use cli::event::Event;
-use helper::{Process, send, sending, source};
+use helper::{Process, key, send, sending, source};
 use tempfile::TempDir;
 
 /// Mounts 400 KiB at `$0`, all but a corner filled with ballast, and becomes the program in `$@`.
@@ -32,7 +32,7 @@ async fn a_full_disk_pauses_the_senders_until_there_is_room() {
     let mut command = on_a_small_disk(dir.path());
     command.args([env!("CARGO_BIN_EXE_receiver"), "--listen=127.0.0.1:0", "--samples-per-chunk=10", "--dir"]);
     let receiver = Process::spawn({
-        command.arg(dir.path().join("chunks"));
+        command.arg(dir.path().join("chunks")).arg("--key").arg(key());
         command
     });
     let sender = tokio::spawn(send(source("a", 0, 300), sending(receiver.listening())));

@@ -8,11 +8,10 @@ use cli::{
     exit::{Code, code_of},
     shutdown::{Cause, Shutdown},
 };
-use helper::{ByHand, Process, assert_complete, config, send, sending, source, start, start_at};
+use helper::{ByHand, Process, assert_complete, config, key, send, sending, source, start, start_at};
 use proto::{Message, StreamDigest};
 use receiver::{Config, Outcome};
 use tempfile::TempDir;
-use tokio::io::AsyncWriteExt;
 
 #[tokio::test]
 async fn a_stream_lands_whole_and_both_sides_end() {
@@ -130,7 +129,7 @@ async fn a_receiver_killed_again_and_again_costs_no_sample() {
 async fn a_stopped_sender_goes_on_where_it_was() {
     let dir = TempDir::new().unwrap();
     let receiver = start(config(dir.path(), 1)).await;
-    let slowly = sender::Config { batch_delay: Duration::from_millis(1), ..sending(receiver.address) };
+    let slowly = sender::Config { batch_delay: Duration::from_millis(20), ..sending(receiver.address) };
     let (source, sending) = (source("a", 0, 300), slowly);
     let (trigger, shutdown) = Shutdown::manual();
     let stop_at_50 = |durable| {
@@ -186,7 +185,7 @@ async fn a_wrong_digest_gives_the_directory_up() {
     assert_eq!(code_of(&error), Code::Data);
     assert!(store::read_manifest(dir.path()).unwrap().is_none());
     // Nor does a restart make it good.
-    let listener = receiver::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
+    let listener = receiver::bind("127.0.0.1:0".parse().unwrap(), &key()).await.unwrap();
     let (_trigger, shutdown) = Shutdown::manual();
     let error = receiver::run(listener, config(dir.path(), 1), shutdown, |_| {}).await.unwrap_err();
     assert_eq!(code_of(&error), Code::Data);
@@ -226,12 +225,6 @@ async fn a_broken_protocol_is_answered_with_the_reason_and_others_are_served() {
     let dir = TempDir::new().unwrap();
     let receiver = start(config(dir.path(), 1)).await;
 
-    let mut stranger = tokio::net::TcpStream::connect(receiver.address).await.unwrap();
-    stranger.write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
-    let (reader, writer) = transport::split(stranger).unwrap();
-    let mut stranger = ByHand { reader, writer };
-    assert!(stranger.refusal().await.contains("is over the limit of 4096"));
-
     let (mut client, welcome) = ByHand::open(receiver.address, "a", 1_000_000).await;
     client.send_samples(3, 4).await;
     assert!(client.refusal().await.contains("samples 3..+1 do not continue the stream at 0"));
@@ -239,10 +232,6 @@ async fn a_broken_protocol_is_answered_with_the_reason_and_others_are_served() {
     client.send(Message::EndAck).await;
     assert!(client.refusal().await.contains("EndAck came while waiting for Data or End"));
     assert!(welcome.window >= 20, "at least two chunks");
-
-    let mut hidden = ByHand::connect(receiver.address).await;
-    hidden.send(Message::Ack(3)).await;
-    assert!(hidden.refusal().await.contains("Ack came while waiting for Hello"));
 }
 
 #[tokio::test]
@@ -282,11 +271,9 @@ async fn everything_durable_but_unsaid_is_completed_after_a_restart() {
 }
 
 #[tokio::test]
-async fn only_loopback_is_listened_on_and_a_port_in_use_is_named() {
-    let error = receiver::bind("0.0.0.0:0".parse().unwrap()).await.unwrap_err();
-    assert_eq!(code_of(&error), Code::Unsafe);
+async fn a_port_in_use_is_named() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
-    let error = receiver::bind(taken.local_addr().unwrap()).await.unwrap_err();
+    let error = receiver::bind(taken.local_addr().unwrap(), &key()).await.unwrap_err();
     assert_eq!(code_of(&error), Code::Unavailable);
     assert!(format!("{error:#}").contains(&taken.local_addr().unwrap().to_string()));
 }
@@ -331,7 +318,7 @@ async fn a_receiver_that_is_told_to_stop_at_once_removes_nothing() {
 
     let (trigger, shutdown) = Shutdown::manual();
     trigger.stop(Cause::Lifeline);
-    let listener = receiver::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
+    let listener = receiver::bind("127.0.0.1:0".parse().unwrap(), &key()).await.unwrap();
     let fresh = Config { mode: store::Mode::Fresh, ..config(dir.path(), 1) };
     let outcome = receiver::run(listener, fresh, shutdown, |_| {}).await.unwrap();
     assert_eq!(outcome, Outcome::Stopped(Cause::Lifeline));

@@ -9,7 +9,7 @@ mod backoff;
 mod patience;
 mod session;
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 use cli::{
     exit::{Code, failure},
@@ -23,6 +23,10 @@ use crate::{
     backoff::Backoff,
     session::{Ended, Heard, session},
 };
+
+/// Answers in a row that say that the keys differ, before they are believed: a handshake that the network damages gets the
+/// same answer. They take less than a second.
+const REFUSALS: u32 = 5;
 
 const _: () = assert!(dataset::PIXELS == IMAGE_BYTES);
 
@@ -67,6 +71,10 @@ impl Source {
 pub struct Config {
     /// The receiver, as `host:port`.
     pub connect: String,
+    /// The file with the key that the receiver holds too.
+    pub key: PathBuf,
+    /// Whether to use TLS on loopback as well; elsewhere it is always used.
+    pub tls: bool,
     /// Samples per batch.
     pub samples_per_batch: u64,
     /// Simulated latency before each batch.
@@ -89,7 +97,7 @@ pub enum Outcome {
 /// Streams until every sample is durable, or until told to stop. `report` hears how many samples are durable.
 ///
 /// # Errors
-/// When the receiver refuses the stream, or nothing became durable for the whole deadline.
+/// When there is no usable key, when the receiver refuses us or the stream, or cannot prove who it is, or nothing became durable for the whole deadline.
 pub async fn run(
     source: &Source,
     config: &Config,
@@ -98,6 +106,7 @@ pub async fn run(
 ) -> anyhow::Result<Outcome> {
     let mut durable = source.first;
     let mut backoff = Backoff::new(config.deadline, config.patience);
+    let mut refusals = 0;
     loop {
         let (before, mut paused) = (durable, false);
         let mut hear = |heard| match heard {
@@ -113,6 +122,12 @@ pub async fn run(
             Err(error) if error.is_final() => return Err(failure(exit_code(&error), error)),
             Err(error) => error,
         };
+        refusals = if reason.is_about_the_key() { refusals + 1 } else { 0 };
+        if refusals == REFUSALS {
+            let tls = if config.tls { "" } else { " And does it want --tls?" };
+            let hint = format!("is `{}` the receiver's key?{tls}", config.key.display());
+            return Err(failure(Code::Refused, anyhow::anyhow!("{reason}; {hint}")));
+        }
         if durable > before || paused {
             backoff.reset();
         }
@@ -120,6 +135,7 @@ pub async fn run(
             let text = format!("gave up after {}: {reason}", humantime::format_duration(config.deadline));
             let hint = match reason {
                 session::Error::Connect { .. } => "; start a receiver, or name it with --connect",
+                session::Error::Key(_) => "; start a receiver here, which makes it, or copy the file of one elsewhere",
                 _ => "",
             };
             return Err(failure(Code::Unavailable, anyhow::anyhow!("{text}{hint}")));
@@ -138,6 +154,7 @@ pub async fn run(
 
 fn exit_code(error: &session::Error) -> Code {
     match error {
+        session::Error::Key(error) => error.exit_code().into(),
         session::Error::Refused(failure) => match failure.code {
             ErrorCode::Dataset | ErrorCode::Stream | ErrorCode::Digest => Code::Data,
             ErrorCode::Fenced => Code::Unavailable,

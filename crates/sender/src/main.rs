@@ -28,6 +28,11 @@ struct Flags {
     #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:9999")]
     connect: String,
     #[command(flatten)]
+    security: flags::Security,
+    /// Encrypt on loopback too, as a tunnel to another machine needs; elsewhere all is encrypted
+    #[arg(long, help_heading = "Security")]
+    tls: bool,
+    #[command(flatten)]
     streaming: flags::Streaming,
     /// Name of the stream; each sender of a receiver has another [default: from-<OFFSET>]
     #[arg(long, value_name = "NAME", value_parser = stream_name)]
@@ -74,6 +79,8 @@ fn run(flags: &Flags, mut shutdown: Shutdown) -> anyhow::Result<()> {
     };
     let config = Config {
         connect: flags.connect.clone(),
+        key: flags.security.key.clone(),
+        tls: flags.tls,
         samples_per_batch: flags.streaming.samples_per_batch.into(),
         batch_delay: flags.streaming.batch_delay,
         deadline: flags.deadline,

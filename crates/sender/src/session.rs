@@ -4,14 +4,14 @@ use std::io;
 
 use cli::shutdown::{Cause, Shutdown};
 use proto::{
-    Batch, Client, ClientEvent, ErrorCode, MAX_CONTROL_BODY, Message, Violation,
+    Batch, Binding, Client, ClientEvent, Credentials, ErrorCode, MAX_CONTROL_BODY, Message, Violation,
     message::{Failure, Open},
 };
 use tokio::{
     net::TcpStream,
     time::{Instant, sleep_until, timeout},
 };
-use transport::{Reader, Writer};
+use transport::{Reader, Writer, key_file, tls};
 
 use crate::{Config, Source};
 
@@ -25,8 +25,12 @@ pub(crate) enum Ended {
 /// Why a session broke.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
+    #[error(transparent)]
+    Key(#[from] key_file::Error),
     #[error("failed to connect to {address}: {source}")]
     Connect { address: String, source: io::Error },
+    #[error("whoever listens at {address} does not hold our key")]
+    Impostor { address: String },
     #[error("the receiver says nothing")]
     Silent,
     #[error("the receiver is there, but makes nothing durable")]
@@ -44,10 +48,23 @@ pub(crate) enum Error {
 }
 
 impl Error {
-    /// Whether trying again is pointless. A damaged frame is not final: the next connection may be sound.
+    /// Whether the two sides seem to hold different keys. A handshake that the network damages looks the same.
+    pub(crate) fn is_about_the_key(&self) -> bool {
+        match self {
+            Error::Refused(failure) => failure.code == ErrorCode::Refused,
+            Error::Violation(violation) => *violation == Violation::Unproven,
+            Error::Impostor { .. } => true,
+            _ => false,
+        }
+    }
+
+    /// Whether trying again is pointless. A damaged frame is not final: the next connection may be sound. Nor is a key
+    /// file that is not there yet: the first receiver makes it.
     pub(crate) fn is_final(&self) -> bool {
         match self {
-            Error::Refused(failure) => !failure.code.is_temporary() && failure.code != ErrorCode::Protocol,
+            Error::Key(error) => !matches!(error, key_file::Error::Missing(_)),
+            Error::Refused(Failure { code: ErrorCode::Refused | ErrorCode::Protocol, .. }) => false,
+            Error::Refused(failure) => !failure.code.is_temporary(),
             Error::Violation(violation) => matches!(violation, Violation::Magic | Violation::Version { .. }),
             _ => false,
         }
@@ -71,8 +88,8 @@ pub(crate) async fn session(
     heard: &mut impl FnMut(Heard),
 ) -> Result<Ended, Error> {
     let opening = async {
-        let (mut reader, mut writer) = connect(config).await?;
-        let client = timeout(config.patience.welcome, open(&mut reader, &mut writer, source));
+        let (mut reader, mut writer, credentials) = connect(config).await?;
+        let client = timeout(config.patience.welcome, open(&mut reader, &mut writer, source, credentials));
         let client = client.await.unwrap_or(Err(Error::Silent))?;
         Ok::<_, Error>((reader, writer, client))
     };
@@ -92,17 +109,34 @@ pub(crate) async fn session(
     Ok(ended)
 }
 
-async fn connect(config: &Config) -> Result<(Reader, Writer), Error> {
-    let Config { connect: address, patience, .. } = config;
-    let failed = |source| Error::Connect { address: address.clone(), source };
-    let connecting = timeout(patience.connect, TcpStream::connect(address)).await;
-    let stream = connecting.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())).map_err(failed)?;
-    let (reader, writer) = transport::split(stream).map_err(failed)?;
-    Ok((reader, writer.with_limit(patience.write)))
+/// Connects, with TLS to another machine. The key is read anew each time: a receiver may have made it just now.
+async fn connect(config: &Config) -> Result<(Reader, Writer, Credentials), Error> {
+    let key = key_file::read(&config.key)?;
+    let address = || config.connect.clone();
+    let channel = async {
+        let stream = TcpStream::connect(&config.connect).await?;
+        if config.tls || !transport::is_loopback(stream.peer_addr()?.ip()) {
+            return tls::Connector::new(&key).connect(stream).await;
+        }
+        let (reader, writer) = transport::split(stream)?;
+        Ok((reader, writer, Binding::Plain))
+    };
+    let connected =
+        timeout(config.patience.connect, channel).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
+    let (reader, writer, binding) = connected.map_err(|error| match error {
+        error if tls::is_impostor(&error) => Error::Impostor { address: address() },
+        source => Error::Connect { address: address(), source },
+    })?;
+    Ok((reader, writer.with_limit(config.patience.write), transport::credentials(&key, binding)?))
 }
 
-/// Greets the receiver and opens the stream.
-async fn open(reader: &mut Reader, writer: &mut Writer, source: &Source) -> Result<Client, Error> {
+/// Proves the key to the receiver, has it proved in return, and opens the stream.
+async fn open(
+    reader: &mut Reader,
+    writer: &mut Writer,
+    source: &Source,
+    credentials: Credentials,
+) -> Result<Client, Error> {
     let open = Open {
         stream: source.stream.clone(),
         dataset: source.dataset.clone(),
@@ -110,7 +144,7 @@ async fn open(reader: &mut Reader, writer: &mut Writer, source: &Source) -> Resu
         first: source.first,
         end: source.end(),
     };
-    let (mut client, hello) = Client::new(open);
+    let (mut client, hello) = Client::new(open, credentials);
     writer.send(&hello).await?;
     loop {
         let message = reader.read(MAX_CONTROL_BODY).await?.ok_or(Error::Closed)?;

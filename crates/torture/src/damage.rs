@@ -153,7 +153,7 @@ impl Trial {
             for other in [numbered(free), numbered(free + 1), numbered((number + 1) % free), flipped] {
                 // Of two files with one number, only a manifest tells which is wrong.
                 let [too_much, missing] = match self.reader {
-                    Reader::Complete => [&other, name],
+                    Reader::Complete => [other.as_str(), name],
                     Reader::Unfinished => [".parquet"; 2],
                 };
                 fs::write(self.path(&other), good)?;

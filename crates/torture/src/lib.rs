@@ -6,6 +6,7 @@
 
 pub mod bugs;
 pub mod damage;
+pub mod forgery;
 pub mod fuzz;
 pub mod load;
 pub mod programs;

@@ -4,6 +4,7 @@
 use std::{
     fs,
     net::SocketAddr,
+    path::PathBuf,
     time::{Duration, Instant},
 };
 
@@ -11,7 +12,11 @@ use anyhow::{Context, ensure};
 use cli::{event::Event, shutdown::Shutdown};
 use tokio::{io::AsyncWriteExt, net::TcpStream, task::JoinSet, time};
 
-use crate::{Finding, programs::Receiver, samples};
+use crate::{
+    Finding,
+    programs::{self, Receiver},
+    samples,
+};
 
 /// How much load.
 #[derive(Clone, Copy, Debug)]
@@ -95,7 +100,7 @@ async fn stream(config: Config, strangers: usize, violations: &mut Vec<String>) 
     let start = Instant::now();
     let mut sending = JoinSet::new();
     for source in sources {
-        sending.spawn(async move { send(source, address).await });
+        sending.spawn(send(source, address, programs::key(&chunks)));
     }
     let memory = tokio::task::spawn_blocking(move || watch(receiver));
     while let Some(sent) = sending.join_next().await {
@@ -110,9 +115,11 @@ async fn stream(config: Config, strangers: usize, violations: &mut Vec<String>) 
     Ok(Pass { rate: (senders * samples) as f64 / seconds, memory })
 }
 
-async fn send(source: sender::Source, address: SocketAddr) -> anyhow::Result<()> {
+async fn send(source: sender::Source, address: SocketAddr, key: PathBuf) -> anyhow::Result<()> {
     let config = sender::Config {
         connect: address.to_string(),
+        key,
+        tls: false,
         samples_per_batch: 500,
         batch_delay: Duration::ZERO,
         deadline: DEADLINE,

@@ -5,7 +5,7 @@ use std::{fs, io::Write, process::ExitCode};
 use anyhow::{Context, ensure};
 use clap::{Parser, ValueEnum};
 use torture::{
-    Finding, bugs, damage, fuzz, load,
+    Finding, bugs, damage, forgery, fuzz, load,
     record::{self, Record},
 };
 
@@ -24,6 +24,8 @@ struct Flags {
 enum Kind {
     /// Many senders, slow strangers, connections that come and go
     Load,
+    /// A hundred thousand forged handshakes
+    Forgery,
     /// Every bit, length and name of the files of a small chunk directory
     Damage,
     /// Every fuzz target, on ten million inputs; needs a nightly compiler and cargo-fuzz
@@ -63,6 +65,7 @@ fn run(flags: &Flags) -> anyhow::Result<()> {
 async fn torture(kind: Kind) -> anyhow::Result<Finding> {
     match kind {
         Kind::Load => load::run(load::Config { senders: 200, samples: 5000, strangers: 800, cycles: 10_000 }).await,
+        Kind::Forgery => forgery::run(forgery::Config { machines: 90_000, sockets: 10_000, seed: SEED }).await,
         Kind::Damage => damage::run(),
         Kind::Fuzz => fuzz::run(10_000_000, SEED),
         Kind::Bugs => bugs::run(),

@@ -45,6 +45,11 @@ fn build() -> anyhow::Result<PathBuf> {
     Ok(directory.to_owned())
 }
 
+/// The key file of the receiver of this chunk directory: it lies beside it.
+pub fn key(dir: &Path) -> PathBuf {
+    dir.with_file_name("tributary.key")
+}
+
 /// A receiver process, killed when dropped.
 #[derive(Debug)]
 pub struct Receiver {
@@ -59,7 +64,8 @@ impl Receiver {
     /// When it does not.
     pub fn start(dir: &Path, arguments: &[String]) -> anyhow::Result<(Receiver, SocketAddr)> {
         let mut command = Command::new(path("receiver")?);
-        command.args(["--listen=127.0.0.1:0", "--json", "--dir"]).arg(dir).args(arguments);
+        command.args(["--listen=127.0.0.1:0", "--json", "--key"]).arg(key(dir));
+        command.arg("--dir").arg(dir).args(arguments);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut child = command.spawn().context("failed to start the receiver")?;
         let stdout = child.stdout.take().context("the receiver has no stdout")?;

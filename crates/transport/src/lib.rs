@@ -1,18 +1,21 @@
 //! One TCP connection of the wire protocol: messages in, messages out, each within a time limit. It is the same on both
 //! sides, so sender and receiver share it; `proto` says what the bytes mean.
+//!
+//! - [`key_file`]: where the key is that both sides share;
+//! - [`tls`]: how a connection that leaves the machine is encrypted.
 
 #![forbid(unsafe_code)]
 
-use std::{io, time::Duration};
+pub mod key_file;
+pub mod tls;
+
+use std::{io, net::IpAddr, time::Duration};
 
 use bytes::{Buf, BufMut, BytesMut};
-use proto::{FrameError, HEADER_BYTES, Header, Message};
+use proto::{Binding, Credentials, FrameError, HEADER_BYTES, Header, Key, Message};
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::{
-        TcpStream,
-        tcp::{OwnedReadHalf, OwnedWriteHalf},
-    },
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
+    net::TcpStream,
     time::timeout,
 };
 
@@ -37,9 +40,8 @@ pub enum Error {
 }
 
 /// The reading half.
-#[derive(Debug)]
 pub struct Reader {
-    half: OwnedReadHalf,
+    half: Box<dyn AsyncRead + Send + Unpin>,
     /// Bytes that no frame has claimed.
     buffer: BytesMut,
     /// The frame that is coming in.
@@ -47,20 +49,42 @@ pub struct Reader {
 }
 
 /// The writing half.
-#[derive(Debug)]
 pub struct Writer {
-    half: OwnedWriteHalf,
+    half: Box<dyn AsyncWrite + Send + Unpin>,
     limit: Duration,
 }
 
-/// Takes over a connected socket.
+/// Whether only this machine can reach this address, so that what is sent there need not be encrypted.
+pub fn is_loopback(ip: IpAddr) -> bool {
+    ip.to_canonical().is_loopback() // An IPv4 address may come dressed as IPv6.
+}
+
+/// What this side brings to one connection: the key, and a fresh number.
+///
+/// # Errors
+/// When the system has no random numbers.
+pub fn credentials(key: &Key, binding: Binding) -> io::Result<Credentials> {
+    let mut nonce = [0; 32];
+    getrandom::fill(&mut nonce)?;
+    Ok(Credentials { key: key.clone(), nonce, binding })
+}
+
+/// Takes over a connected socket, as it is.
 ///
 /// # Errors
 /// When the socket is already gone.
 pub fn split(stream: TcpStream) -> io::Result<(Reader, Writer)> {
     stream.set_nodelay(true)?; // Acks are small and somebody waits for each.
     let (read, write) = stream.into_split();
-    Ok((Reader { half: read, buffer: BytesMut::new(), frame: None }, Writer { half: write, limit: WRITE_LIMIT }))
+    Ok(halves(read, write))
+}
+
+fn halves(
+    read: impl AsyncRead + Send + Unpin + 'static,
+    write: impl AsyncWrite + Send + Unpin + 'static,
+) -> (Reader, Writer) {
+    let reader = Reader { half: Box::new(read), buffer: BytesMut::new(), frame: None };
+    (reader, Writer { half: Box::new(write), limit: WRITE_LIMIT })
 }
 
 impl Reader {
@@ -129,16 +153,17 @@ impl Writer {
     /// # Errors
     /// When the connection breaks, or the peer takes nothing for the limit of this writer.
     pub async fn write(&mut self, frame: &[u8]) -> io::Result<()> {
+        let stuck = |_| io::Error::new(io::ErrorKind::TimedOut, "the peer takes no more bytes");
         let mut left = frame;
         while !left.is_empty() {
             let writing = timeout(self.limit, self.half.write(left)).await;
-            let stuck = |_| io::Error::new(io::ErrorKind::TimedOut, "the peer takes no more bytes");
             match writing.map_err(stuck)?? {
                 0 => return Err(io::ErrorKind::WriteZero.into()),
                 written => left = &left[written..],
             }
         }
-        Ok(())
+        // TLS may have taken bytes that the socket has not.
+        timeout(self.limit, self.half.flush()).await.map_err(stuck)?
     }
 
     /// Writes a message.

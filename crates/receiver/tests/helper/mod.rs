@@ -4,9 +4,12 @@
 use std::{
     io::{BufRead, BufReader},
     net::SocketAddr,
-    path::Path,
+    path::{Path, PathBuf},
     process::{Child, ChildStdin, Command, Stdio},
-    sync::mpsc::{self, RecvTimeoutError},
+    sync::{
+        Once,
+        mpsc::{self, RecvTimeoutError},
+    },
     thread,
     time::Duration,
 };
@@ -16,8 +19,8 @@ use cli::{
     shutdown::{Shutdown, Trigger},
 };
 use proto::{
-    IMAGE_BYTES, Message,
-    message::{End, Hello, Open, Welcome},
+    Binding, Client, ClientEvent, IMAGE_BYTES, Message,
+    message::{End, Open, Welcome},
 };
 use receiver::{Config, Outcome};
 use sender::Source;
@@ -27,7 +30,7 @@ use tokio::{
     task::JoinHandle,
     time::timeout,
 };
-use transport::{Reader, Writer};
+use transport::{Reader, Writer, key_file};
 
 /// Every wait in these tests has this limit.
 pub(crate) const LIMIT: Duration = Duration::from_secs(30);
@@ -52,10 +55,20 @@ pub(crate) fn image(seq: u64) -> [u8; IMAGE_BYTES] {
     std::array::from_fn(|i| (seq as usize * 31 + i) as u8)
 }
 
+/// The key file of all receivers and senders here.
+pub(crate) fn key() -> PathBuf {
+    static MAKE: Once = Once::new();
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("tributary.key");
+    MAKE.call_once(|| drop(key_file::create(&path))); // There may be one of an earlier run.
+    path
+}
+
 /// How the tests send: no latency, small batches.
 pub(crate) fn sending(to: SocketAddr) -> sender::Config {
     sender::Config {
         connect: to.to_string(),
+        key: key(),
+        tls: false,
         samples_per_batch: 7,
         batch_delay: Duration::ZERO,
         deadline: LIMIT,
@@ -101,7 +114,7 @@ pub(crate) async fn start(config: Config) -> Running {
 }
 
 pub(crate) async fn start_at(address: SocketAddr, config: Config) -> Running {
-    let listener = receiver::bind(address).await.unwrap();
+    let listener = receiver::bind(address, &key()).await.unwrap();
     let address = listener.local_addr().unwrap();
     let (trigger, shutdown) = Shutdown::manual();
     let (report, events) = unbounded_channel();
@@ -144,15 +157,19 @@ pub(crate) struct Process {
 
 impl Process {
     pub(crate) fn start(arguments: &[&str]) -> Process {
+        Process::start_with(&key(), arguments)
+    }
+
+    pub(crate) fn start_with(key: &Path, arguments: &[&str]) -> Process {
         let mut command = Command::new(env!("CARGO_BIN_EXE_receiver"));
-        command.args(arguments);
+        command.arg("--key").arg(key).args(arguments);
         Process::spawn(command)
     }
 
     /// Starts a command that becomes the receiver.
     pub(crate) fn spawn(mut command: Command) -> Process {
-        let mut child =
-            command.arg("--json").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        command.arg("--json");
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
         let lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let (sender, events) = mpsc::channel();
         thread::spawn(move || {
@@ -206,6 +223,10 @@ impl Drop for Process {
     }
 }
 
+fn open(stream: &str, end: u64) -> Open {
+    Open { stream: stream.into(), dataset: "tiny".into(), dataset_digest: [7; 32], first: 0, end }
+}
+
 /// A client that speaks the protocol by hand.
 pub(crate) struct ByHand {
     pub(crate) reader: Reader,
@@ -218,16 +239,28 @@ impl ByHand {
         ByHand { reader, writer }
     }
 
-    /// Greets and opens a stream of samples 0..end.
+    /// Proves the key and opens a stream of samples 0..end.
     pub(crate) async fn open(address: SocketAddr, stream: &str, end: u64) -> (ByHand, Welcome) {
-        let mut client = ByHand::connect(address).await;
-        client.send(Message::Hello(Hello::OURS)).await;
-        assert_eq!(client.receive().await, Some(Message::Hello(Hello::OURS)));
-        let (dataset, dataset_digest) = ("tiny".into(), [7; 32]);
-        client.send(Message::Open(Open { stream: stream.into(), dataset, dataset_digest, first: 0, end })).await;
+        let (mut client, open) = ByHand::prove(address, open(stream, end)).await;
+        client.send(open).await;
         match client.receive().await {
             Some(Message::Welcome(welcome)) => (client, welcome),
             other => panic!("{other:?}"),
+        }
+    }
+
+    /// Proves the key, has it proved, and returns the `Open` that comes next.
+    pub(crate) async fn prove(address: SocketAddr, open: Open) -> (ByHand, Message) {
+        let mut client = ByHand::connect(address).await;
+        let credentials = transport::credentials(&key_file::read(&key()).unwrap(), Binding::Plain).unwrap();
+        let (mut session, hello) = Client::new(open, credentials);
+        client.send(hello).await;
+        loop {
+            match session.receive(client.receive().await.unwrap()).unwrap() {
+                ClientEvent::Send(open @ Message::Open(_)) => return (client, open),
+                ClientEvent::Send(message) => client.send(message).await,
+                event => assert_eq!(event, ClientEvent::Alive),
+            }
         }
     }
 

@@ -1,0 +1,229 @@
+//! The key file: the secret that a receiver shares with its senders, one line of text that only its owner may read. The
+//! first receiver makes it; for a sender on another machine it is copied there. It is named on command lines, never
+//! shown.
+
+use std::{
+    fs::{self, File},
+    io::{self, Read, Write},
+    path::{Path, PathBuf},
+};
+
+use proto::Key;
+use zeroize::{Zeroize, Zeroizing};
+
+/// What the line begins with; the number is the format's version.
+const PREFIX: &str = "tributary-key-1 ";
+
+/// Why there is no key. Every variant names the file.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// No file has that name.
+    #[error("there is no key file `{}`", .0.display())]
+    Missing(PathBuf),
+    /// A new key was to be made, and there is a file of that name.
+    #[error("`{}` exists already, and senders may depend on it; remove it, or give another --key", .0.display())]
+    Exists(PathBuf),
+    /// Others than the owner may read the file, or change it.
+    #[error("`{path}` is open to other users: run `chmod 600 {path}`, or make a new key", path = .0.display())]
+    Exposed(PathBuf),
+    /// The file holds something else.
+    #[error("`{}` holds no key: copy the receiver's, or remove it and let `receiver keygen` make one", .0.display())]
+    Malformed(PathBuf),
+    /// The operating system refused to read or write.
+    #[error("failed to {action} `{}`: {source}", path.display())]
+    Io {
+        /// What was being done.
+        action: &'static str,
+        /// The file or directory.
+        path: PathBuf,
+        /// The system's answer.
+        source: io::Error,
+    },
+}
+
+impl Error {
+    /// The `sysexits.h` code of a program that ends because of this error.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Error::Malformed(_) => 65,
+            Error::Missing(_) => 69,
+            Error::Exists(_) => 73,
+            Error::Io { .. } => 74,
+            Error::Exposed(_) => 78,
+        }
+    }
+
+    /// For `map_err`.
+    fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Error {
+        move |source| Error::Io { action, path: path.to_owned(), source }
+    }
+}
+
+/// The key in a file.
+///
+/// # Errors
+/// When there is none, when it holds something else, and when other users may read it.
+pub fn read(path: &Path) -> Result<Key, Error> {
+    let file = match File::open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(Error::Missing(path.to_owned())),
+        file => file.map_err(Error::io("open", path))?,
+    };
+    if is_exposed(&file).map_err(Error::io("read", path))? {
+        return Err(Error::Exposed(path.to_owned()));
+    }
+    let mut text = Zeroizing::new(String::with_capacity(128));
+    match file.take(128).read_to_string(&mut text) {
+        Err(error) if error.kind() == io::ErrorKind::InvalidData => return Err(Error::Malformed(path.to_owned())),
+        read => read.map_err(Error::io("read", path))?,
+    };
+    parse(&text).ok_or_else(|| Error::Malformed(path.to_owned()))
+}
+
+/// Makes a new key and its file, in one step: nobody reads half a key, and of two who make one at the same time, one gets
+/// [`Error::Exists`].
+///
+/// # Errors
+/// When the file exists or cannot be written.
+pub fn create(path: &Path) -> Result<Key, Error> {
+    let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    fs::create_dir_all(dir).map_err(Error::io("create", dir))?;
+    let mut bytes = Zeroizing::new([0; 32]);
+    getrandom::fill(&mut *bytes).map_err(|error| Error::io("make a key for", path)(error.into()))?;
+    // Such a file is its owner's alone from the beginning.
+    let mut file =
+        tempfile::Builder::new().prefix(".tributary-key-").tempfile_in(dir).map_err(Error::io("write", path))?;
+    file.write_all(line(&bytes).as_bytes()).map_err(Error::io("write", path))?;
+    file.as_file().sync_all().map_err(Error::io("write", path))?;
+    match file.persist_noclobber(path) {
+        Ok(_) => Ok(Key::new(*bytes)),
+        Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => Err(Error::Exists(path.to_owned())),
+        Err(error) => Err(Error::io("write", path)(error.error)),
+    }
+}
+
+fn line(key: &[u8; 32]) -> Zeroizing<String> {
+    let mut line = Zeroizing::new(String::with_capacity(128)); // Enough, so that no copy is left behind.
+    line.push_str(PREFIX);
+    for digit in key.iter().flat_map(|byte| [byte >> 4, byte & 15]) {
+        line.push(char::from_digit(digit.into(), 16).expect("four bits are one digit"));
+    }
+    line.push('\n');
+    line
+}
+
+fn parse(text: &str) -> Option<Key> {
+    let digits = text.trim_end().strip_prefix(PREFIX)?;
+    if digits.len() != 64 || !digits.bytes().all(|digit| digit.is_ascii_hexdigit()) {
+        return None;
+    }
+    let mut bytes = [0; 32];
+    for (i, byte) in bytes.iter_mut().enumerate() {
+        *byte = u8::from_str_radix(&digits[2 * i..2 * i + 2], 16).ok()?;
+    }
+    let key = Key::new(bytes);
+    bytes.zeroize();
+    Some(key)
+}
+
+#[cfg(unix)]
+fn is_exposed(file: &File) -> io::Result<bool> {
+    use std::os::unix::fs::PermissionsExt;
+    Ok(file.metadata()?.permissions().mode() & 0o077 != 0)
+}
+
+/// Elsewhere, files of a user are not open to others by default, and there is no one number to look at.
+#[cfg(not(unix))]
+#[expect(clippy::unnecessary_wraps, reason = "as on unix")]
+fn is_exposed(_: &File) -> io::Result<bool> {
+    Ok(false)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_file_is_one_line_that_only_its_owner_may_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("new/folder/key");
+        let key = create(&path).unwrap();
+        let text = fs::read_to_string(&path).unwrap();
+        assert_eq!(text.len(), "tributary-key-1 ".len() + 64 + 1);
+        assert_eq!(line(&[0x5f; 32]).as_str(), format!("tributary-key-1 {}\n", "5f".repeat(32)));
+        assert_eq!(*read(&path).unwrap().derive(b"x"), *key.derive(b"x"));
+        assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1, "nothing else is left there");
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt;
+            assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o7777, 0o600);
+        }
+    }
+
+    #[test]
+    fn no_two_keys_are_the_same_and_none_is_overwritten() {
+        let dir = tempfile::tempdir().unwrap();
+        let [a, b] = ["a", "b"].map(|name| create(&dir.path().join(name)).unwrap());
+        assert_ne!(*a.derive(b"x"), *b.derive(b"x"));
+        assert!(matches!(create(&dir.path().join("a")), Err(Error::Exists(_))));
+        assert_eq!(*read(&dir.path().join("a")).unwrap().derive(b"x"), *a.derive(b"x"));
+    }
+
+    #[test]
+    fn of_many_who_make_the_key_at_once_one_does() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("key");
+        let made: Vec<_> = std::thread::scope(|scope| {
+            let makers: Vec<_> = (0..16).map(|_| scope.spawn(|| create(&path))).collect();
+            makers.into_iter().filter_map(|maker| maker.join().unwrap().ok()).collect()
+        });
+        assert_eq!(made.len(), 1);
+        assert_eq!(*read(&path).unwrap().derive(b"x"), *made[0].derive(b"x"));
+    }
+
+    /// A file that only its owner may read.
+    fn written(text: impl AsRef<[u8]>) -> tempfile::NamedTempFile {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        fs::write(file.path(), text).unwrap();
+        file
+    }
+
+    #[test]
+    fn anything_but_a_key_is_refused_and_the_file_is_named() {
+        let digits = "0123456789abcdef".repeat(4);
+        assert!(read(written(format!("tributary-key-1 {digits}")).path()).is_ok(), "a lost line end is no harm");
+        for wrong in [
+            String::new(),
+            digits.clone(),
+            format!("tributary-key-2 {digits}\n"),
+            format!("tributary-key-1 {}\n", &digits[1..]),
+            format!("tributary-key-1 {digits}0\n"),
+            format!("tributary-key-1 {digits}\n{digits}{digits}\n"),
+            format!("tributary-key-1 +{}\n", &digits[1..]),
+            format!("tributary-key-1 {}é\n", &digits[2..]),
+        ] {
+            let file = written(&wrong);
+            let error = read(file.path()).unwrap_err();
+            assert!(matches!(error, Error::Malformed(_)), "{wrong}");
+            assert!(error.to_string().contains(file.path().to_str().unwrap()));
+        }
+        assert!(matches!(read(written([0xff; 81]).path()), Err(Error::Malformed(_))));
+        assert!(matches!(read(Path::new("no/such/file")), Err(Error::Missing(_))));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_key_that_others_may_read_or_change_is_refused() {
+        use std::os::unix::fs::PermissionsExt;
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("key");
+        create(&path).unwrap();
+        for mode in [0o640, 0o620, 0o604, 0o602, 0o601, 0o644] {
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+            let error = read(&path).unwrap_err();
+            assert_eq!(error.exit_code(), 78, "{mode:o}");
+            assert!(error.to_string().contains(&format!("run `chmod 600 {}`", path.display())), "{error}");
+        }
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o400)).unwrap();
+        assert!(read(&path).is_ok());
+    }
+}
