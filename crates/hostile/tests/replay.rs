@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    io::Write,
+    io::{Cursor, Write},
     path::{Path, PathBuf},
     sync::Mutex,
     time::{Duration, Instant},
@@ -11,6 +11,7 @@ use std::{
 use dataset::random::Stream;
 use flate2::{Compression, write::GzEncoder};
 use hostile::{TARGETS, Target};
+use zip::write::{SimpleFileOptions, ZipWriter};
 
 /// Nothing of at most a few kilobytes takes longer to read, on a busy machine and without optimisation.
 const LIMIT: Duration = Duration::from_secs(2);
@@ -81,6 +82,20 @@ fn change(bytes: &mut Vec<u8>, random: &mut Stream) {
     }
 }
 
+/// A PyTorch file of some hundred kilobytes, of which one storage unpacks to 256 MiB.
+fn pth_bomb() -> Vec<u8> {
+    let saved = include_bytes!("../../model/tests/reference/expanded.pth");
+    let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
+    for (name, content) in hostile::entries(saved) {
+        zip.start_file(&name, SimpleFileOptions::default()).unwrap();
+        zip.write_all(&content).unwrap();
+        if name.ends_with("/data/0") {
+            (0..1 << 12).for_each(|_| zip.write_all(&[0; 1 << 16]).unwrap());
+        }
+    }
+    zip.finish().unwrap().into_inner()
+}
+
 #[test]
 fn large_files_cost_no_more_than_their_size() {
     let _alone = ALONE.lock().unwrap();
@@ -91,6 +106,7 @@ fn large_files_cost_no_more_than_their_size() {
     };
     let file = |metadata: &[u8]| [b"PAR1", metadata, &(metadata.len() as u32).to_le_bytes(), b"PAR1"].concat();
     assert!(!accepts(hostile::gzip, &packed(1 << 30)));
+    assert!(!accepts(hostile::pth, &pth_bomb()));
     assert!(!accepts(hostile::gzip, &packed(1).repeat(200_000)));
     assert!(!accepts(hostile::chunk, &file(&vec![0x19; 1 << 20])));
     assert!(!accepts(hostile::chunk, &file(&vec![0x15; 1 << 20])));
