@@ -6,6 +6,7 @@
 
 pub mod bugs;
 pub mod crash;
+pub mod damage;
 pub mod forgery;
 pub mod fuzz;
 #[cfg(target_os = "linux")]
