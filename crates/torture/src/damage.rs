@@ -333,6 +333,10 @@ fn visible(dir: &Path) -> anyhow::Result<Vec<String>> {
 struct Unsynced;
 
 impl FileSystem for Unsynced {
+    fn exists(&self, path: &Path) -> std::io::Result<bool> {
+        Disk.exists(path)
+    }
+
     fn create_dir(&self, dir: &Path) -> std::io::Result<()> {
         Disk.create_dir(dir)
     }
