@@ -72,12 +72,16 @@ pub fn server(data: &[u8]) -> bool {
     let mut steps = Steps(data);
     let mut server = FRIENDLY.clone();
     let mut stream: Option<Accepted> = None;
-    let mut ended = false;
+    let (mut ended, mut acknowledged) = (false, false);
     while let Some(step) = steps.byte() {
         if step >= OWN {
             if let Some(stream) = &mut stream {
                 stream.durable += steps.number().min(stream.next - stream.durable);
                 server.acknowledge(stream.durable);
+                if ended && stream.durable == stream.end {
+                    acknowledged = true;
+                    server.acknowledge_end();
+                }
             }
             continue;
         }
@@ -98,6 +102,10 @@ pub fn server(data: &[u8]) -> bool {
                 let stream = stream.as_ref().expect("an end before a stream");
                 assert!(!ended && stream.next == stream.end && end.count == stream.end - stream.first);
                 ended = true;
+            }
+            Ok(ServerEvent::Bye) => {
+                assert!(acknowledged, "a good-bye before the end was acknowledged");
+                return true;
             }
             Ok(ServerEvent::Failed(_)) | Err(_) => return false,
             Ok(ServerEvent::Send(_) | ServerEvent::Alive) => {}
