@@ -113,6 +113,18 @@ impl Receiving {
         let task = tokio::spawn(receiver::run(listener, receiving(&folder.chunks(), shape), shutdown, |_| {}));
         Ok(Receiving { address, task, trigger })
     }
+
+    /// A sender's failure, with the receiver's, if that had failed too.
+    pub(crate) async fn explain(&mut self, error: anyhow::Error) -> anyhow::Error {
+        if !self.task.is_finished() {
+            return error;
+        }
+        match (&mut self.task).await {
+            Ok(Ok(outcome)) => error.context(format!("the receiver ended with {outcome:?}")),
+            Ok(Err(other)) => error.context(format!("the receiver failed: {other:#}")),
+            Err(other) => error.context(format!("the receiver panicked: {other}")),
+        }
+    }
 }
 
 impl Drop for Receiving {

@@ -72,7 +72,7 @@ impl<T: Fn(u64) -> Treatment + Send + 'static> Scene<T> {
         drop((proxy, crowd));
         match (sent, lasts) {
             (Ok(()), _) => {}
-            (Err(error), Lasts::AWhile) => return Err(error),
+            (Err(error), Lasts::AWhile) => return Err(receiver.explain(error).await),
             (Err(error), Lasts::Forever) => {
                 let text = format!("{error:#}");
                 ensure!(text.contains("gave up after 1s: "), "it ended otherwise than by giving up: {text}");
