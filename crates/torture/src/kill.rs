@@ -71,8 +71,8 @@ struct Tally {
 /// # Errors
 /// When the programs cannot be built or an undisturbed run fails. What went wrong otherwise is in the finding.
 pub fn run(config: Config) -> anyhow::Result<Finding> {
-    let start = Instant::now();
     let bench = Bench::new()?;
+    let start = Instant::now(); // The programs may have had to be built.
     let (tally, trials, kills) = (Mutex::new(Tally::default()), AtomicU64::new(0), AtomicU64::new(0));
     thread::scope(|scope| {
         for _ in 0..config.at_once {
