@@ -1,5 +1,5 @@
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| {
-    hostile::manifest(data);
+    hostile::feed(hostile::manifest, data);
 });
