@@ -74,7 +74,7 @@ mod tests {
     fn every_flipped_bit_and_every_cut_of_a_sealed_file_is_found() {
         let good = seal(&StateDict::init(1), metadata("tributary model 1"));
         assert!(is_whole(&good));
-        let header = good.len() - StateDict::zeros().values().len() * size_of::<f32>();
+        let header = good.len() - size_of_val(StateDict::zeros().values());
         // Every bit and length of the header; of the weights, which are a thousand times as long, a sample.
         let places = (0..header).chain((header..good.len()).step_by(1499)).chain([good.len() - 1]);
         let places: Vec<usize> = places.collect();
@@ -96,8 +96,7 @@ mod tests {
             })
             .collect();
         assert!(missed.is_empty(), "{missed:#?}");
-        let (bits, lengths) = (places.len() + 7 * header, places.len());
-        println!("{bits} bits flipped and {lengths} lengths of a file of {} bytes: all found", good.len());
+        assert!(places.len() > 1900 && header > 800, "{} places, {header} bytes of header", places.len());
     }
 
     #[test]
