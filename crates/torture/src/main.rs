@@ -15,9 +15,12 @@ use torture::{
 #[derive(Parser)]
 #[command(name = "torture")]
 struct Flags {
-    /// Kinds of trouble [default: all]
+        /// Kinds of trouble [default: all]
     #[arg(value_enum)]
     kinds: Vec<Kind>,
+    /// Inputs for each fuzz target
+    #[arg(long, value_name = "N", default_value = "10000000")]
+    inputs: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -34,7 +37,7 @@ enum Kind {
     Forgery,
     /// Every bit, length and name of the files of a small chunk directory
     Damage,
-    /// Every fuzz target, on ten million inputs; needs a nightly compiler and cargo-fuzz
+    /// Every fuzz target; needs a nightly compiler and cargo-fuzz
     Fuzz,
     /// Many senders, slow strangers, connections that come and go
     Load,
@@ -58,7 +61,7 @@ fn run(flags: &Flags) -> anyhow::Result<()> {
     let kinds = if flags.kinds.is_empty() { Kind::value_variants() } else { &flags.kinds };
     let mut violations = 0;
     for kind in kinds {
-        let finding = runtime.block_on(torture(*kind))?;
+        let finding = runtime.block_on(torture(*kind, flags.inputs))?;
         say(&format!("{}: {} cases, {} violations", finding.title, finding.cases, finding.violations.len()));
         finding.figures.iter().for_each(|(name, value)| say(&format!("  {name}: {value}")));
         finding.violations.iter().for_each(|violation| say(&format!("  VIOLATION {violation}")));
@@ -70,7 +73,7 @@ fn run(flags: &Flags) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn torture(kind: Kind) -> anyhow::Result<Finding> {
+async fn torture(kind: Kind, inputs: u64) -> anyhow::Result<Finding> {
     match kind {
         Kind::Kill => kill::run(kill::Config { kills: 1000, seed: SEED, at_once: 4 }),
         Kind::Crash => crash::states(&crash::Config { seed: SEED, cases: 100_000 }),
@@ -81,7 +84,7 @@ async fn torture(kind: Kind) -> anyhow::Result<Finding> {
         }
         Kind::Forgery => forgery::run(forgery::Config { machines: 90_000, sockets: 10_000, seed: SEED }).await,
         Kind::Damage => damage::run(),
-        Kind::Fuzz => fuzz::run(10_000_000, SEED),
+        Kind::Fuzz => fuzz::run(inputs, SEED),
         Kind::Load => load::run(load::Config { senders: 200, samples: 5000, strangers: 800, cycles: 10_000 }).await,
         Kind::Bugs => bugs::run(),
     }
