@@ -3,7 +3,13 @@
 //! A file or preset is a flat table whose keys are long flags without the dashes. Its values are handed to clap as if
 //! they had been typed, so each is checked by the same rules and nothing has to be said twice.
 
-use std::{ffi::OsString, process::ExitCode};
+use std::{
+    ffi::OsString,
+    fs::File,
+    io::{self, Read},
+    path::Path,
+    process::ExitCode,
+};
 
 use clap::{ArgMatches, Command, Parser, error::ErrorKind, parser::ValueSource};
 
@@ -25,6 +31,23 @@ pub enum Error {
     Flags(clap::Error),
     /// A layer has a wrong key or value; one sentence.
     Layer(String),
+}
+
+/// The largest configuration file. All flags together take two kilobytes; parsed, a hostile text takes fifty times its
+/// size.
+const MAX_FILE: u64 = 1 << 16;
+
+/// The text of a configuration file.
+///
+/// # Errors
+/// When it cannot be read, is not UTF-8, or is larger than 64 KiB.
+pub fn read(path: &Path) -> io::Result<String> {
+    let mut text = String::new();
+    File::open(path)?.take(MAX_FILE + 1).read_to_string(&mut text)?;
+    if text.len() as u64 > MAX_FILE {
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, "it is larger than 64 KiB"));
+    }
+    Ok(text)
 }
 
 /// Parses the flags of this process, or prints what is wrong, or the help, and says how to exit.
@@ -143,6 +166,15 @@ mod tests {
         check(&[], &layers, Ok(Flags { rounds: 7, batch_size: "full".into(), fresh: true }));
         check(&["--rounds", "8"], &layers, Ok(Flags { rounds: 8, batch_size: "full".into(), fresh: true }));
         check(&[], &[], Ok(Flags { rounds: 5, batch_size: "32".into(), fresh: false }));
+    }
+
+    #[test]
+    fn a_file_that_is_too_large_for_a_configuration_is_not_read() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        file.as_file().set_len(MAX_FILE).unwrap();
+        assert_eq!(read(file.path()).unwrap().len() as u64, MAX_FILE);
+        file.as_file().set_len(1 << 40).unwrap(); // Sparse: it takes no room.
+        assert_eq!(read(file.path()).unwrap_err().kind(), io::ErrorKind::FileTooLarge);
     }
 
     #[test]

@@ -80,7 +80,8 @@ pub(crate) fn read(dir: &Path, name: &str) -> Result<Unpacked, Error> {
 
 /// Unpacks gzip `packed` in memory. Fails, with the reason, on a damaged file and on one that would not fit a
 /// dataset, of which no more than that is unpacked.
-pub(crate) fn unpack(packed: &[u8]) -> Result<Vec<u8>, String> {
+#[doc(hidden)]
+pub fn unpack(packed: &[u8]) -> Result<Vec<u8>, String> {
     let mut bytes = Vec::new();
     MultiGzDecoder::new(packed)
         .take(MAX_BYTES as u64 + 1)
@@ -114,6 +115,24 @@ pub(crate) fn check_labels(file: &Unpacked) -> Result<usize, Error> {
         return Err(Error::corrupt(&file.path, what));
     }
     Ok(count)
+}
+
+/// Which of the two kinds of file.
+#[doc(hidden)]
+#[derive(Clone, Copy, Debug)]
+pub enum Kind {
+    Images,
+    Labels,
+}
+
+/// The number of samples in the bytes of an unpacked file, for those who try to break the checks.
+#[doc(hidden)]
+pub fn check_idx(bytes: Vec<u8>, kind: Kind) -> Result<usize, Error> {
+    let file = Unpacked { path: PathBuf::new(), bytes, sha256: [0; 32] };
+    match kind {
+        Kind::Images => check_images(&file),
+        Kind::Labels => check_labels(&file),
+    }
 }
 
 /// Writes one split of a dataset to `dir`, which is made if need be, as two raw IDX files, and syncs them to disk.

@@ -24,7 +24,7 @@ pub mod random;
 pub use crate::{
     checksums::Checksums,
     error::Error,
-    idx::{FILES, write_idx},
+    idx::{FILES, Kind, check_idx, unpack as unpack_idx, write_idx},
     load::{Dataset, load},
     provide::{Choice, Provided, Sources, provide},
 };

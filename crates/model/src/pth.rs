@@ -14,8 +14,9 @@ use crate::pickle::{Pickle, Tensor, Value};
 /// The most bytes of a pickle. That of a SimpleCnn takes about 1,200, with an optimizer's state beside it a few times that.
 const MAX_PICKLE: usize = 1 << 18;
 
-/// The most elements of a storage. The largest of SimpleCnn has 401,408; several tensors may share one.
-const MAX_STORAGE: usize = 1 << 24;
+/// The most elements of a storage. The largest of SimpleCnn has 401,408; several tensors may share one. A few bytes in an
+/// archive may unpack to this many, once for each tensor.
+const MAX_STORAGE: usize = 1 << 22;
 
 /// The tensors with these names and shapes, row-major, end to end.
 ///

@@ -13,6 +13,10 @@ use crate::{Error, StateDict, pth};
 /// What a zip archive begins with, and so a `.pth` file.
 const ZIP: &[u8] = b"PK\x03\x04";
 
+/// The longest header of a safetensors file that is parsed, into several times its size. Ours take a kilobyte, and 400 bytes
+/// for each round of a run.
+const MAX_HEADER: u64 = 1 << 24;
+
 /// The largest file that is read. The weights take 1.7 MB, a checkpoint that holds an optimizer beside them 5 MB.
 const MAX_FILE: u64 = 1 << 28;
 
@@ -46,6 +50,9 @@ impl StateDict {
     /// # Errors
     /// If the file is malformed, or does not hold exactly the tensors of SimpleCnn in f32.
     pub fn from_safetensors(bytes: &[u8]) -> Result<(Self, BTreeMap<String, String>), Error> {
+        if bytes.first_chunk().is_some_and(|len| u64::from_le_bytes(*len) > MAX_HEADER) {
+            return Err(Error::Safetensors(format!("its header is longer than {MAX_HEADER} bytes")));
+        }
         let malformed = |error: safetensors::SafeTensorError| Error::Safetensors(error.to_string());
         let tensors = SafeTensors::deserialize(bytes).map_err(malformed)?;
         let (_, header) = SafeTensors::read_metadata(bytes).map_err(malformed)?;
@@ -170,6 +177,12 @@ mod tests {
         let mut only_one = file(r#"{"conv1.weight":{"dtype":"F32","shape":[32, 1, 3, 3],"data_offsets":[0,1152]}}"#);
         only_one.truncate(only_one.len() - (421_642 - 288) * 4);
         check(&only_one, "the tensor `conv1.bias` is missing");
+    }
+
+    #[test]
+    fn a_header_that_is_too_long_is_not_parsed() {
+        let bytes = [&(MAX_HEADER + 1).to_le_bytes()[..], &vec![b'['; MAX_HEADER as usize + 1]].concat();
+        check(&bytes, "not a valid safetensors file: its header is longer than 16777216 bytes");
     }
 
     #[test]

@@ -2,7 +2,6 @@
 
 use std::{
     ffi::OsString,
-    fs,
     io::ErrorKind,
     net::SocketAddr,
     path::{Path, PathBuf},
@@ -12,7 +11,7 @@ use std::{
 use clap::{Parser, Subcommand, ValueEnum, builder::RangedU64ValueParser};
 use cli::{
     flags::{Chunking, Dataset, Directory, Security, Streaming, Training},
-    layers::{Error, Layer, resolve},
+    layers::{self, Error, Layer, resolve},
     runs,
 };
 use serde::Serialize;
@@ -155,7 +154,7 @@ impl Config {
 
 fn read_layer(path: &Path, is_run: bool) -> Result<Layer, Error> {
     let name = path.display().to_string();
-    let text = fs::read_to_string(path).map_err(|error| {
+    let text = layers::read(path).map_err(|error| {
         let missing_run = is_run && error.kind() == ErrorKind::NotFound;
         let hint = if missing_run { "; there is no run to go on with, so start one without --resume" } else { "" };
         Error::Layer(format!("failed to read `{name}`: {error}{hint}"))
@@ -167,7 +166,9 @@ fn read_layer(path: &Path, is_run: bool) -> Result<Layer, Error> {
     }
 }
 
-fn parse_layer(name: &str, text: &str) -> Result<Layer, Error> {
+/// The values in the text of a configuration file, which messages name so.
+#[doc(hidden)] // For those who try to break it.
+pub fn parse_layer(name: &str, text: &str) -> Result<Layer, Error> {
     match text.parse() {
         Ok(values) => Ok(Layer { name: name.into(), values }),
         Err(error) => Err(Error::Layer(one_line(name, text, &error))),
@@ -183,6 +184,8 @@ fn one_line(name: &str, text: &str, error: &toml::de::Error) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use cli::flags::{BatchSize, Weighting};
 
     use super::*;

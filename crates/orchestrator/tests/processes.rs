@@ -20,6 +20,14 @@ fn one_command_streams_trains_and_ends_with_a_model() {
     assert!(run.stdout.lines().last().unwrap().starts_with("test accuracy "), "{}", run.stdout);
     let config = fs::read_to_string(bench.path("runs/latest/config.toml")).unwrap();
     assert!(config.contains("rounds = 2\n") && config.contains("batch-delay = \"0s\"\n"), "{config}");
+    assert!(config.contains("key = \"data/tributary.key\"\n"), "{config}");
+    let key = fs::read_to_string(bench.path("data/tributary.key")).unwrap();
+    let secret = key.trim_end().strip_prefix("tributary-key-1 ").unwrap();
+    for entry in fs::read_dir(bench.path("runs/latest")).unwrap().map(Result::unwrap) {
+        let file = fs::read(entry.path()).unwrap_or_default(); // There is a folder among them.
+        assert!(!file.windows(20).any(|window| window == &secret.as_bytes()[..20]), "{:?}", entry.path());
+    }
+    assert!(!run.stdout.contains(secret) && !run.stderr.contains(secret));
 }
 
 #[test]

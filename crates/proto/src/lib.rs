@@ -14,7 +14,10 @@
 //!                                  <-     Ack(durable)*
 //! End(count, digest)               ->
 //!                                  <-     EndAck
+//! Bye                              ->
 //! ```
+//!
+//! Without the `Bye`, the `EndAck` may have been lost, and the receiver waits a while for the sender to come back and ask.
 //!
 //! Until the sender has proved that it holds the key nothing else is heard, and whatever is wrong is answered with one and
 //! the same `Error`; until the receiver has proved it, it learns nothing. `Ping` and `Pong` may come from either side once

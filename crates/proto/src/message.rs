@@ -45,6 +45,8 @@ pub enum Message {
     End(End),
     /// receiver: the whole stream is durable and its digest agrees.
     EndAck,
+    /// sender: `EndAck` has come, and nobody will come back to ask.
+    Bye,
     /// receiver: send no more samples until `Resume`; the reason, for people, at most [`MAX_TEXT`]. Said again every few
     /// seconds for as long as it holds.
     Pause(String),
@@ -246,6 +248,7 @@ mod kind {
     pub(super) const PAUSE: u8 = 10;
     pub(super) const ERROR: u8 = 11;
     pub(super) const RESUME: u8 = 12;
+    pub(super) const BYE: u8 = 13;
     pub(super) const CHALLENGE: u8 = 16;
     pub(super) const PROOF: u8 = 17;
     pub(super) const COUNTERPROOF: u8 = 18;
@@ -267,6 +270,7 @@ impl Message {
             Message::Ack(durable) => (kind::ACK, codec::encode(durable)),
             Message::End(end) => (kind::END, codec::encode(end)),
             Message::EndAck => (kind::END_ACK, Vec::new()),
+            Message::Bye => (kind::BYE, Vec::new()),
             Message::Ping(number) => (kind::PING, codec::encode(number)),
             Message::Pong(number) => (kind::PONG, codec::encode(number)),
             Message::Pause(reason) => (kind::PAUSE, codec::encode(reason)),
@@ -300,8 +304,9 @@ impl Message {
             kind::ACK => codec::decode(&body).map(Message::Ack),
             kind::END => codec::decode(&body).map(Message::End),
             kind::END_ACK if body.is_empty() => Ok(Message::EndAck),
+            kind::BYE if body.is_empty() => Ok(Message::Bye),
             kind::RESUME if body.is_empty() => Ok(Message::Resume),
-            kind::END_ACK | kind::RESUME => Err(FrameError::Body("it has bytes left over")),
+            kind::END_ACK | kind::BYE | kind::RESUME => Err(FrameError::Body("it has bytes left over")),
             kind::PING => codec::decode(&body).map(Message::Ping),
             kind::PONG => codec::decode(&body).map(Message::Pong),
             kind::PAUSE => codec::decode(&body).and_then(|reason: String| {
@@ -344,6 +349,7 @@ impl Message {
             Message::Ack(_) => "Ack",
             Message::End(_) => "End",
             Message::EndAck => "EndAck",
+            Message::Bye => "Bye",
             Message::Pause(_) => "Pause",
             Message::Resume => "Resume",
             Message::Ping(_) => "Ping",
@@ -413,6 +419,7 @@ mod tests {
         body.extend_from_slice(&[9; 32]);
         check(&Message::End(End { count: 7, digest: [9; 32] }), 6, &body);
         check(&Message::EndAck, 7, b"");
+        check(&Message::Bye, 13, b"");
         check(&Message::pause("no"), 10, b"\0\0\0\0\0\0\0\x02no");
         check(&Message::Resume, 12, b"");
         check(&Message::Ping(1), 8, b"\0\0\0\0\0\0\0\x01");

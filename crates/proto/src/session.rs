@@ -75,7 +75,7 @@ pub enum ClientEvent {
     Paused(String),
     /// The peer is alive.
     Alive,
-    /// The whole stream is durable and its digest agrees: the end.
+    /// The whole stream is durable and its digest agrees: say `Bye`, and that is the end.
     Done,
     /// The receiver ended the session.
     Failed(Failure),
@@ -251,7 +251,9 @@ enum ServerState {
         durable: u64,
         window: u64,
     },
-    Ended,
+    Ended {
+        acknowledged: bool,
+    },
 }
 
 /// What a message means to the receiver.
@@ -265,8 +267,10 @@ pub enum ServerEvent {
     Open(Open),
     /// Samples, which continue the stream.
     Data(Batch),
-    /// The stream is over. Once it is durable and the digest agrees, answer with `EndAck`.
+    /// The stream is over. Once it is durable and the digest agrees, answer with [`Server::acknowledge_end`].
     End(End),
+    /// The sender knows that all is well, and is gone.
+    Bye,
     /// The peer is alive.
     Alive,
     /// The sender ended the session.
@@ -304,10 +308,10 @@ impl Server {
         }
         match (message, &mut self.state) {
             (Message::Error(failure), _) => Ok(ServerEvent::Failed(failure)),
-            (Message::Ping(number), ServerState::Streaming { .. } | ServerState::Ended) => {
+            (Message::Ping(number), ServerState::Streaming { .. } | ServerState::Ended { .. }) => {
                 Ok(ServerEvent::Send(Message::Pong(number)))
             }
-            (Message::Pong(_), ServerState::Streaming { .. } | ServerState::Ended) => Ok(ServerEvent::Alive),
+            (Message::Pong(_), ServerState::Streaming { .. } | ServerState::Ended { .. }) => Ok(ServerEvent::Alive),
             (Message::Open(open), ServerState::Open) => {
                 // Columns of numbers are signed where the samples are going.
                 if open.first >= open.end || i64::try_from(open.end).is_err() {
@@ -332,15 +336,17 @@ impl Server {
                 if *next != open.end || end.count != open.end - open.first {
                     return Err(Violation::Position(format!("End({}) at {next} of {}", end.count, open.end)));
                 }
-                self.state = ServerState::Ended;
+                self.state = ServerState::Ended { acknowledged: false };
                 Ok(ServerEvent::End(end))
             }
+            (Message::Bye, ServerState::Ended { acknowledged: true }) => Ok(ServerEvent::Bye),
             (message, state) => Err(Violation::Unexpected {
                 message: message.name(),
                 expected: match state {
                     ServerState::Open => "Open",
                     ServerState::Opening(_) => "nothing before Welcome",
                     ServerState::Streaming { .. } => "Data or End",
+                    ServerState::Ended { acknowledged: true } => "Bye",
                     _ => "nothing after End",
                 },
             }),
@@ -382,7 +388,8 @@ impl Server {
     /// # Panics
     /// When no [`ServerEvent::Open`] came before.
     pub fn welcome(&mut self, welcome: Welcome) -> Message {
-        let ServerState::Opening(open) = std::mem::replace(&mut self.state, ServerState::Ended) else {
+        let ended = ServerState::Ended { acknowledged: false };
+        let ServerState::Opening(open) = std::mem::replace(&mut self.state, ended) else {
             panic!("a Welcome answers an Open");
         };
         let Welcome { next, durable, window } = welcome;
@@ -396,6 +403,14 @@ impl Server {
             *durable = position;
         }
         Message::Ack(position)
+    }
+
+    /// The message that says that the whole stream is durable and its digest agrees.
+    pub fn acknowledge_end(&mut self) -> Message {
+        if let ServerState::Ended { acknowledged } = &mut self.state {
+            *acknowledged = true;
+        }
+        Message::EndAck
     }
 }
 
@@ -485,6 +500,18 @@ mod tests {
         assert_eq!(client.end([7; 32]), Message::End(End { count: 10, digest: [7; 32] }));
         assert_eq!(client.receive(Message::Ack(20)), Ok(ClientEvent::Durable(20)));
         assert_eq!(client.receive(Message::EndAck), Ok(ClientEvent::Done));
+    }
+
+    #[test]
+    fn a_bye_is_said_only_after_the_end_was_acknowledged() {
+        let mut server = streaming_server(18, 18, 4);
+        server.receive(batch(18, 2)).unwrap();
+        let end = End { count: 10, digest: [3; 32] };
+        assert_eq!(server.receive(Message::End(end)), Ok(ServerEvent::End(end)));
+        assert!(matches!(server.clone().receive(Message::Bye), Err(Violation::Unexpected { .. })));
+        assert_eq!(server.acknowledge_end(), Message::EndAck);
+        assert_eq!(server.receive(Message::Ping(1)), Ok(ServerEvent::Send(Message::Pong(1))));
+        assert_eq!(server.receive(Message::Bye), Ok(ServerEvent::Bye));
     }
 
     #[test]

@@ -102,7 +102,11 @@ async fn opening(reader: &mut Reader, writer: &mut Writer, server: &mut Server) 
             ServerEvent::Send(message) => writer.send(&message).await?,
             ServerEvent::Open(open) => return Ok(Some(open)),
             ServerEvent::Failed(failure) => return Err(Error::Sender(failure.text)),
-            ServerEvent::Greet(_) | ServerEvent::Data(_) | ServerEvent::End(_) | ServerEvent::Alive => {}
+            ServerEvent::Greet(_)
+            | ServerEvent::Data(_)
+            | ServerEvent::End(_)
+            | ServerEvent::Bye
+            | ServerEvent::Alive => {}
         }
     }
     Ok(None)
@@ -122,6 +126,10 @@ async fn stream_samples(
                 match server.receive(message)? {
                     ServerEvent::Data(batch) => seat.desk.hand_in(seat.ticket, batch, room),
                     ServerEvent::End(end) => seat.desk.end(seat.ticket, end),
+                    ServerEvent::Bye => {
+                        seat.desk.bye(seat.ticket);
+                        return Ok(());
+                    }
                     ServerEvent::Send(message) => writer.send(&message).await?,
                     ServerEvent::Failed(failure) => return Err(Error::Sender(failure.text)),
                     ServerEvent::Alive | ServerEvent::Greet(_) | ServerEvent::Open(_) => {}
@@ -131,10 +139,7 @@ async fn stream_samples(
                 Some(Reply::Durable(position)) => writer.send(&server.acknowledge(position)).await?,
                 Some(Reply::Paused(reason)) => writer.send(&Message::pause(reason)).await?,
                 Some(Reply::Resumed) => writer.send(&Message::Resume).await?,
-                Some(Reply::EndAck) => {
-                    writer.send(&Message::EndAck).await?;
-                    return Ok(());
-                }
+                Some(Reply::EndAck) => writer.send(&server.acknowledge_end()).await?,
                 Some(Reply::Failed(failure)) => {
                     writer.send(&Message::error(failure.code, failure.text.as_str())).await?;
                     return Err(Error::Refused(failure.text));

@@ -80,6 +80,7 @@ enum Command {
         ticket: Ticket,
         end: End,
     },
+    Bye(Ticket),
     Leave(Ticket),
     Report(Event),
     Stop(Cause),
@@ -201,6 +202,11 @@ impl Desk {
         self.send(Command::End { ticket, end });
     }
 
+    /// Says that the sender knows that its whole stream is durable.
+    pub(crate) fn bye(&self, ticket: Ticket) {
+        self.send(Command::Bye(ticket));
+    }
+
     /// Gives the claim back.
     pub(crate) fn leave(&self, ticket: Ticket) {
         self.send(Command::Leave(ticket));
@@ -254,7 +260,7 @@ struct Stream {
     seat: Option<(Ticket, UnboundedSender<Reply>)>,
     /// What the sender said at the end, until everything is durable.
     end: Option<End>,
-    /// The sender was told that the whole stream is durable.
+    /// The sender knows that the whole stream is durable.
     ended: bool,
     /// Since when no connection has held the stream, if none does.
     empty_since: Instant,
@@ -383,6 +389,12 @@ impl<R: Fn(&Event)> Clerk<R> {
                 }
                 Ok(())
             }
+            Command::Bye(ticket) => {
+                if let Some(stream) = self.seated(ticket) {
+                    stream.ended = true;
+                }
+                Ok(())
+            }
             Command::Leave(ticket) => {
                 if let Some(stream) = self.seated(ticket) {
                     // Whoever comes back says `End` again, and is told then.
@@ -454,7 +466,6 @@ impl<R: Fn(&Event)> Clerk<R> {
             let Some(stream) = self.streams.get_mut(name).filter(|_| durable) else { continue };
             let Some(end) = stream.end.take() else { continue };
             if end.digest == stream.digest.finish() {
-                stream.ended = true;
                 stream.reply(Reply::EndAck);
             } else {
                 let text = format!("stream `{name}`: what arrived is not what was sent");

@@ -9,7 +9,7 @@ use cli::{
     shutdown::{Cause, Shutdown},
 };
 use helper::{ByHand, Process, assert_complete, config, key, send, sending, source, start, start_at};
-use proto::{Message, StreamDigest};
+use proto::{ErrorCode, Message, StreamDigest, message::Welcome};
 use receiver::{Config, Outcome};
 use tempfile::TempDir;
 
@@ -128,20 +128,21 @@ async fn a_receiver_killed_again_and_again_costs_no_sample() {
 #[tokio::test]
 async fn a_stopped_sender_goes_on_where_it_was() {
     let dir = TempDir::new().unwrap();
-    let receiver = start(config(dir.path(), 1)).await;
-    let slowly = sender::Config { batch_delay: Duration::from_millis(20), ..sending(receiver.address) };
-    let (source, sending) = (source("a", 0, 300), slowly);
+    let receiver = start(Config { samples_per_chunk: 1000, ..config(dir.path(), 1) }).await;
+    // More than the window holds, so that there is something left to send when the first chunk is durable.
+    let (source, all) = (source("a", 0, 8000), 8000);
+    let sending = sender::Config { samples_per_batch: 500, ..sending(receiver.address) };
     let (trigger, shutdown) = Shutdown::manual();
-    let stop_at_50 = |durable| {
-        if durable >= 50 {
+    let stop_at_first = |durable| {
+        if durable > 0 {
             trigger.stop(Cause::Interrupt);
         }
     };
-    let outcome = sender::run(&source, &sending, shutdown, stop_at_50).await.unwrap();
-    assert!(matches!(outcome, sender::Outcome::Stopped(Cause::Interrupt, durable) if durable < 300));
+    let outcome = sender::run(&source, &sending, shutdown, stop_at_first).await.unwrap();
+    assert!(matches!(outcome, sender::Outcome::Stopped(Cause::Interrupt, durable) if durable < all), "{outcome:?}");
     assert_eq!(send(source, sending).await.unwrap(), sender::Outcome::Complete);
     receiver.ended().await.unwrap();
-    assert_complete(dir.path(), 300);
+    assert_complete(dir.path(), all);
 }
 
 #[tokio::test]
@@ -160,6 +161,7 @@ async fn a_newer_connection_takes_the_stream_over() {
     digest.update(&whole.labels, &whole.images);
     new.send_end(40, digest.finish()).await;
     while new.receive().await != Some(Message::EndAck) {}
+    new.send(Message::Bye).await;
     receiver.ended().await.unwrap();
     assert_complete(dir.path(), 40);
 }
@@ -206,6 +208,55 @@ async fn a_sender_cut_off_before_its_answer_is_waited_for() {
     drop(client); // Everything is durable, and nobody has heard so.
     assert_eq!(send(source("a", 0, 10), sending(receiver.address)).await.unwrap(), sender::Outcome::Complete);
     receiver.ended().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_sender_that_missed_the_end_is_told_when_it_comes_back() {
+    let dir = TempDir::new().unwrap();
+    let receiver = start(config(dir.path(), 1)).await;
+    let (mut client, _) = ByHand::open(receiver.address, "a", 10).await;
+    client.send_samples(0, 10).await;
+    let whole = source("a", 0, 10);
+    let mut digest = StreamDigest::default();
+    digest.update(&whole.labels, &whole.images);
+    client.send_end(10, digest.finish()).await;
+    while client.receive().await != Some(Message::EndAck) {}
+    drop(client); // It said no `Bye`: for all the receiver knows, the EndAck was lost.
+    assert_eq!(send(whole, sending(receiver.address)).await.unwrap(), sender::Outcome::Complete);
+    receiver.ended().await.unwrap();
+    assert_complete(dir.path(), 10);
+}
+
+#[tokio::test]
+async fn a_sender_whose_end_is_not_answered_tries_another_connection() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let patience = sender::Patience { ping: Duration::from_millis(10), ..sender::Patience::default() };
+    let deadline = Duration::from_millis(100);
+    let sending = sender::Config { deadline, patience, ..sending(listener.local_addr().unwrap()) };
+    let sender = tokio::spawn(send(source("a", 0, 5), sending));
+    let (mut receiver, mut server) = ByHand::accept(&listener).await;
+    receiver.send(server.welcome(Welcome { next: 5, durable: 5, window: 10 })).await;
+    while let Some(message) = receiver.receive().await {
+        if let Message::Ping(number) = message {
+            let _ = receiver.writer.send(&Message::Pong(number)).await; // The last one may come too late.
+        }
+    }
+    ByHand::accept(&listener).await;
+    sender.abort();
+}
+
+#[tokio::test]
+async fn a_sender_that_is_fenced_off_asks_again_only_if_a_broken_connection_of_its_own_may_have_done_it() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let sender = tokio::spawn(send(source("a", 0, 5), sending(listener.local_addr().unwrap())));
+    drop(ByHand::accept(&listener).await);
+    for _ in 0..2 {
+        let (mut receiver, _) = ByHand::accept(&listener).await;
+        receiver.send(Message::error(ErrorCode::Fenced, "another connection took the stream over")).await;
+    }
+    let error = sender.await.unwrap().unwrap_err();
+    assert_eq!(code_of(&error), Code::Unavailable);
+    assert!(format!("{error:#}").ends_with("another connection took the stream over"), "{error:#}");
 }
 
 #[tokio::test]

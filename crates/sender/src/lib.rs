@@ -106,6 +106,9 @@ pub async fn run(
 ) -> anyhow::Result<Outcome> {
     let mut durable = source.first;
     let mut backoff = Backoff::new(config.deadline, config.patience);
+    // Connections that broke. What was said on one may yet reach the receiver and take the stream over from the next, so
+    // each explains being fenced off once; without one, it was another sender.
+    let mut broken = 0_u32;
     let mut refusals = 0;
     loop {
         let (before, mut paused) = (durable, false);
@@ -119,8 +122,15 @@ pub async fn run(
         let reason = match session(source, config, &mut shutdown, &mut hear).await {
             Ok(Ended::Complete) => return Ok(Outcome::Complete),
             Ok(Ended::Stopped(cause)) => return Ok(Outcome::Stopped(cause, durable - source.first)),
+            Err(error) if error.is_fenced() && broken > 0 => {
+                broken -= 1;
+                error
+            }
             Err(error) if error.is_final() => return Err(failure(exit_code(&error), error)),
-            Err(error) => error,
+            Err(error) => {
+                broken += u32::from(error.is_break());
+                error
+            }
         };
         refusals = if reason.is_about_the_key() { refusals + 1 } else { 0 };
         if refusals == REFUSALS {

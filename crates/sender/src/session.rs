@@ -48,6 +48,16 @@ pub(crate) enum Error {
 }
 
 impl Error {
+    /// Whether another connection took the stream over.
+    pub(crate) fn is_fenced(&self) -> bool {
+        matches!(self, Error::Refused(failure) if failure.code == ErrorCode::Fenced)
+    }
+
+    /// Whether there was a connection that the receiver may not know to be over.
+    pub(crate) fn is_break(&self) -> bool {
+        !matches!(self, Error::Key(_) | Error::Connect { .. } | Error::Impostor { .. } | Error::Refused(_))
+    }
+
     /// Whether the two sides seem to hold different keys. A handshake that the network damages looks the same.
     pub(crate) fn is_about_the_key(&self) -> bool {
         match self {
@@ -223,7 +233,10 @@ impl<'a> Sending<'a> {
                             heard(Heard::Paused);
                         }
                         ClientEvent::Send(message) => writer.send(&message).await?,
-                        ClientEvent::Done => return Ok(()),
+                        ClientEvent::Done => {
+                            let _ = writer.send(&Message::Bye).await; // Without it, the receiver waits a little longer.
+                            return Ok(());
+                        }
                         ClientEvent::Failed(failure) => return Err(Error::Refused(failure)),
                         ClientEvent::Alive | ClientEvent::Ready => {}
                     }
@@ -234,7 +247,8 @@ impl<'a> Sending<'a> {
                     if self.last_heard.elapsed() > self.config.patience.idle {
                         return Err(Error::Silent);
                     }
-                    let owed = self.client.durable() < sendable.start;
+                    // With nothing to send, there is an ack, the last one or the end of a pause to wait for.
+                    let owed = sendable.is_empty() || self.client.durable() < sendable.start;
                     if owed && self.last_progress.elapsed() > self.config.deadline {
                         return Err(Error::Stalled);
                     }

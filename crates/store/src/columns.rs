@@ -152,3 +152,21 @@ fn texts<'a>(pages: &[(usize, &'a [u8])]) -> Result<Vec<&'a [u8]>, &'static str>
 }
 
 const MISCOUNTED: &str = "a page holds another number of values than it says";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_holds_as_many_values_as_it_says_and_nothing_else() {
+        assert_eq!(fixed::<2>(&[(2, b"abcd"), (0, b""), (1, b"ef")]), Ok(vec![b"ab", b"cd", b"ef"]));
+        for page in [(1, &b"abcd"[..]), (3, b"abcd"), (2, b"abcde"), (usize::MAX, b"")] {
+            assert_eq!(fixed::<2>(&[page]), Err(MISCOUNTED));
+        }
+        let text = b"\x01\0\0\0a\0\0\0\0";
+        assert_eq!(texts(&[(2, text)]), Ok(vec![&b"a"[..], b""]));
+        for page in [(1, &text[..]), (3, text), (2, &text[..8]), (1, b"\xff\xff\xff\xffa")] {
+            assert_eq!(texts(&[page]), Err(MISCOUNTED));
+        }
+    }
+}

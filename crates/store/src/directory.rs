@@ -14,7 +14,7 @@ use std::{
 
 use crate::{
     Error,
-    file_system::{FileSystem, Lock, NewFile},
+    file_system::{FileSystem, Lock},
     layout::{LOCK, TEMPORARY},
 };
 
@@ -40,7 +40,7 @@ impl Directory {
     }
 
     /// Creates the directory and its parents, durably. One that is there already may have been created by a process that
-    /// was killed before it could sync, so its name is synced too.
+    /// was killed before it could sync, so its name is synced, too.
     pub(crate) fn create(&self) -> Result<(), Error> {
         create_dir(&*self.fs, &self.path)
     }
@@ -77,16 +77,16 @@ impl Directory {
     /// [`Error::Full`] if there was no room and nothing is left. After any other error the file may be there.
     pub(crate) fn write_atomically(&self, name: &str, bytes: &[u8]) -> Result<(), Error> {
         let (temporary, target) = (self.join(&format!("{TEMPORARY}{name}")), self.join(name));
-        let mut file = self.fs.create(&temporary).map_err(full_or_failed("create", &temporary))?;
-        let renamed = write_and_sync(&mut *file, &temporary, bytes)
+        let renamed = self
+            .write_and_sync(&temporary, bytes)
             .and_then(|()| self.fs.rename(&temporary, &target).map_err(full_or_failed("rename", &temporary)));
-        if let Err(error) = renamed {
-            // A temporary file that cannot be removed is in the way of the next one until the next start sweeps it; one
-            // that is gone was renamed, whatever the error says. Neither is nothing.
-            let removed = self.fs.remove(&temporary).map_err(failed("remove", &temporary));
-            return Err(if error.is_full() { removed.err().unwrap_or(error) } else { error });
-        }
-        self.sync()
+        let Err(error) = renamed else { return self.sync() };
+        let _ = self.fs.remove(&temporary); // If it cannot be removed, the next start sweeps it.
+        Err(match error {
+            // `Full` promises that nothing is left, and a rename may have taken effect whatever it said.
+            Error::Full { path, source } if self.holds_any(&[temporary, target])? => failed("write", &path)(source),
+            error => error,
+        })
     }
 
     /// Removes a file, durably.
@@ -104,25 +104,30 @@ impl Directory {
     pub(crate) fn sync(&self) -> Result<(), Error> {
         self.fs.sync_dir(&self.path).map_err(failed("sync", &self.path))
     }
+
+    fn write_and_sync(&self, path: &Path, bytes: &[u8]) -> Result<(), Error> {
+        let mut file = self.fs.create(path).map_err(full_or_failed("create", path))?;
+        file.write_all(bytes).map_err(full_or_failed("write", path))?;
+        file.sync().map_err(full_or_failed("sync", path))
+    }
+
+    fn holds_any(&self, files: &[PathBuf]) -> Result<bool, Error> {
+        Ok(self.entries()?.iter().any(|path| files.contains(path)))
+    }
 }
 
-/// Each directory is made durable before one is created in it: after a crash, only the innermost can be in doubt.
+/// A directory's own name is made durable before anything is created in it, so after a crash only the innermost one that
+/// is there can be in doubt.
 fn create_dir(fs: &dyn FileSystem, dir: &Path) -> Result<(), Error> {
     let Some(parent) = dir.parent() else { return Ok(()) }; // The root.
     let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
-    match fs.create_dir(dir) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound && parent != Path::new(".") => {
+    if !fs.exists(dir).map_err(failed("look for", dir))? {
+        if parent != dir {
             create_dir(fs, parent)?;
-            fs.create_dir(dir).map_err(failed("create", dir))?;
         }
-        created => created.map_err(failed("create", dir))?,
+        fs.create_dir(dir).map_err(failed("create", dir))?;
     }
     fs.sync_dir(parent).map_err(failed("sync", parent))
-}
-
-fn write_and_sync(file: &mut dyn NewFile, path: &Path, bytes: &[u8]) -> Result<(), Error> {
-    file.write_all(bytes).map_err(full_or_failed("write", path))?;
-    file.sync().map_err(full_or_failed("sync", path))
 }
 
 fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Error {

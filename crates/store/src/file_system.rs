@@ -13,6 +13,9 @@ use std::{
 /// A file system. Nothing is durable before it is synced: bytes by [`NewFile::sync`], names by
 /// [`FileSystem::sync_dir`].
 pub trait FileSystem: Debug + Send + Sync {
+    /// Whether there is a file or directory of this name.
+    fn exists(&self, path: &Path) -> io::Result<bool>;
+
     /// Creates a directory in one that exists. That it is there already is no error.
     fn create_dir(&self, dir: &Path) -> io::Result<()>;
 
@@ -59,6 +62,10 @@ const MAX_FILE: u64 = 128 << 20;
 pub struct Disk;
 
 impl FileSystem for Disk {
+    fn exists(&self, path: &Path) -> io::Result<bool> {
+        fs::exists(path)
+    }
+
     fn create_dir(&self, dir: &Path) -> io::Result<()> {
         match fs::create_dir(dir) {
             Err(_) if dir.is_dir() => Ok(()),

@@ -33,6 +33,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
+pub use chunk::samples_in;
 pub use file_system::{Disk, FileSystem, Lock, NewFile};
 pub use manifest::{ChunkEntry, Manifest, StreamEntry};
 pub use reader::{Samples, read, read_manifest, read_on};

@@ -60,14 +60,16 @@ impl Manifest {
     }
 
     /// The bytes of the file.
-    pub(crate) fn encode(&self) -> Vec<u8> {
+    #[doc(hidden)] // For those who forge it, as `decode` is.
+    pub fn encode(&self) -> Vec<u8> {
         let mut sealed = Manifest { blake3: String::new(), ..self.clone() };
         sealed.blake3 = blake3::hash(&sealed.json()).to_hex().to_string();
         sealed.json()
     }
 
     /// The manifest in the bytes of the file at `path`.
-    pub(crate) fn decode(path: &Path, bytes: &[u8]) -> Result<Manifest, Error> {
+    #[doc(hidden)]
+    pub fn decode(path: &Path, bytes: &[u8]) -> Result<Manifest, Error> {
         let manifest: Manifest =
             serde_json::from_slice(bytes).map_err(|error| Error::damaged(path, error.to_string()))?;
         // There is one way to write a manifest, so comparing bytes checks the digest and everything beside it.

@@ -2,6 +2,7 @@
 //! `cargo install cargo-fuzz`.
 
 use std::{
+    fs,
     process::{Command, Stdio},
     time::Instant,
 };
@@ -24,8 +25,13 @@ pub fn run(inputs: u64, seed: u64) -> anyhow::Result<Finding> {
     for target in targets.lines() {
         let began = Instant::now();
         let (runs, seed) = (format!("-runs={inputs}"), format!("-seed={seed}"));
-        let options = [&runs, &seed, "-print_final_stats=1", "-timeout=10", "-verbosity=0"];
-        let (output, good) = cargo_fuzz(&[&["run", "--sanitizer=none", target, "--"][..], &options].concat())?;
+        // What is found goes into the first of the two directories; the other is committed.
+        let corpora = [format!("target/fuzz/corpus/{target}"), format!("crates/hostile/corpus/{target}")];
+        fs::create_dir_all(checkout().join(&corpora[0])).context("failed to create a directory for the corpus")?;
+        let limit = format!("-rss_limit_mb={MEMORY}");
+        let options = [&runs, &seed, &limit, "-max_len=4096", "-timeout=10", "-print_final_stats=1", "-verbosity=0"];
+        let run = ["run", "--sanitizer=none", target, &corpora[0], &corpora[1], "--"];
+        let (output, good) = cargo_fuzz(&[&run[..], &options].concat())?;
         let stat = |name| output.lines().find_map(|line| line.strip_prefix(name)?.trim().parse::<u64>().ok());
         let executed = stat("stat::number_of_executed_units:").unwrap_or(0);
         let peak = stat("stat::peak_rss_mb:").unwrap_or(0);
@@ -48,6 +54,7 @@ fn cargo_fuzz(arguments: &[&str]) -> anyhow::Result<(String, bool)> {
     let (command, options) = arguments.split_first().context("no command")?;
     let output = Command::new("cargo")
         .args(["+nightly", "fuzz", command, "--fuzz-dir", "crates/fuzz"])
+        .env("CARGO_TARGET_DIR", "target/fuzz")
         .args(options)
         .current_dir(checkout())
         .env_remove("CARGO")

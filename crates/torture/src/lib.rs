@@ -5,11 +5,15 @@
 #![forbid(unsafe_code)]
 
 pub mod bugs;
+pub mod crash;
+pub mod damage;
 pub mod forgery;
 pub mod fuzz;
 #[cfg(target_os = "linux")]
 pub mod kill;
 pub mod load;
+pub mod network;
+pub mod panics;
 pub mod programs;
 pub mod record;
 pub mod samples;

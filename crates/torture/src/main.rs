@@ -5,7 +5,7 @@ use std::{fs, io::Write, process::ExitCode};
 use anyhow::{Context, ensure};
 use clap::{Parser, ValueEnum};
 use torture::{
-    Finding, bugs, forgery, fuzz, load,
+    Finding, bugs, crash, damage, forgery, fuzz, kill, load, network,
     record::{self, Record},
 };
 
@@ -22,12 +22,22 @@ struct Flags {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Kind {
-    /// Many senders, slow strangers, connections that come and go
-    Load,
-    /// A hundred thousand forged handshakes
+    /// A thousand SIGKILLs of the real programs, in whole runs
+    Kill,
+    /// Power cuts and kills at every operation of the store, simulated
+    Crash,
+    /// Errors of the disk at every operation of the store
+    Errors,
+    /// A network that cuts, damages, delays and repeats
+    Network,
+    /// A hundred thousand handshakes without the key
     Forgery,
+    /// Every bit, length and name of the files of a small chunk directory
+    Damage,
     /// Every fuzz target, on ten million inputs; needs a nightly compiler and cargo-fuzz
     Fuzz,
+    /// Many senders, slow strangers, connections that come and go
+    Load,
     /// Bugs seeded into a scratch copy: the tests must fail
     Bugs,
 }
@@ -62,9 +72,17 @@ fn run(flags: &Flags) -> anyhow::Result<()> {
 
 async fn torture(kind: Kind) -> anyhow::Result<Finding> {
     match kind {
-        Kind::Load => load::run(load::Config { senders: 200, samples: 5000, strangers: 800, cycles: 10_000 }).await,
+        Kind::Kill => kill::run(kill::Config { kills: 1000, seed: SEED, at_once: 4 }),
+        Kind::Crash => crash::states(&crash::Config { seed: SEED, cases: 100_000 }),
+        Kind::Errors => crash::errors(&crash::Config { seed: SEED, cases: 100_000 }),
+        Kind::Network => {
+            let all = network::Config { seed: SEED, seeds: 20, cut_step: 1, at_once: 24, only: None };
+            network::run(all).await
+        }
         Kind::Forgery => forgery::run(forgery::Config { machines: 90_000, sockets: 10_000, seed: SEED }).await,
+        Kind::Damage => damage::run(),
         Kind::Fuzz => fuzz::run(10_000_000, SEED),
+        Kind::Load => load::run(load::Config { senders: 200, samples: 5000, strangers: 800, cycles: 10_000 }).await,
         Kind::Bugs => bugs::run(),
     }
 }

@@ -13,7 +13,7 @@ use cli::exit::{Code, OrExit, failure};
 use model::StateDict;
 use serde::{Deserialize, Serialize};
 
-use crate::{config::Config, data::Samples, disk, record::Record};
+use crate::{config::Config, data::Samples, disk, record::Record, seal};
 
 /// Changes when an older trainer would misread a newer checkpoint.
 const FORMAT: &str = "tributary checkpoint 1";
@@ -69,15 +69,14 @@ impl Checkpoint {
     /// # Errors
     /// When writing fails.
     pub fn write(&self, dir: &Path) -> anyhow::Result<()> {
-        let mut metadata = BTreeMap::from([
-            ("format".to_owned(), FORMAT.to_owned()),
+        let metadata = BTreeMap::from([
+            (seal::FORMAT.to_owned(), FORMAT.to_owned()),
             ("round".to_owned(), self.history.len().to_string()),
             ("dataset".to_owned(), self.origin.dataset.clone()),
             ("origin".to_owned(), serde_json::to_string(&self.origin)?),
             ("history".to_owned(), serde_json::to_string(&self.history)?),
         ]);
-        metadata.insert("blake3".to_owned(), seal(&self.global, &metadata));
-        disk::replace(&dir.join(file_name(self.history.len())), &self.global.to_safetensors(&metadata))
+        disk::replace(&dir.join(file_name(self.history.len())), &seal::seal(&self.global, metadata))
     }
 
     /// Reads the checkpoint at `path`, and takes it only if it is whole and of this origin.
@@ -86,8 +85,8 @@ impl Checkpoint {
     /// Naming the file: when it is unreadable, damaged, or not of this origin.
     pub fn read(path: &Path, wanted: &Origin) -> anyhow::Result<Self> {
         let name = path.display();
-        let (global, metadata) = StateDict::read(path).map_err(|error| failure(error.exit_code(), error))?;
-        if let Some(format) = metadata.get("format").filter(|format| *format != FORMAT) {
+        let (global, mut metadata) = StateDict::read(path).map_err(|error| failure(error.exit_code(), error))?;
+        if let Some(format) = metadata.get(seal::FORMAT).filter(|format| *format != FORMAT) {
             let error = anyhow!(
                 "`{name}` has the format `{format}`, not `{FORMAT}`; resume it with the trainer that wrote it, or start \
                  a new run without --resume"
@@ -95,7 +94,8 @@ impl Checkpoint {
             return Err(failure(Code::Data, error));
         }
         let damaged = || format!("`{name}` is damaged; remove it to resume from the checkpoint before");
-        let checkpoint = Self::decode(global, metadata, path).with_context(damaged).or_exit(Code::Data)?;
+        let decoded = seal::check(&global, &mut metadata).and_then(|()| Self::decode(global, &metadata, path));
+        let checkpoint = decoded.with_context(damaged).or_exit(Code::Data)?;
         match wanted.difference(&checkpoint.origin) {
             Some(what) => {
                 let error = anyhow!("`{name}` {what}; resume it as it was, or start a new run without --resume");
@@ -105,12 +105,14 @@ impl Checkpoint {
         }
     }
 
-    fn decode(global: StateDict, mut metadata: BTreeMap<String, String>, path: &Path) -> anyhow::Result<Self> {
-        let stored = metadata.remove("blake3");
-        if stored.as_ref() != Some(&seal(&global, &metadata)) {
-            bail!("its digest does not match");
-        }
+    /// The checkpoint that weights and metadata are, whose seal has been checked.
+    ///
+    /// # Errors
+    /// When the metadata is not that of a checkpoint, or the file has another name than it was written under.
+    #[doc(hidden)] // For those who forge it.
+    pub fn decode(global: StateDict, metadata: &BTreeMap<String, String>, path: &Path) -> anyhow::Result<Self> {
         let field = |key: &str| metadata.get(key).with_context(|| format!("`{key}` is missing"));
+        field(seal::FORMAT)?;
         let history: Vec<Record> = serde_json::from_str(field("history")?)?;
         if path.file_name() != Some(file_name(history.len()).as_ref()) {
             bail!("it is the checkpoint of round {}, renamed", history.len());
@@ -143,18 +145,10 @@ fn round_of(name: &str) -> Option<usize> {
     (file_name(round) == name).then_some(round)
 }
 
-/// A digest over the weights and all metadata. safetensors has none of its own, and a flipped bit in a weight would
-/// otherwise be trained on.
-fn seal(global: &StateDict, metadata: &BTreeMap<String, String>) -> String {
-    let mut hasher = blake3::Hasher::new_derive_key("tributary checkpoint");
-    for text in metadata.iter().flat_map(|(key, value)| [key, value]).chain([&global.sha256()]) {
-        hasher.update(&(text.len() as u64).to_le_bytes()).update(text.as_bytes());
-    }
-    hasher.finalize().to_hex().to_string()
-}
-
 #[cfg(test)]
 mod tests {
+    use dataset::random::Stream;
+
     use super::*;
 
     fn checkpoint() -> Checkpoint {
@@ -206,6 +200,38 @@ mod tests {
         fs::write(dir.path().join("round-003.safetensors"), good).unwrap();
         let error = Checkpoint::read(&dir.path().join("round-003.safetensors"), &checkpoint().origin).unwrap_err();
         assert!(format!("{error:#}").ends_with("it is the checkpoint of round 2, renamed"), "{error:#}");
+    }
+
+    /// A forger can seal what it likes.
+    #[test]
+    fn whatever_the_metadata_of_a_checkpoint_says_nothing_panics() {
+        let dir = tempfile::tempdir().unwrap();
+        checkpoint().write(dir.path()).unwrap();
+        let path = newest(dir.path()).unwrap().unwrap();
+        let good = StateDict::read(&path).unwrap().1;
+        let keys: Vec<&String> = good.keys().collect();
+        let mut random = Stream::keyed("tributary hostile checkpoint", &[]);
+        let mut taken = 0;
+        for _ in 0..2000 {
+            let mut bad = good.clone();
+            let key = keys[random.below(keys.len() as u64) as usize];
+            let mut text = bad[key].clone().into_bytes();
+            for _ in 0..=random.below(3) {
+                let at = random.below(text.len() as u64) as usize;
+                match random.below(3) {
+                    0 => text[at] = b"0189-.eE\"\\[]{}, "[random.below(16) as usize],
+                    1 => text.insert(at, b'9'),
+                    _ => text.truncate(at + 1),
+                }
+            }
+            bad.insert(key.clone(), String::from_utf8_lossy(&text).into_owned());
+            if let Ok(checkpoint) = Checkpoint::decode(StateDict::zeros(), &bad, &path) {
+                let _ = checkpoint.origin.difference(&self::checkpoint().origin);
+                checkpoint.history.iter().for_each(|record| drop(record.line(true)));
+                taken += 1;
+            }
+        }
+        assert!((20..1980).contains(&taken), "{taken} were taken: the changes are too weak or too strong");
     }
 
     #[test]

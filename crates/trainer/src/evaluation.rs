@@ -4,12 +4,12 @@ use std::path::{Path, PathBuf};
 
 use anyhow::anyhow;
 use cli::exit::{Code, failure};
-use model::{Evaluation, StateDict, evaluate};
+use model::{Evaluation, evaluate};
 
 use crate::{
     checkpoint, output,
     run_folder::{CHECKPOINTS, FINAL_MODEL},
-    test_set,
+    seal, test_set,
 };
 
 /// Evaluates a model file, or a run folder's final model or else its newest checkpoint, and says the result on stdout.
@@ -18,7 +18,7 @@ use crate::{
 /// When there is no such model, or the test set is missing, damaged, or of another dataset than the model was trained on.
 pub fn run(model: &Path, test_data: Option<&Path>) -> anyhow::Result<()> {
     let path = if model.is_dir() { model_in(model)? } else { model.to_owned() };
-    let (weights, metadata) = StateDict::read(&path).map_err(|error| failure(error.exit_code(), error))?;
+    let (weights, metadata) = seal::read(&path)?;
     let trained_on = metadata.get("dataset").map(String::as_str);
     let dir = test_data.map_or_else(|| test_set::default_dir(trained_on.unwrap_or("mnist")), Path::to_owned);
     let test_set = test_set::load(&dir)?;

@@ -46,6 +46,7 @@ pub mod partition;
 pub mod record;
 mod run;
 pub mod run_folder;
+mod seal;
 pub mod summary;
 pub mod test_set;
 

@@ -18,6 +18,7 @@ use crate::{
     output,
     record::{self, Record},
     run_folder::{FINAL_MODEL, RunFolder, SUMMARY},
+    seal,
     summary::Summary,
 };
 
@@ -130,11 +131,12 @@ impl<'a> Run<'a> {
         let Origin { flags, data, dataset } = &self.state.origin;
         let mut metadata: BTreeMap<String, String> = flags.iter().cloned().collect();
         metadata.extend([
+            (seal::FORMAT.into(), "tributary model 1".into()),
             ("rounds".into(), summary.rounds.to_string()),
             ("data".into(), data.clone()),
             ("dataset".into(), dataset.clone()),
         ]);
-        self.folder.write(FINAL_MODEL, &self.state.global.to_safetensors(&metadata))?;
+        self.folder.write(FINAL_MODEL, &seal::seal(&self.state.global, metadata))?;
         let mut json = serde_json::to_vec_pretty(summary)?;
         json.push(b'\n');
         self.folder.write(SUMMARY, &json)?;

@@ -14,7 +14,7 @@ use anyhow::{Context, anyhow};
 use cli::{
     event::Event,
     exit::{Code, OrExit, failure},
-    runs,
+    layers, runs,
     shutdown::Shutdown,
 };
 use serde::Serialize;
@@ -181,7 +181,7 @@ impl RunFolder {
 /// When it cannot be read, which is also how a directory that is no run folder shows itself, or is not TOML.
 pub fn read_config(run_folder: &Path) -> anyhow::Result<toml::Table> {
     let path = run_folder.join(CONFIG);
-    let text = fs::read_to_string(&path).with_context(|| format!("failed to read `{}`", path.display()))?;
+    let text = layers::read(&path).with_context(|| format!("failed to read `{}`", path.display()))?;
     text.parse().with_context(|| format!("`{}` is not TOML", path.display())).or_exit(Code::Data)
 }
 

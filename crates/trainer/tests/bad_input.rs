@@ -138,6 +138,20 @@ fn a_damaged_checkpoint_is_refused_and_the_one_before_it_still_serves() {
 }
 
 #[test]
+fn a_damaged_model_is_not_evaluated() {
+    let place = Place::received();
+    place.hash_of("run", &["--rounds", "1"]);
+    for name in ["run/final_cnn_model.safetensors", "run/checkpoints/round-001.safetensors"] {
+        let mut bytes = fs::read(place.path(name)).unwrap();
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 1;
+        fs::write(place.path(name), bytes).unwrap();
+        let line = format!("`{name}` is damaged; replace it, or name another model: its digest does not match");
+        fail(&mut place.command(&["evaluate", name, "--test-data", "blobs"]), 65, &line);
+    }
+}
+
+#[test]
 fn a_run_that_is_none_cannot_be_resumed() {
     let place = Place::received();
     fail(&mut place.command(&["--resume", "nowhere"]), 74, "failed to read `nowhere/config.toml`");

@@ -133,7 +133,6 @@ fn is_exposed(file: &File) -> io::Result<bool> {
 
 /// Elsewhere, files of a user are not open to others by default, and there is no one number to look at.
 #[cfg(not(unix))]
-#[expect(clippy::unnecessary_wraps, reason = "as on unix")]
 fn is_exposed(_: &File) -> io::Result<bool> {
     Ok(false)
 }

@@ -19,13 +19,13 @@ use cli::{
     shutdown::{Shutdown, Trigger},
 };
 use proto::{
-    Binding, Client, ClientEvent, IMAGE_BYTES, Message,
+    Binding, Client, ClientEvent, Credentials, IMAGE_BYTES, Message, Server, ServerEvent,
     message::{End, Open, Welcome},
 };
 use receiver::{Config, Outcome};
 use sender::Source;
 use tokio::{
-    net::TcpStream,
+    net::{TcpListener, TcpStream},
     sync::mpsc::{UnboundedReceiver, unbounded_channel},
     task::JoinHandle,
     time::timeout,
@@ -61,6 +61,11 @@ pub(crate) fn key() -> PathBuf {
     let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("tributary.key");
     MAKE.call_once(|| drop(key_file::create(&path))); // There may be one of an earlier run.
     path
+}
+
+/// A new greeting of somebody who holds the key.
+fn credentials() -> Credentials {
+    transport::credentials(&key_file::read(&key()).unwrap(), Binding::Plain).unwrap()
 }
 
 /// How the tests send: no latency, small batches.
@@ -249,11 +254,29 @@ impl ByHand {
         }
     }
 
+    /// The other side: a receiver by hand, which a sender has just asked for a stream.
+    pub(crate) async fn accept(listener: &TcpListener) -> (ByHand, Server) {
+        let (socket, _) = timeout(LIMIT, listener.accept()).await.expect("a sender comes in time").unwrap();
+        let (reader, writer) = transport::split(socket).unwrap();
+        let (mut receiver, mut server) = (ByHand { reader, writer }, Server::new(credentials()));
+        loop {
+            let message = receiver.receive().await.expect("the sender stays");
+            match server.receive(message).unwrap() {
+                ServerEvent::Greet([hello, challenge]) => {
+                    receiver.send(hello).await;
+                    receiver.send(challenge).await;
+                }
+                ServerEvent::Send(message) => receiver.send(message).await,
+                ServerEvent::Open(_) => return (receiver, server),
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
     /// Proves the key, has it proved, and returns the `Open` that comes next.
     pub(crate) async fn prove(address: SocketAddr, open: Open) -> (ByHand, Message) {
         let mut client = ByHand::connect(address).await;
-        let credentials = transport::credentials(&key_file::read(&key()).unwrap(), Binding::Plain).unwrap();
-        let (mut session, hello) = Client::new(open, credentials);
+        let (mut session, hello) = Client::new(open, credentials());
         client.send(hello).await;
         loop {
             match session.receive(client.receive().await.unwrap()).unwrap() {

@@ -1,0 +1,39 @@
+//! Files of data: chunks, the manifest, IDX files.
+
+use std::path::Path;
+
+use store::Manifest;
+
+/// A chunk file. Its digest stands in its name, so that bytes cannot contradict it.
+///
+/// # Panics
+/// When the chunk that was read has not one label and 784 pixels a sample.
+pub fn chunk(data: &[u8]) -> bool {
+    store::samples_in(Path::new("chunk"), data).is_ok_and(|samples| samples > 0)
+}
+
+/// A manifest, sealed again if it is one but for its digest.
+///
+/// # Panics
+/// When a manifest is written otherwise than it was read.
+pub fn manifest(data: &[u8]) -> bool {
+    let path = Path::new("_SUCCESS");
+    let sealed = serde_json::from_slice(data).map(|manifest: Manifest| manifest.encode());
+    let bytes = sealed.as_deref().unwrap_or(data);
+    Manifest::decode(path, bytes).inspect(|manifest| assert_eq!(manifest.encode(), bytes)).is_ok()
+}
+
+/// A file of images.
+pub fn images(data: &[u8]) -> bool {
+    dataset::check_idx(data.to_vec(), dataset::Kind::Images).is_ok()
+}
+
+/// A file of labels.
+pub fn labels(data: &[u8]) -> bool {
+    dataset::check_idx(data.to_vec(), dataset::Kind::Labels).is_ok()
+}
+
+/// A packed file of images.
+pub fn gzip(data: &[u8]) -> bool {
+    dataset::unpack_idx(data).is_ok_and(|data| images(&data))
+}

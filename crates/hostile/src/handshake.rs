@@ -1,0 +1,129 @@
+//! The handshake: each side against a stranger who has heard everything and says anything.
+
+use std::sync::LazyLock;
+
+use proto::{
+    Binding, Client, ClientEvent, Credentials, Key, MAX_STRANGER_BODY, Message, Server, ServerEvent, message::Open,
+};
+
+use crate::session::{OWN, Steps};
+
+/// Both sides against a stranger: the first byte says which. The steps are those of [`crate::client`] and
+/// [`crate::server`], and those from 0x80 on bring what an honest peer would say, as it is or with a bit flipped.
+///
+/// # Panics
+/// When anything but exactly what an honest peer says lets the stranger in.
+pub fn handshake(data: &[u8]) -> bool {
+    let mut steps = Steps(data);
+    match steps.byte() {
+        Some(side) if side % 2 == 0 => sender(&mut steps),
+        _ => receiver(&mut steps),
+    }
+}
+
+/// A conversation of two honest sides: what each of them says to prove itself.
+struct Honest {
+    sender: [Message; 2],
+    receiver: [Message; 3],
+}
+
+static HONEST: LazyLock<Honest> = LazyLock::new(|| {
+    let ((mut client, hello), mut server) =
+        (Client::new(open(0, 1), credentials(1, 1)), Server::new(credentials(1, 2)));
+    let Ok(ServerEvent::Greet([greeting, challenge])) = server.receive(hello.clone()) else { unreachable!() };
+    assert_eq!(client.receive(greeting.clone()), Ok(ClientEvent::Alive));
+    let Ok(ClientEvent::Send(proof)) = client.receive(challenge.clone()) else { unreachable!() };
+    let Ok(ServerEvent::Send(counterproof)) = server.receive(proof.clone()) else { unreachable!() };
+    assert!(matches!(client.receive(counterproof.clone()), Ok(ClientEvent::Send(Message::Open(_)))));
+    Honest { sender: [hello, proof], receiver: [greeting, challenge, counterproof] }
+});
+
+/// A receiver whose peer has proved itself.
+pub(crate) fn receiver_of_a_friend() -> Server {
+    let mut server = Server::new(credentials(1, 2));
+    HONEST.sender.iter().for_each(|message| drop(server.receive(message.clone())));
+    assert!(server.is_authenticated());
+    server
+}
+
+/// A sender whose peer has proved itself.
+pub(crate) fn sender_to_a_friend(first: u64, end: u64) -> Client {
+    let (mut client, _) = Client::new(open(first, end), credentials(1, 1));
+    HONEST.receiver.iter().for_each(|message| drop(client.receive(message.clone())));
+    assert!(client.is_authenticated());
+    client
+}
+
+/// A stranger tries to pass for a sender. There is one chance: nothing that is right lets it in after a mistake.
+fn sender(steps: &mut Steps<'_>) -> bool {
+    let mut server = Server::new(credentials(1, 2));
+    let mut said = Vec::new();
+    while let Some(message) = next(steps, &HONEST.sender) {
+        assert!(server.max_body() <= MAX_STRANGER_BODY);
+        said.push(message.clone());
+        let event = server.receive(message);
+        if server.is_authenticated() {
+            assert_eq!(said, HONEST.sender, "a stranger was let in");
+            return true;
+        }
+        assert!(matches!(event, Ok(ServerEvent::Greet(_)) | Err(_)), "a stranger was heard: {event:?}");
+    }
+    false
+}
+
+/// A stranger tries to pass for a receiver.
+fn receiver(steps: &mut Steps<'_>) -> bool {
+    let (mut client, _) = Client::new(open(0, 1), credentials(1, 1));
+    let mut said = Vec::new();
+    while let Some(message) = next(steps, &HONEST.receiver) {
+        said.push(message.clone());
+        let event = client.receive(message);
+        if client.is_authenticated() {
+            assert_eq!(said, HONEST.receiver, "a stranger was trusted");
+            return true;
+        }
+        match event {
+            Ok(ClientEvent::Alive) => {}
+            Ok(ClientEvent::Send(Message::Proof(_))) => {}
+            Ok(ClientEvent::Failed(failure)) => {
+                assert_eq!(failure.text, "no reason given", "a stranger's words were heard");
+                return false;
+            }
+            Ok(event) => panic!("a stranger was heard: {event:?}"),
+            Err(_) => return false,
+        }
+    }
+    false
+}
+
+/// What the stranger says next.
+fn next(steps: &mut Steps<'_>, honest: &[Message]) -> Option<Message> {
+    while let Some(step) = steps.byte() {
+        if step < OWN {
+            if let Some(message) = steps.message(step) {
+                return Some(message);
+            }
+            continue;
+        }
+        let message = &honest[usize::from(step) % honest.len()];
+        if step < 0xc0 {
+            return Some(message.clone());
+        }
+        let frame = message.frame();
+        let (kind, mut body) = (frame[4], frame[proto::HEADER_BYTES..].to_vec());
+        let bit = steps.number() as usize % (body.len() * 8);
+        body[bit / 8] ^= 1 << (bit % 8);
+        if let Some(message) = crate::wire::message(kind, &body) {
+            return Some(message);
+        }
+    }
+    None
+}
+
+fn open(first: u64, end: u64) -> Open {
+    Open { stream: "s".into(), dataset: "d".into(), dataset_digest: [0; 32], first, end }
+}
+
+fn credentials(key: u8, nonce: u8) -> Credentials {
+    Credentials { key: Key::new([key; 32]), nonce: [nonce; 32], binding: Binding::Plain }
+}

@@ -1,0 +1,91 @@
+//! Files of weights.
+
+use std::{
+    cell::RefCell,
+    collections::BTreeMap,
+    io::{Cursor, Read, Write},
+    sync::LazyLock,
+};
+
+use model::StateDict;
+use zip::{
+    ZipArchive,
+    write::{SimpleFileOptions, ZipWriter},
+};
+
+/// Bytes of the weights.
+const WEIGHTS: usize = 421_642 * 4;
+
+/// The longest header of a safetensors file that is tried.
+const MAX_HEADER: usize = 1 << 14;
+
+/// A PyTorch file of a few kilobytes, whose tensors repeat a few numbers.
+pub(crate) const SAVED: &[u8] = include_bytes!("../../model/tests/reference/expanded.pth");
+
+thread_local! {
+    /// Room for a header, and the weights behind it, all zero; kept, because filling it takes longer than reading it.
+    static FILE: RefCell<Vec<u8>> = RefCell::new(vec![0; 8 + MAX_HEADER + WEIGHTS]);
+}
+
+/// A safetensors file as it is, or, if it begins with a brace, the header of one that has all its weights.
+///
+/// # Panics
+/// When weights and metadata that were understood do not come back from a file that we write of them.
+pub fn safetensors(data: &[u8]) -> bool {
+    if data.first() != Some(&b'{') {
+        return StateDict::from_safetensors(data).is_ok();
+    }
+    let header = &data[..data.len().min(MAX_HEADER)];
+    FILE.with_borrow_mut(|file| {
+        let start = MAX_HEADER - header.len();
+        file[start..start + 8].copy_from_slice(&(header.len() as u64).to_le_bytes());
+        file[start + 8..][..header.len()].copy_from_slice(header);
+        match StateDict::from_safetensors(&file[start..]) {
+            Ok((_, metadata)) => {
+                let again = StateDict::zeros().to_safetensors(&metadata);
+                assert_eq!(read_metadata(&again), metadata);
+                true
+            }
+            Err(_) => false,
+        }
+    })
+}
+
+fn read_metadata(file: &[u8]) -> BTreeMap<String, String> {
+    StateDict::from_safetensors(file).expect("what we write, we read").1
+}
+
+/// A PyTorch file.
+pub fn pth(data: &[u8]) -> bool {
+    StateDict::from_pth(data).is_ok()
+}
+
+/// The pickle in a PyTorch file that is whole otherwise.
+pub fn pickle(data: &[u8]) -> bool {
+    StateDict::from_pth(&archive(data)).is_ok()
+}
+
+/// [`SAVED`] with another pickle.
+pub(crate) fn archive(pickle: &[u8]) -> Vec<u8> {
+    static ENTRIES: LazyLock<Vec<(String, Vec<u8>)>> = LazyLock::new(|| entries(SAVED));
+    let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
+    let options = SimpleFileOptions::default().compression_method(zip::CompressionMethod::Stored);
+    for (name, content) in &*ENTRIES {
+        let content = if name.ends_with("data.pkl") { pickle } else { content };
+        zip.start_file(name, options).and_then(|()| Ok(zip.write_all(content)?)).expect("memory takes any file");
+    }
+    zip.finish().expect("memory takes any file").into_inner()
+}
+
+/// Name and content of all files in an archive of ours.
+pub fn entries(archive: &[u8]) -> Vec<(String, Vec<u8>)> {
+    let mut zip = ZipArchive::new(Cursor::new(archive)).expect("it is one of ours");
+    (0..zip.len())
+        .map(|index| {
+            let mut entry = zip.by_index(index).expect("it is one of ours");
+            let mut content = Vec::new();
+            entry.read_to_end(&mut content).expect("it is one of ours");
+            (entry.name().expect("it is one of ours").into_owned(), content)
+        })
+        .collect()
+}

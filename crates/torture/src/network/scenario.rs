@@ -1,0 +1,130 @@
+//! One case: a receiver, a proxy before it, senders that go through the proxy, perhaps strangers; and the checks of what
+//! is left when all have ended.
+
+use std::{
+    fs,
+    net::SocketAddr,
+    path::Path,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, anyhow, bail, ensure};
+use receiver::Outcome;
+use store::{Mode, Store};
+use tokio::{task::JoinSet, time::timeout};
+
+use super::{
+    ends::{Folder, Receiving, Shape, Witness, send},
+    kind::{Lasts, Lengths},
+    proxy::{Log, Proxy, Treatment},
+    strangers::Strangers,
+};
+use crate::samples;
+
+/// No case takes longer.
+const LIMIT: Duration = Duration::from_secs(30);
+
+/// What a case showed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Passed {
+    /// Connections that were made beyond the first.
+    pub(crate) reconnects: u64,
+    pub(crate) took: Duration,
+    /// Whether anything went wrong that was meant to.
+    pub(crate) has_struck: bool,
+}
+
+/// What is tried.
+pub(crate) struct Scene<T> {
+    pub(crate) shape: Shape,
+    pub(crate) seed: u64,
+    pub(crate) lasts: Lasts,
+    pub(crate) treat: T,
+    pub(crate) strangers: Option<Strangers>,
+}
+
+impl<T: Fn(u64) -> Treatment + Send + 'static> Scene<T> {
+    /// Plays the scene within the limit.
+    pub(crate) async fn play(self) -> anyhow::Result<Passed> {
+        let (started, senders, needs_fault) = (Instant::now(), self.shape.senders, self.strangers.is_none());
+        let log = self.play_in_time().await?;
+        let has_struck = !needs_fault || log.strikes() > 0;
+        Ok(Passed { reconnects: log.connections() - senders, took: started.elapsed(), has_struck })
+    }
+
+    async fn play_in_time(self) -> anyhow::Result<Arc<Log>> {
+        let late = || format!("it did not end within {LIMIT:?}");
+        timeout(LIMIT, self.play_to_the_end()).await.with_context(late)?
+    }
+
+    async fn play_to_the_end(self) -> anyhow::Result<Arc<Log>> {
+        let Scene { shape, seed, lasts, treat, strangers } = self;
+        let witness = Witness::new(Folder::new()?, shape);
+        let mut receiver = Receiving::start(&witness.folder, shape).await?;
+        let proxy = Proxy::start(receiver.address, seed, treat).await?;
+        let log = Arc::clone(&proxy.log);
+        let crowd = match strangers {
+            Some(strangers) => strangers.arrive(receiver.address, seed, Arc::clone(&log)).await,
+            None => JoinSet::new(),
+        };
+        let sent = send_all(proxy.address, shape, &witness, strangers == Some(Strangers::ReplayEnded)).await;
+        drop((proxy, crowd));
+        match (sent, lasts) {
+            (Ok(()), _) => {}
+            (Err(error), Lasts::AWhile) => return Err(receiver.explain(error).await),
+            (Err(error), Lasts::Forever) => {
+                let text = format!("{error:#}");
+                ensure!(text.contains("gave up after 1s: "), "it ended otherwise than by giving up: {text}");
+                // The network heals, too late for that sender. The receiver may have all it needs and be gone.
+                let sent = send_all(receiver.address, shape, &witness, false).await;
+                ensure!(sent.is_ok() || receiver.task.is_finished(), "nor did a second sender get through: {sent:?}");
+            }
+        }
+        let outcome = (&mut receiver.task).await.context("the receiver panicked")?.context("the receiver failed")?;
+        ensure!(matches!(outcome, Outcome::Complete { .. }), "the receiver ended with {outcome:?}");
+        check(&witness.folder.chunks(), shape, &witness)?;
+        Ok(log)
+    }
+}
+
+/// What a session of this shape is like when nothing goes wrong.
+pub(crate) async fn measure(shape: Shape) -> anyhow::Result<Lengths> {
+    let treat = |_| Treatment::default();
+    let scene = Scene { shape, seed: 0, lasts: Lasts::AWhile, treat, strangers: None };
+    let log = scene.play_in_time().await.context("a session without any fault went wrong")?;
+    Ok(Lengths::of(&log.session(0).context("nothing went through the proxy")?, shape.tls))
+}
+
+/// Lets all senders send, at the same time or one after the other.
+async fn send_all(to: SocketAddr, shape: Shape, witness: &Arc<Witness>, in_turn: bool) -> anyhow::Result<()> {
+    let mut senders = JoinSet::new();
+    for number in 0..shape.senders {
+        senders.spawn(send(number, to, shape, Arc::clone(witness)));
+        if in_turn && let Some(ended) = senders.join_next().await {
+            ended.context("a sender panicked")?.context("a sender failed")?;
+        }
+    }
+    while let Some(ended) = senders.join_next().await {
+        ended.context("a sender panicked")?.context("a sender failed")?;
+    }
+    Ok(())
+}
+
+/// What must be true of the directory at the end.
+fn check(dir: &Path, shape: Shape, witness: &Witness) -> anyhow::Result<()> {
+    if let Some(lie) = witness.lie() {
+        bail!(lie);
+    }
+    let wrong = samples::check(dir, shape.samples);
+    ensure!(wrong.is_empty(), "{}", wrong.join(", "));
+    for entry in fs::read_dir(dir)? {
+        let name = entry?.file_name();
+        ensure!(!name.to_string_lossy().starts_with(".tmp-"), "{name:?} is left");
+    }
+    match Store::open(dir, Mode::Continue, 1) {
+        Err(store::Error::Complete(_)) => Ok(()),
+        Err(error) => Err(anyhow!(error).context("the directory is not free and complete")),
+        Ok(_) => bail!("the directory is not complete"),
+    }
+}
