@@ -137,6 +137,14 @@ async fn stream(
         crew.start(sender)?;
     }
     progress.sending(config.streaming.samples);
+    completion(config, run, crew, progress).await?;
+    progress.clear();
+    crew.dismiss(GOODBYE_LIMIT).await;
+    Ok(())
+}
+
+/// Waits until the chunk directory is complete.
+async fn completion(config: &Config, run: &Path, crew: &mut Crew, progress: &mut Progress) -> anyhow::Result<()> {
     let limit = STREAM_LIMIT + chunk_delay(config);
     let mut complete = false;
     while !complete {
@@ -158,8 +166,6 @@ async fn stream(
             News::Ended { child, status, .. } => crew.revive(child, status)?,
         }
     }
-    progress.clear();
-    crew.dismiss(GOODBYE_LIMIT).await;
     Ok(())
 }
 

@@ -84,6 +84,13 @@ enum Wait {
     Over,
 }
 
+/// What there was when the wait for a moment began.
+struct Before {
+    time: Instant,
+    living: Vec<u32>,
+    files: Vec<String>,
+}
+
 impl<'a> Trial<'a> {
     fn new(bench: &'a Bench, seed: u64, number: u64) -> anyhow::Result<Trial<'a>> {
         let mut random = Stream::keyed("tributary torture kill", &[seed, number]);
@@ -137,37 +144,39 @@ impl<'a> Trial<'a> {
 
     /// Waits for the moment of a kill.
     fn wait(&mut self, kill: Kill) -> anyhow::Result<Wait> {
-        let phase = kill.phase;
-        let (start, before) = (Instant::now(), self.orchestrator.living(kill.victim)?);
-        let present = self.files(phase);
+        let before = Before {
+            time: Instant::now(),
+            living: self.orchestrator.living(kill.victim)?,
+            files: self.files(kill.phase),
+        };
+        let last = kill.moment == Moment::Appears(File::Last);
         loop {
-            let last = kill.moment == Moment::Appears(File::Last);
-            if self.has_finished()? || (phase == Phase::Streaming && self.is_streamed() && !last) {
+            if self.has_finished()? || (kill.phase == Phase::Streaming && self.is_streamed() && !last) {
                 return Ok(Wait::Over);
             }
-            let reached = match kill.moment {
-                Moment::Started(wait) if kill.victim == Victim::Orchestrator => {
-                    self.orchestrator.started.elapsed() >= wait
-                }
-                Moment::Started(wait) => {
-                    let new = self.orchestrator.living(kill.victim)?.into_iter().find(|id| !before.contains(id));
-                    if new.is_some() {
-                        thread::sleep(wait);
-                        return Ok(Wait::Reached(new));
-                    }
-                    false
-                }
-                Moment::After(wait) => start.elapsed() >= wait,
-                Moment::Appears(_) if phase == Phase::Training && !self.is_streamed() => false,
-                Moment::Appears(file) => {
-                    self.files(phase).iter().any(|name| kind(name) == Some(file) && !present.contains(name))
-                }
-            };
-            if reached {
+            if let Moment::Started(wait) = kill.moment
+                && let Some(new) =
+                    self.orchestrator.living(kill.victim)?.into_iter().find(|id| !before.living.contains(id))
+            {
+                thread::sleep(wait);
+                return Ok(Wait::Reached(Some(new)));
+            }
+            if self.has_come(kill, &before) {
                 return Ok(Wait::Reached(None));
             }
-            ensure!(start.elapsed() < LIMIT, "nothing happens while waiting for {kill:?}");
+            ensure!(before.time.elapsed() < LIMIT, "nothing happens while waiting for {kill:?}");
             thread::sleep(LOOK);
+        }
+    }
+
+    fn has_come(&self, kill: Kill, before: &Before) -> bool {
+        match kill.moment {
+            Moment::Started(wait) => kill.victim == Victim::Orchestrator && self.orchestrator.started.elapsed() >= wait,
+            Moment::After(wait) => before.time.elapsed() >= wait,
+            Moment::Appears(_) if kill.phase == Phase::Training && !self.is_streamed() => false,
+            Moment::Appears(file) => {
+                self.files(kill.phase).iter().any(|name| kind(name) == Some(file) && !before.files.contains(name))
+            }
         }
     }
 
