@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Makes the arrays that the tests of the `model` crate compare against, with PyTorch itself.
+"""Makes the files that the tests of `model` and `weights` compare against, with PyTorch itself.
 
     pip install torch==2.13.0 numpy safetensors
     python3 scripts/reference.py
 
-It writes `crates/model/tests/reference/`:
+It writes into `tests/reference/` of the two crates:
 
 - `arrays.safetensors`: logits, loss and gradients of SimpleCnn on nine images, and the weights after one step of Adam
   and of SGD and after three of Adam. Of tensors with more than 512 elements every 97th is kept, and the sums of all
@@ -23,7 +23,8 @@ import torch
 from safetensors.numpy import save_file
 from torch import nn
 
-OUT = Path(__file__).parent.parent / "crates/model/tests/reference"
+CRATES = Path(__file__).parent.parent / "crates"
+MODEL, WEIGHTS = CRATES / "model/tests/reference", CRATES / "weights/tests/reference"
 BATCH = 9
 SAMPLE = 97
 
@@ -113,7 +114,7 @@ def write_arrays():
     keep(arrays, "adam1", after(lambda p: torch.optim.Adam(p, lr=1e-3), 1, x, y))
     keep(arrays, "adam3", after(lambda p: torch.optim.Adam(p, lr=1e-3), 3, x, y))
     keep(arrays, "sgd1", after(lambda p: torch.optim.SGD(p, lr=0.1), 1, x, y))
-    save_file(arrays, OUT / "arrays.safetensors")
+    save_file(arrays, MODEL / "arrays.safetensors")
 
 
 def write_files():
@@ -126,21 +127,20 @@ def write_files():
 
     state = SimpleCnn().state_dict()
     state.update(expanded())
-    torch.save(state, OUT / "expanded.pth")
+    torch.save(state, WEIGHTS / "expanded.pth")
 
     tiny = nn.Linear(2, 1)
     optimizer = torch.optim.Adam(tiny.parameters())
     tiny(torch.ones(2)).sum().backward()
     optimizer.step()
     checkpoint = {"epoch": 3, "loss": 0.25, "done": False, "state_dict": state, "optimizer": optimizer.state_dict()}
-    torch.save(checkpoint, OUT / "checkpoint.pth")
-    torch.save(expanded(torch.float64), OUT / "double.pth")
+    torch.save(checkpoint, WEIGHTS / "checkpoint.pth")
+    torch.save(expanded(torch.float64), WEIGHTS / "double.pth")
 
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    OUT.mkdir(parents=True, exist_ok=True)
     write_arrays()
     write_files()
-    for path in sorted(OUT.iterdir()):
+    for path in sorted([*MODEL.iterdir(), *WEIGHTS.iterdir()]):
         print(f"{path.stat().st_size:8} {path.name}")

@@ -6,9 +6,6 @@ use std::path::{Path, PathBuf};
 use std::process::exit;
 
 fn main() {
-    if env::var_os("CARGO_FEATURE_TORCH").is_none() && env::var("CARGO_PKG_NAME").as_deref() == Ok("model") {
-        return; // Weights in files need none of it.
-    }
     println!("cargo::rerun-if-env-changed=LIBTORCH");
     let libtorch = env::var_os("LIBTORCH").map(PathBuf::from).unwrap_or_default();
     println!("cargo::rerun-if-changed={}", libtorch.join("build-version").display());

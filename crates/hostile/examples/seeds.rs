@@ -14,19 +14,19 @@ use std::{
 
 use flate2::{Compression, write::GzEncoder};
 use hostile::put_frame;
-use model::StateDict;
 use proto::{
     Batch, ErrorCode, HEADER_BYTES, IMAGE_BYTES, Message,
     message::{End, Hello, Open, Proof, Welcome},
 };
 use store::{DatasetId, Mode, Store};
+use weights::StateDict;
 use zip::{
     CompressionMethod,
     write::{SimpleFileOptions, ZipWriter},
 };
 
-const SAVED: &[u8] = include_bytes!("../../model/tests/reference/expanded.pth");
-const CHECKPOINT: &[u8] = include_bytes!("../../model/tests/reference/checkpoint.pth");
+const SAVED: &[u8] = include_bytes!("../../weights/tests/reference/expanded.pth");
+const CHECKPOINT: &[u8] = include_bytes!("../../weights/tests/reference/checkpoint.pth");
 
 fn main() {
     let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus");

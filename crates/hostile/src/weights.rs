@@ -7,7 +7,7 @@ use std::{
     sync::LazyLock,
 };
 
-use model::StateDict;
+use ::weights::StateDict;
 use zip::{
     ZipArchive,
     write::{SimpleFileOptions, ZipWriter},
@@ -20,7 +20,7 @@ const WEIGHTS: usize = 421_642 * 4;
 const MAX_HEADER: usize = 1 << 14;
 
 /// A PyTorch file of a few kilobytes, whose tensors repeat a few numbers.
-pub(crate) const SAVED: &[u8] = include_bytes!("../../model/tests/reference/expanded.pth");
+pub(crate) const SAVED: &[u8] = include_bytes!("../../weights/tests/reference/expanded.pth");
 
 thread_local! {
     /// Room for a header, and the weights behind it, all zero; kept, because filling it takes longer than reading it.

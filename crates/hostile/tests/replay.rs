@@ -54,13 +54,15 @@ fn what_is_valid_is_taken_and_what_is_hostile_is_refused() {
     }
 }
 
+/// `HOSTILE_INPUTS` is the number of inputs for each target, where more time is to be spent.
 #[test]
 fn whatever_is_changed_in_a_file_nothing_panics() {
     let _alone = ALONE.lock().unwrap();
+    let inputs = std::env::var("HOSTILE_INPUTS").map_or(1000, |inputs| inputs.parse().unwrap());
     for (name, target) in TARGETS {
         let files = corpus(name);
         let mut random = Stream::keyed("tributary hostile bytes", &[name.len() as u64, name.as_bytes()[0].into()]);
-        for _ in 0..1000 {
+        for _ in 0..inputs {
             let mut bytes = files[random.below(files.len() as u64) as usize].1.clone();
             for _ in 0..=random.below(4) {
                 change(&mut bytes, &mut random);
@@ -84,7 +86,7 @@ fn change(bytes: &mut Vec<u8>, random: &mut Stream) {
 
 /// A PyTorch file of some hundred kilobytes, of which one storage unpacks to 256 MiB.
 fn pth_bomb() -> Vec<u8> {
-    let saved = include_bytes!("../../model/tests/reference/expanded.pth");
+    let saved = include_bytes!("../../weights/tests/reference/expanded.pth");
     let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
     for (name, content) in hostile::entries(saved) {
         zip.start_file(&name, SimpleFileOptions::default()).unwrap();

@@ -9,8 +9,7 @@ use std::cell::Cell;
 use dataset::{COLS, PIXELS, ROWS};
 use tch::{Kind, Tensor};
 
-use crate::StateDict;
-use crate::state_dict::TENSORS;
+use weights::{StateDict, TENSORS};
 
 /// Mean and standard deviation of the pixels of MNIST's training set, on a scale from 0 to 1; the numbers of PyTorch's
 /// own MNIST example.

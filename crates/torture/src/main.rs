@@ -15,7 +15,7 @@ use torture::{
 #[derive(Parser)]
 #[command(name = "torture")]
 struct Flags {
-        /// Kinds of trouble [default: all]
+    /// Kinds of trouble [default: all]
     #[arg(value_enum)]
     kinds: Vec<Kind>,
     /// Inputs for each fuzz target
