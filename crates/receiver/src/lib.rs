@@ -60,8 +60,8 @@ pub struct Config {
     pub streams: usize,
     /// How long a sample may wait for its chunk to fill before the chunk is written short.
     pub linger: Duration,
-    /// How long to wait for the sender of a stream that is durable to its end, if it was not told so and its connection
-    /// is gone: it may come back and ask.
+    /// How long to wait for the sender of a stream that is durable to its end, if it has not said that it knows and its
+    /// connection is gone: it may come back and ask.
     pub grace: Duration,
     /// Senders connected at the same time.
     pub connections: usize,

@@ -230,9 +230,9 @@ async fn a_sender_that_missed_the_end_is_told_when_it_comes_back() {
 #[tokio::test]
 async fn a_sender_whose_end_is_not_answered_tries_another_connection() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let patience = sender::Patience { ping: Duration::from_millis(10), ..sender::Patience::default() };
-    let deadline = Duration::from_millis(100);
-    let sending = sender::Config { deadline, patience, ..sending(listener.local_addr().unwrap()) };
+    let (ping, idle) = (Duration::from_millis(10), Duration::from_millis(200));
+    let patience = sender::Patience { ping, idle, ..sender::Patience::default() };
+    let sending = sender::Config { patience, ..sending(listener.local_addr().unwrap()) };
     let sender = tokio::spawn(send(source("a", 0, 5), sending));
     let (mut receiver, mut server) = ByHand::accept(&listener).await;
     receiver.send(server.welcome(Welcome { next: 5, durable: 5, window: 10 })).await;

@@ -249,7 +249,11 @@ impl<'a> Sending<'a> {
                     }
                     // With nothing to send, there is an ack, the last one or the end of a pause to wait for.
                     let owed = sendable.is_empty() || self.client.durable() < sendable.start;
-                    if owed && self.last_progress.elapsed() > self.config.deadline {
+                    // A chunk may take its time to fill. What comes when all is durable comes at once, or was lost.
+                    let Config { deadline, patience, .. } = self.config;
+                    let all_durable = self.client.durable() == self.source.end();
+                    let limit = if all_durable { patience.idle.min(*deadline) } else { *deadline };
+                    if owed && self.last_progress.elapsed() > limit {
                         return Err(Error::Stalled);
                     }
                     self.last_ping = Instant::now();

@@ -132,7 +132,7 @@ const PLAIN: Shape = Shape {
     batch_delay: Duration::ZERO,
     tls: false,
     silence: Duration::from_millis(400),
-    deadline: Duration::from_secs(10),
+    deadline: Duration::from_secs(20),
 };
 /// More bytes than sockets hold.
 const LONG: Shape = Shape { samples: 900, samples_per_batch: 100, samples_per_chunk: 150, ..PLAIN };
