@@ -11,7 +11,7 @@ use std::{
 use anyhow::{Context, ensure};
 use serde::Deserialize;
 
-use crate::{Finding, record::checkout};
+use crate::{Finding, progress, record::checkout};
 
 /// A test that runs longer hangs, which is a way to fail.
 const TEST_LIMIT: &str = "15m";
@@ -70,10 +70,19 @@ pub fn run() -> anyhow::Result<Finding> {
     tests.dedup();
     for test in &tests {
         ensure!(scratch.test(test, &[])?, "`cargo test {test}` fails without any bug");
+        progress(&format!("without any bug, `cargo test {test}` passes"));
     }
     let mut violations = Vec::new();
-    for bug in &bugs {
-        if !scratch.catches(bug)? {
+    for (number, bug) in bugs.iter().enumerate() {
+        let caught = scratch.catches(bug)?;
+        progress(&format!(
+            "bug {} of {}, {}: {}",
+            number + 1,
+            bugs.len(),
+            bug.what,
+            if caught { "caught" } else { "MISSED" }
+        ));
+        if !caught {
             violations.push(format!("{}: `cargo test {}` stays green", bug.what, bug.test));
         }
     }

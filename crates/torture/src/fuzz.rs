@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::{Context, ensure};
 
-use crate::{Finding, record::checkout};
+use crate::{Finding, progress, record::checkout};
 
 /// What a target may hold in memory at its peak, in MiB.
 const MEMORY: u64 = 128;
@@ -44,6 +44,7 @@ pub fn run(inputs: u64, seed: u64) -> anyhow::Result<Finding> {
             violations.push(format!("{target} held {peak} MiB"));
         }
         let seconds = began.elapsed().as_secs();
+        progress(&format!("{target}: {executed} inputs in {seconds} s"));
         figures.push((target.to_owned(), format!("{executed} inputs, peak memory {peak} MiB, {seconds} s")));
     }
     Ok(Finding { title: "Hostile bytes".into(), cases, seed, took: start.elapsed(), figures, violations })

@@ -18,7 +18,10 @@ pub mod programs;
 pub mod record;
 pub mod samples;
 
-use std::time::Duration;
+use std::{
+    io::{self, Write},
+    time::Duration,
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -37,4 +40,9 @@ pub struct Finding {
     pub figures: Vec<(String, String)>,
     /// What went wrong, one sentence each: none, if all is well.
     pub violations: Vec<String>,
+}
+
+/// Says on stderr how far a kind of trouble that takes long has come.
+fn progress(line: &str) {
+    let _ = writeln!(io::stderr(), "{line}"); // Nobody may be watching.
 }

@@ -53,6 +53,7 @@ fn main() -> ExitCode {
         Ok(flags) => flags,
         Err(code) => return code,
     };
+
     cli::exit::report("torture", run(&flags))
 }
 
