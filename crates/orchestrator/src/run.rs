@@ -129,7 +129,7 @@ async fn stream(
     // What is in the directory before the first sample of this run was sent is an earlier run's.
     let fresh = run_dir::data(run)?.is_none();
     let receiver = crew.start(commands::receiver(config, config.listen, fresh)?)?;
-    let address = listening(crew, progress).await?;
+    let Some(address) = listening(config, run, crew, progress).await? else { return Ok(()) };
     crew.instruct(receiver, commands::receiver(config, address, false)?);
     run_dir::remember_data(run, digest)?;
     progress.note(&format!("the receiver listens on {address}"));
@@ -169,13 +169,21 @@ async fn completion(config: &Config, run: &Path, crew: &mut Crew, progress: &mut
     Ok(())
 }
 
-async fn listening(crew: &mut Crew, progress: &mut Progress) -> anyhow::Result<SocketAddr> {
+/// Waits for the receiver's address; `None` if it finds the chunk directory complete: the receiver of an orchestrator that
+/// was killed may have finished its work meanwhile.
+async fn listening(
+    config: &Config,
+    run: &Path,
+    crew: &mut Crew,
+    progress: &mut Progress,
+) -> anyhow::Result<Option<SocketAddr>> {
     let doing = "waiting for the receiver to listen";
     let listening = async {
         loop {
             match crew.next(READY_LIMIT, doing).await? {
-                News::Event { event: Event::Listening { address, .. }, .. } => return Ok(address),
+                News::Event { event: Event::Listening { address, .. }, .. } => return Ok(Some(address)),
                 News::Event { child, event } => progress.show(child, event),
+                News::Ended { .. } if is_streamed(config, run)? => return Ok(None),
                 News::Ended { status, .. } if status.success() => bail!("the receiver ended before it listened"),
                 News::Ended { child, status, .. } => crew.revive(child, status)?,
             }

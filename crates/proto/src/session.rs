@@ -4,7 +4,7 @@
 use std::{mem, ops::Range};
 
 use crate::{
-    Batch, Credentials, MAX_BODY, MAX_CONTROL_BODY, MAX_STRANGER_BODY, Message, VERSION,
+    Batch, Credentials, ErrorCode, MAX_BODY, MAX_CONTROL_BODY, MAX_STRANGER_BODY, Message, VERSION,
     auth::{Nonce, Role, Transcript},
     message::{End, Failure, Hello, MAGIC, Open, Proof, Welcome},
 };
@@ -196,7 +196,11 @@ impl Client {
             }
             // The code is public knowledge; the words of a stranger reach nobody.
             (Message::Error(Failure { code, .. }), _) if code.is_for_strangers() => {
-                Ok(ClientEvent::Failed(Failure { code, text: "no reason given".into() }))
+                let text = match code {
+                    ErrorCode::Version => "it speaks another version of the protocol than this program",
+                    _ => "no reason given",
+                };
+                Ok(ClientEvent::Failed(Failure { code, text: text.into() }))
             }
             (message, state) => Err(Violation::Unexpected {
                 message: message.name(),
@@ -425,7 +429,7 @@ fn check_hello(hello: Hello) -> Result<(), Violation> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Binding, ErrorCode, HEADER_BYTES, Header, IMAGE_BYTES, Key};
+    use crate::{Binding, HEADER_BYTES, Header, IMAGE_BYTES, Key};
 
     /// What a side brings that holds the key `key`; its nonce is the same number.
     fn with_key(key: u8) -> Credentials {

@@ -1,6 +1,6 @@
 //! One connection: the protocol on one side, the desk on the other.
 
-use proto::{ErrorCode, Message, Server, ServerEvent, Violation, message::Open};
+use proto::{ErrorCode, MAX_CONTROL_BODY, Message, Server, ServerEvent, Violation, message::Open};
 use tokio::{
     sync::mpsc::UnboundedReceiver,
     time::{Instant, error::Elapsed, timeout_at},
@@ -164,7 +164,7 @@ impl Incoming<'_> {
     /// The next message and the room that it takes, or `None` when the peer has closed the connection. Cancel safe.
     async fn next(&mut self, max_body: u32) -> Result<Option<(Message, Option<Room>)>, Error> {
         let Some(header) = timeout_at(self.due, self.reader.header(max_body)).await?? else { return Ok(None) };
-        if self.room.is_none() {
+        if self.room.is_none() && header.len > MAX_CONTROL_BODY {
             self.room = self.desk.room(header.len).await;
             self.due = Instant::now() + self.patience.idle; // However long that took, it was not the peer's doing.
         }

@@ -32,7 +32,7 @@ use tokio::sync::{
 use crate::{Config, Outcome};
 
 /// Bytes of samples that may be on their way from sockets to chunks, all connections together. The desk takes them out
-/// unless the disk is full, so a connection that waits for room gets it.
+/// unless the disk is full, and a sender that stops in the middle of a frame is cut off, so whoever waits for room gets it.
 const QUEUE_BYTES: usize = 32 << 20;
 
 /// While the disk is full: how often to try again, and how often to tell the senders, who would else take us for dead.
@@ -268,22 +268,30 @@ struct Stream {
 
 impl<R: Fn(&Event)> Clerk<R> {
     fn work(mut self, inbox: &mpsc::Receiver<Command>) -> anyhow::Result<Outcome> {
+        let mut looked = Instant::now();
         loop {
-            match inbox.recv_timeout(self.patience(Instant::now())) {
+            match inbox.recv_timeout(self.patience(looked)) {
                 Ok(Command::Stop(cause)) => return self.stop(cause),
                 Ok(command) => self.handle(command).map_err(|error| self.failed(error))?,
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return Err(anyhow::anyhow!("nobody is left to receive from")),
             }
-            match self.write_what_is_due(Instant::now()) {
+            looked = Instant::now();
+            match self.write_what_is_due(looked) {
                 Ok(Some(outcome)) => return Ok(outcome),
                 Ok(None) => {}
                 Err(error) if error.is_full() => self.pause(&error),
                 Err(error) => return Err(self.failed(error)),
             }
             if let Some(what) = self.rejected.take() {
-                let error = self.store.reject(&what).unwrap_or_else(|error| error);
-                return Err(failure(error.exit_code(), error));
+                // The senders hear it when it is written down: those that heard would not come back to say `End` again.
+                return match self.store.reject(&what) {
+                    Ok(rejected) => {
+                        self.give_up(ErrorCode::Digest, &what);
+                        Err(failure(rejected.exit_code(), rejected))
+                    }
+                    Err(error) => Err(self.failed(error)),
+                };
             }
         }
     }
@@ -302,7 +310,13 @@ impl<R: Fn(&Event)> Clerk<R> {
             self.take_in(ticket, &batch)?;
         }
         self.answer_ends();
-        if !self.is_complete(now) { Ok(None) } else { self.complete().map(Some) }
+        if self.rejected.is_none() && self.is_complete(now) {
+            return self.complete().map(Some);
+        }
+        if let Some(pause) = &mut self.pause {
+            pause.next_try = now + RETRY_EVERY; // What was due is not any more, so there was nothing to try.
+        }
+        Ok(None)
     }
 
     /// Whether a chunk is full, its oldest sample has waited long enough, or nothing more is to come.
@@ -348,7 +362,14 @@ impl<R: Fn(&Event)> Clerk<R> {
             self.take_in(ticket, &batch).map_err(|error| self.failed(error))?;
         }
         while self.store.has_pending() {
-            self.commit().map_err(|error| self.failed(error))?;
+            match self.commit() {
+                Ok(()) => {}
+                Err(error) if error.is_full() => {
+                    tracing::warn!("{}; what was not acknowledged is to be sent again", chain(&error));
+                    break;
+                }
+                Err(error) => return Err(self.failed(error)),
+            }
         }
         self.give_up(ErrorCode::Stopping, "the receiver was stopped");
         Ok(Outcome::Stopped(cause))
@@ -360,15 +381,15 @@ impl<R: Fn(&Event)> Clerk<R> {
         failure(error.exit_code(), error)
     }
 
-    /// How long to wait for a command before something is due anyway.
-    fn patience(&self, now: Instant) -> Duration {
+    /// How long to wait for a command before something is due that was not when it was last `looked` at.
+    fn patience(&self, looked: Instant) -> Duration {
         let writing = match &self.pause {
             Some(pause) => Some(pause.next_try),
             None => self.oldest_pending.map(|since| since + self.config.linger),
         };
         let graces = self.streams.values().filter(|stream| !stream.ended && stream.seat.is_none());
-        let graces = graces.map(|stream| stream.empty_since + self.config.grace).filter(|end| *end > now);
-        writing.into_iter().chain(graces).min().map_or(IDLE, |due| due.saturating_duration_since(now))
+        let graces = graces.map(|stream| stream.empty_since + self.config.grace).filter(|end| *end > looked);
+        writing.into_iter().chain(graces).min().map_or(IDLE, |due| due.saturating_duration_since(Instant::now()))
     }
 
     fn handle(&mut self, command: Command) -> Result<(), store::Error> {
@@ -468,9 +489,7 @@ impl<R: Fn(&Event)> Clerk<R> {
             if end.digest == stream.digest.finish() {
                 stream.reply(Reply::EndAck);
             } else {
-                let text = format!("stream `{name}`: what arrived is not what was sent");
-                stream.reply(Reply::Failed(Failure { code: ErrorCode::Digest, text: text.clone() }));
-                self.rejected = Some(text);
+                self.rejected = Some(format!("stream `{name}`: what arrived is not what was sent"));
             }
         }
     }

@@ -170,7 +170,8 @@ pub async fn run(
                 desk.stop(cause);
                 break ended.await;
             }
-            accepted = socket.accept() => match accepted {
+                        // Whoever was sent away holds a descriptor until its task has ended.
+            accepted = socket.accept(), if connections.len() < limit + lobby::PLACES => match accepted {
                 Ok((stream, peer)) => {
                     let (place, due) = (door.lobby.enter(), Instant::now() + patience.opening);
                     let (door, desk, places) = (Arc::clone(&door), desk.clone(), Arc::clone(&places));

@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 
 /// Strangers at the same time. With [`crate::MAX_CONNECTIONS`] this stays well below the 1,024 descriptors that a process
 /// usually may have.
-const PLACES: usize = 256;
+pub(crate) const PLACES: usize = 256;
 
 /// Cheap to clone.
 #[derive(Clone, Debug, Default)]

@@ -175,6 +175,22 @@ async fn a_lonely_sample_is_durable_after_the_linger() {
     assert_eq!(client.receive().await, Some(Message::Ack(1)));
 }
 
+/// The linger and the grace end at about the same time: the one must not hide the other.
+#[tokio::test]
+async fn a_stream_whose_sender_is_gone_before_its_end_is_complete_after_the_grace() {
+    let moment = Duration::from_millis(30);
+    for later in 0..30 {
+        let dir = TempDir::new().unwrap();
+        let grace = moment + Duration::from_micros(100 * later);
+        let receiver = start(Config { linger: moment, grace, ..config(dir.path(), 1) }).await;
+        let (mut client, _) = ByHand::open(receiver.address, "a", 5).await;
+        client.send_samples(0, 5).await;
+        drop(client);
+        assert!(matches!(receiver.ended().await.unwrap(), Outcome::Complete { samples: 5, .. }));
+        assert_complete(dir.path(), 5);
+    }
+}
+
 #[tokio::test]
 async fn a_wrong_digest_gives_the_directory_up() {
     let dir = TempDir::new().unwrap();

@@ -15,6 +15,11 @@ use transport::{Reader, Writer, key_file, tls};
 
 use crate::{Config, Source};
 
+/// Samples in a frame, 63 KiB of them: over a slow link a frame must arrive within the receiver's patience, and what
+/// arrives in part holds memory there.
+const FRAME_SAMPLES: u64 = 80;
+const _: () = assert!(FRAME_SAMPLES as usize <= Batch::MAX_SAMPLES);
+
 /// How a session ended without fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ended {
@@ -123,16 +128,19 @@ pub(crate) async fn session(
 async fn connect(config: &Config) -> Result<(Reader, Writer, Credentials), Error> {
     let key = key_file::read(&config.key)?;
     let address = || config.connect.clone();
+    let late = |_| Err(io::ErrorKind::TimedOut.into());
     let channel = async {
-        let stream = TcpStream::connect(&config.connect).await?;
+        let connecting = timeout(config.patience.connect, TcpStream::connect(&config.connect));
+        let stream = connecting.await.unwrap_or_else(late)?;
         if config.tls || !transport::is_loopback(stream.peer_addr()?.ip()) {
             return tls::Connector::new(&key).connect(stream).await;
         }
         let (reader, writer) = transport::split(stream)?;
         Ok((reader, writer, Binding::Plain))
     };
+    // The receiver may be verifying its chunks before it accepts.
     let connected =
-        timeout(config.patience.connect, channel).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
+        timeout(config.patience.welcome, channel).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
     let (reader, writer, binding) = connected.map_err(|error| match error {
         error if tls::is_impostor(&error) => Error::Impostor { address: address() },
         source => Error::Connect { address: address(), source },
@@ -269,7 +277,7 @@ impl<'a> Sending<'a> {
         if sendable.start == self.next_batch {
             self.next_batch = self.batch_end(sendable.start);
         }
-        let to = sendable.end.min(self.next_batch).min(sendable.start + Batch::MAX_SAMPLES as u64);
+        let to = sendable.end.min(self.next_batch).min(sendable.start + FRAME_SAMPLES);
         if self.client.durable() == sendable.start {
             self.last_progress = Instant::now(); // From here on the receiver owes an ack.
         }

@@ -116,8 +116,9 @@ impl Scratch {
         let file = self.0.join(&bug.file);
         let text = fs::read_to_string(&file).with_context(|| format!("failed to read `{}`", file.display()))?;
         fs::write(&file, bug.seed(&text)?)?;
-        // A bug that does not compile is no bug.
-        ensure!(self.test(&bug.test, &["--no-run"])?, "with `{}`, the project does not compile", bug.what);
+        // A bug that does not compile is no bug. Tests of whole runs build the programs by themselves.
+        let compiles = self.test(&bug.test, &["--no-run"])? && self.cargo(&["build", "--workspace", "--bins"])?;
+        ensure!(compiles, "with `{}`, the project does not compile", bug.what);
         let caught = !self.test(&bug.test, &[])?;
         fs::write(&file, text)?;
         Ok(caught)
@@ -125,12 +126,13 @@ impl Scratch {
 
     /// Whether `cargo test` passes.
     fn test(&self, arguments: &str, more: &[&str]) -> anyhow::Result<bool> {
+        let test = ["test"].into_iter().chain(arguments.split(' ')).chain(more.iter().copied());
+        self.cargo(&test.collect::<Vec<_>>())
+    }
+
+    fn cargo(&self, arguments: &[&str]) -> anyhow::Result<bool> {
         let mut command = Command::new("timeout");
-        command
-            .args(["--kill-after=5", TEST_LIMIT, "cargo", "test", "--quiet"])
-            .args(arguments.split(' '))
-            .args(more)
-            .current_dir(&self.0);
+        command.args(["--kill-after=5", TEST_LIMIT, "cargo", "--quiet"]).args(arguments).current_dir(&self.0);
         command.env("CARGO_TARGET_DIR", checkout().canonicalize()?.join("target/torture/scratch-target"));
         if std::env::var_os("LIBTORCH").is_none() {
             command.env("LIBTORCH", checkout().canonicalize()?.join(".libtorch"));

@@ -1,6 +1,6 @@
 //! `torture`: each kind of trouble at length, and the report.
 
-use std::{fs, io::Write, process::ExitCode};
+use std::{fs, io::Write, process::ExitCode, time::Instant};
 
 use anyhow::{Context, ensure};
 use clap::{Parser, ValueEnum};
@@ -60,14 +60,22 @@ fn main() -> ExitCode {
 fn run(flags: &Flags) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let kinds = if flags.kinds.is_empty() { Kind::value_variants() } else { &flags.kinds };
-    let mut violations = 0;
+    let (commit, mut violations) = (record::commit()?, 0);
     for kind in kinds {
-        let finding = runtime.block_on(torture(*kind, flags.inputs))?;
+        let start = Instant::now();
+        let finding = runtime.block_on(torture(*kind, flags.inputs)).unwrap_or_else(|error| Finding {
+            title: name(*kind),
+            cases: 0,
+            seed: SEED,
+            took: start.elapsed(),
+            figures: Vec::new(),
+            violations: vec![format!("it could not be tried: {error:#}")],
+        });
         say(&format!("{}: {} cases, {} violations", finding.title, finding.cases, finding.violations.len()));
         finding.figures.iter().for_each(|(name, value)| say(&format!("  {name}: {value}")));
         finding.violations.iter().for_each(|violation| say(&format!("  VIOLATION {violation}")));
         violations += finding.violations.len();
-        Record::new(finding)?.save(&name(*kind))?;
+        Record::new(finding, commit.clone()).save(&name(*kind))?;
         write_report()?; // After each: what comes later may take long.
     }
     ensure!(violations == 0, "{violations} violations");

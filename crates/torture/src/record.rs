@@ -27,16 +27,9 @@ pub struct Record {
 }
 
 impl Record {
-    /// The record of a finding made here and now.
-    ///
-    /// # Errors
-    /// When git cannot tell the commit.
-    pub fn new(finding: Finding) -> anyhow::Result<Record> {
-        let commit = git(&["rev-parse", "--short=10", "HEAD"])?;
-        // The report itself is written after the commit that it is of.
-        let changed = git(&["status", "--porcelain", "--", ".", ":!RELIABILITY.md"])?;
-        let commit = if changed.is_empty() { commit } else { commit + "+" };
-        Ok(Record { finding, commit, date: jiff::Zoned::now().date().to_string(), machine: machine() })
+    /// The record of a finding made here and now, of the commit that was there when the work began.
+    pub fn new(finding: Finding, commit: String) -> Record {
+        Record { finding, commit, date: jiff::Zoned::now().date().to_string(), machine: machine() }
     }
 
     /// Keeps the record as that of `kind`, in place of an older one.
@@ -101,6 +94,17 @@ directory; for identical bits, the same binary and instruction set.
 /// Where records are kept, in the checkout.
 fn directory() -> PathBuf {
     checkout().join("target/torture")
+}
+
+/// The commit that is checked out; ends in `+` if files were changed since.
+///
+/// # Errors
+/// When git cannot tell.
+pub fn commit() -> anyhow::Result<String> {
+    let commit = git(&["rev-parse", "--short=10", "HEAD"])?;
+    // The report itself is written after the commit that it is of.
+    let changed = git(&["status", "--porcelain", "--", ".", ":!RELIABILITY.md"])?;
+    Ok(if changed.is_empty() { commit } else { commit + "+" })
 }
 
 /// The checkout that this program was built from.

@@ -149,9 +149,10 @@ impl<'a> Trial<'a> {
             living: self.orchestrator.living(kill.victim)?,
             files: self.files(kill.phase),
         };
-        let last = kill.moment == Moment::Appears(File::Last);
+        let waits_for_last =
+            kill.moment == Moment::Appears(File::Last) && !before.files.iter().any(|name| name == "_SUCCESS");
         loop {
-            if self.has_finished()? || (kill.phase == Phase::Streaming && self.is_streamed() && !last) {
+            if self.has_finished()? || (kill.phase == Phase::Streaming && self.is_streamed() && !waits_for_last) {
                 return Ok(Wait::Over);
             }
             if let Moment::Started(wait) = kill.moment
@@ -258,7 +259,13 @@ impl<'a> Trial<'a> {
             Phase::Training => &["runs/latest", "runs/latest/checkpoints"],
         };
         let entries = dirs.iter().flat_map(|dir| fs::read_dir(self.dir.join(dir)).into_iter().flatten().flatten());
-        entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
+        let names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
+        let is_of_phase = |name: &String| match name.as_str() {
+            "_SUCCESS" => self.is_streamed(), // It may be an earlier run's.
+            "final_cnn_model.safetensors" => phase == Phase::Training,
+            _ => true,
+        };
+        names.filter(is_of_phase).collect()
     }
 
     fn log(&self) -> String {
