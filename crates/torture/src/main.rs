@@ -94,7 +94,10 @@ async fn torture(kind: Kind, inputs: u64) -> anyhow::Result<Finding> {
         Kind::Forgery => forgery::run(forgery::Config { machines: 90_000, sockets: 10_000, seed: SEED }).await,
         Kind::Damage => damage::run(),
         Kind::Fuzz => fuzz::run(inputs, SEED),
-        Kind::Load => load::run(load::Config { senders: 200, samples: 5000, strangers: 800, cycles: 10_000 }).await,
+        Kind::Load => {
+            let (cycles, throughput) = (10_000, 0.8);
+            load::run(load::Config { senders: 200, samples: 5000, strangers: 800, cycles, throughput }).await
+        }
         Kind::Bugs => bugs::run(),
     }
 }
