@@ -1,5 +1,5 @@
 //! The door: a connection passes by proving that it holds the key. Whoever does not is told "refused", in the same bytes
-//! whatever was wrong, and the log knows more.
+//! whatever was wrong but for another version of the protocol, and the log knows more.
 
 use std::{net::SocketAddr, path::Path, sync::Mutex, time::Duration};
 

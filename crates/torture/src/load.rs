@@ -5,12 +5,13 @@ use std::{
     fs,
     net::SocketAddr,
     path::PathBuf,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use anyhow::{Context, ensure};
 use cli::{event::Event, shutdown::Shutdown};
-use tokio::{io::AsyncWriteExt, net::TcpStream, task::JoinSet, time};
+use tokio::{io::AsyncWriteExt, net::TcpStream, sync::Semaphore, task::JoinSet, time};
 
 use crate::{
     Finding,
@@ -92,11 +93,16 @@ async fn stream(config: Config, strangers: usize, violations: &mut Vec<String>) 
     let chunks = dir.path().join("chunks");
     let (receiver, address) = Receiver::start(&chunks, &[format!("--streams={senders}")])?;
     let mut crowd = JoinSet::new();
+    let arrivals = Arc::new(Semaphore::new(0));
     for _ in 0..strangers {
-        crowd.spawn(stranger(address));
+        crowd.spawn(stranger(address, Arc::clone(&arrivals)));
     }
     let sources = (0..senders).map(|i| samples::source(&format!("s-{i}"), i * samples, (i + 1) * samples));
     let sources: Vec<_> = sources.collect();
+    let all = arrivals.acquire_many(strangers as u32);
+    let came = time::timeout(DEADLINE, all).await;
+    let missing = || format!("of {strangers} strangers, {} connected", arrivals.available_permits());
+    came.with_context(missing)??.forget();
     let start = Instant::now();
     let mut sending = JoinSet::new();
     for source in sources {
@@ -111,6 +117,7 @@ async fn stream(config: Config, strangers: usize, violations: &mut Vec<String>) 
     let seconds = start.elapsed().as_secs_f64();
     let memory = memory.await??;
     crowd.shutdown().await;
+    ensure!(memory > 0, "the receiver's memory was never seen");
     violations.extend(samples::check(&chunks, senders * samples).into_iter().take(10));
     Ok(Pass { rate: (senders * samples) as f64 / seconds, memory })
 }
@@ -132,9 +139,13 @@ async fn send(source: sender::Source, address: SocketAddr, key: PathBuf) -> anyh
 }
 
 /// Connects, again and again, and sends one byte a second of a greeting that never ends.
-async fn stranger(address: SocketAddr) {
+async fn stranger(address: SocketAddr, arrivals: Arc<Semaphore>) {
+    let mut has_come = false;
     loop {
         if let Ok(mut connection) = TcpStream::connect(address).await {
+            if !std::mem::replace(&mut has_come, true) {
+                arrivals.add_permits(1);
+            }
             while connection.write_all(&[0]).await.is_ok() {
                 time::sleep(Duration::from_secs(1)).await;
             }

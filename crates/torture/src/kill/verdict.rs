@@ -19,6 +19,8 @@ const CHILDREN_LIMIT: Duration = Duration::from_secs(20);
 pub(super) fn check(dir: &Path, shape: Shape, model_sha256: &str) -> anyhow::Result<()> {
     let left = process::left_in(dir, CHILDREN_LIMIT);
     ensure!(left.is_empty(), "processes are left: {left:?}");
+    let log = fs::read(dir.join("log")).context("there is no log")?;
+    ensure!(!String::from_utf8_lossy(&log).contains("panicked at"), "a program panicked");
     let chunks = dir.join("chunks");
     let wrong = samples::check(&chunks, shape.samples);
     ensure!(wrong.is_empty(), "{}", wrong[..wrong.len().min(5)].join("; "));

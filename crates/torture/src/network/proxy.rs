@@ -148,7 +148,7 @@ impl Log {
         sessions.len() - 1
     }
 
-    fn strike(&self) {
+    pub(crate) fn strike(&self) {
         self.strikes.fetch_add(1, Relaxed);
     }
 }

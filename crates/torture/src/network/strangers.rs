@@ -46,6 +46,7 @@ impl Strangers {
         let crowd = if self == Strangers::TooMany { TOO_MANY } else { SOME };
         for number in 0..crowd {
             let Ok(mut socket) = TcpStream::connect(receiver).await else { continue };
+            log.strike();
             let said = self.says(&mut Stream::keyed("tributary strangers", &[seed, number]));
             strangers.spawn(async move {
                 let _ = socket.write_all(&said).await;
@@ -88,6 +89,7 @@ async fn replay(receiver: SocketAddr, log: Arc<Log>) {
         };
         for _ in 0..TIMES {
             let Ok(mut socket) = TcpStream::connect(receiver).await else { return };
+            log.strike();
             let _ = socket.write_all(&said).await;
             let _ = timeout(Duration::from_millis(20), hear(&mut socket)).await;
         }
