@@ -12,6 +12,7 @@ use std::{
     path::Path,
 };
 
+use checkpoint::{Checkpoint, Origin, record::Record};
 use flate2::{Compression, write::GzEncoder};
 use hostile::put_frame;
 use proto::{
@@ -38,6 +39,7 @@ fn main() {
         ("chunk", chunks()),
         ("manifest", manifests()),
         ("safetensors", safetensors()),
+        ("checkpoint", checkpoints()),
         ("pth", pth()),
         ("pickle", pickles()),
         ("images", images()),
@@ -211,6 +213,24 @@ fn safetensors() -> Seeds {
         ("hostile-shapes", with("[10, 128]", &format!("{:?}", [1; 1000]))),
         ("hostile-long-header", [&u64::MAX.to_le_bytes()[..], b"{}"].concat()),
         ("hostile-nesting", [b"{\"a\":", &[b'['; 1000][..]].concat()),
+    ]
+}
+
+fn checkpoints() -> Seeds {
+    let flags = vec![("seed".into(), "42".into()), ("partitions".into(), "2".into())];
+    let origin = Origin { flags, data: "ab".repeat(32), dataset: "mnist".into() };
+    let measured = Record { received_accuracy: Some(0.875), ..Record::example(2) };
+    let checkpoint = Checkpoint { origin, history: vec![Record::example(1), measured], global: StateDict::zeros() };
+    let metadata = checkpoint.metadata();
+    let (origin, history) = (&metadata["origin"], &metadata["history"]);
+    let file = |origin: &str, history: &str| [origin, history].join("\0").into_bytes();
+    vec![
+        ("valid-two-rounds", file(origin, history)),
+        ("valid-none", file(origin, "[]")),
+        ("hostile-number", file(origin, &history.replacen("0.5", "1e999", 1))),
+        ("hostile-round", file(origin, &history.replacen("\"round\":1", "\"round\":4294967296", 1))),
+        ("hostile-nesting", file(origin, &"[".repeat(2000))),
+        ("hostile-flags", file(&origin.replacen("[\"seed\",\"42\"]", "[\"seed\"]", 1), history)),
     ]
 }
 

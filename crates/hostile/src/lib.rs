@@ -23,7 +23,7 @@ pub use config::config;
 pub use files::{chunk, gzip, images, labels, manifest};
 pub use handshake::handshake;
 pub use session::{client, server};
-pub use weights::{entries, pickle, pth, safetensors};
+pub use weights::{checkpoint, entries, pickle, pth, safetensors};
 pub use wire::{frame, put_frame};
 
 /// The most memory that may be reserved at any time, by all that runs in a process with this crate in it. A gzip file of
@@ -49,7 +49,7 @@ pub fn feed(target: Target, data: &[u8]) -> bool {
 }
 
 /// All functions, by name.
-pub const TARGETS: [(&str, Target); 13] = [
+pub const TARGETS: [(&str, Target); 14] = [
     ("frame", frame),
     ("handshake", handshake),
     ("client", client),
@@ -57,6 +57,7 @@ pub const TARGETS: [(&str, Target); 13] = [
     ("chunk", chunk),
     ("manifest", manifest),
     ("safetensors", safetensors),
+    ("checkpoint", checkpoint),
     ("pth", pth),
     ("pickle", pickle),
     ("images", images),

@@ -1,4 +1,4 @@
-//! Files of weights.
+//! Files of weights, and what a checkpoint says beside them.
 
 use std::{
     cell::RefCell,
@@ -8,6 +8,7 @@ use std::{
 };
 
 use ::weights::StateDict;
+use checkpoint::{Checkpoint, Origin};
 use zip::{
     ZipArchive,
     write::{SimpleFileOptions, ZipWriter},
@@ -53,6 +54,25 @@ pub fn safetensors(data: &[u8]) -> bool {
 
 fn read_metadata(file: &[u8]) -> BTreeMap<String, String> {
     StateDict::from_safetensors(file).expect("what we write, we read").1
+}
+
+/// What a checkpoint says beside its weights, as somebody says it who can seal what he likes: where it comes from, then,
+/// after a zero, its rounds.
+///
+/// # Panics
+/// When what was understood does not come back from what we write of it.
+pub fn checkpoint(data: &[u8]) -> bool {
+    let texts = String::from_utf8_lossy(data);
+    let Some((origin, history)) = texts.split_once('\0') else { return false };
+    let metadata = [("format", "tributary checkpoint 1"), ("origin", origin), ("history", history)];
+    let metadata: BTreeMap<_, _> = metadata.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
+    let Ok(checkpoint) = Checkpoint::decode(StateDict::zeros(), &metadata) else { return false };
+    let nothing = Origin { flags: vec![("seed".into(), "42".into())], data: String::new(), dataset: String::new() };
+    let _ = nothing.difference(&checkpoint.origin);
+    checkpoint.history.iter().for_each(|record| drop((record.line(true), record.event(), record.seconds())));
+    let again = Checkpoint::decode(StateDict::zeros(), &checkpoint.metadata());
+    assert!(again.expect("what we write, we read") == checkpoint);
+    true
 }
 
 /// A PyTorch file.

@@ -3,7 +3,7 @@
 //!
 //! Some changes are no damage. `.lock`, `.tmp-…`, `.rejected` and other hidden files say nothing about the samples, so a
 //! reader looks past them. Of a directory that is not finished, the last chunks may be missing: that is how a killed
-//! receiver leaves it, and their senders send them again.
+//! receiver leaves it, and their senders send them again. A checkpoint is damaged in the same ways.
 
 use std::{
     fs::{self, File},
@@ -19,6 +19,8 @@ use tempfile::TempDir;
 
 use crate::Finding;
 
+mod sealed;
+
 /// Exit codes: damage, and what is not ours.
 const DAMAGED: u8 = 65;
 const FOREIGN: u8 = 73;
@@ -28,11 +30,11 @@ const MANIFEST: &str = "_SUCCESS";
 /// Violations that are told; one mistake may make thousands.
 const TOLD: usize = 20;
 
-/// Damages a complete directory and an unfinished one in every way.
+/// Damages a complete directory and an unfinished one in every way, and a checkpoint, with so many bits of its weights.
 ///
 /// # Errors
 /// When there is no place for the directory.
-pub fn run() -> anyhow::Result<Finding> {
+pub fn run(weight_bits: usize) -> anyhow::Result<Finding> {
     let start = Instant::now();
     let mut trial = Trial::new(Reader::Complete)?;
     trial.damage_bytes()?;
@@ -47,13 +49,15 @@ pub fn run() -> anyhow::Result<Finding> {
     unfinished.add_files()?;
     let mut figures = trial.figures("complete");
     figures.extend(unfinished.figures("unfinished"));
+    let sealed = sealed::run(weight_bits)?;
+    figures.extend(sealed.figures);
     Ok(Finding {
         title: "Damaged files".into(),
-        cases: trial.cases + unfinished.cases,
+        cases: trial.cases + unfinished.cases + sealed.cases,
         seed: 0,
         took: start.elapsed(),
         figures,
-        violations: [trial.violations, unfinished.violations].concat(),
+        violations: [trial.violations, unfinished.violations, sealed.violations].concat(),
     })
 }
 

@@ -35,7 +35,7 @@ enum Kind {
     Network,
     /// A hundred thousand handshakes without the key
     Forgery,
-    /// Every bit, length and name of the files of a small chunk directory
+    /// Every bit, length and name of the files of a small chunk directory, and of a checkpoint
     Damage,
     /// Every fuzz target; needs a nightly compiler and cargo-fuzz
     Fuzz,
@@ -92,7 +92,7 @@ async fn torture(kind: Kind, inputs: u64) -> anyhow::Result<Finding> {
             network::run(all).await
         }
         Kind::Forgery => forgery::run(forgery::Config { machines: 90_000, sockets: 10_000, seed: SEED }).await,
-        Kind::Damage => damage::run(),
+        Kind::Damage => damage::run(100_000),
         Kind::Fuzz => fuzz::run(inputs, SEED),
         Kind::Load => {
             let (cycles, throughput) = (10_000, 0.8);

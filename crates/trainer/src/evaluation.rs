@@ -3,13 +3,14 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::anyhow;
+use checkpoint::seal;
 use cli::exit::{Code, failure};
 use model::{Evaluation, evaluate};
 
 use crate::{
-    checkpoint, output,
+    output,
     run_folder::{CHECKPOINTS, FINAL_MODEL},
-    seal, test_set,
+    test_set,
 };
 
 /// Evaluates a model file, or a run folder's final model or else its newest checkpoint, and says the result on stdout.

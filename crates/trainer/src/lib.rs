@@ -4,7 +4,7 @@
 //! - [`data`] and [`partition`]: who gets which samples, whatever way they arrived;
 //! - [`local`], [`average`](mod@average) and [`engine`]: what happens in a partition, what becomes of the results, and
 //!   where it all takes place;
-//! - [`checkpoint`], [`record`] and [`run_folder`]: what a run leaves behind and goes on from.
+//! - [`checkpoint`] and [`run_folder`]: what a run leaves behind and goes on from.
 //!
 //! The same seed, partitions and binary give the same model, bit by bit: nothing here asks a clock, a thread or a global
 //! random generator for anything that reaches a weight. Tensors stay inside `model`, sockets outside of this crate.
@@ -14,6 +14,7 @@
 use std::time::Instant;
 
 use anyhow::{Context, anyhow};
+use checkpoint::{Origin, record::Record};
 use cli::{
     exit::{Code, failure},
     shutdown::Shutdown,
@@ -22,19 +23,16 @@ use model::{StateDict, evaluate};
 
 use crate::{
     average::{average, mean_train_loss},
-    checkpoint::Origin,
     config::Config,
     engine::{Engine, Rayon},
     local::LocalUpdate,
     output::Progress,
     partition::Partitions,
-    record::Record,
     run::Run,
     summary::{Results, Summary},
 };
 
 pub mod average;
-pub mod checkpoint;
 pub mod config;
 pub mod data;
 mod disk;
@@ -43,10 +41,8 @@ pub mod evaluation;
 pub mod local;
 mod output;
 pub mod partition;
-pub mod record;
 mod run;
 pub mod run_folder;
-mod seal;
 pub mod summary;
 pub mod test_set;
 
@@ -61,7 +57,8 @@ pub fn run(config: &Config, shutdown: &Shutdown) -> anyhow::Result<()> {
     let (manifest, samples) = data::read(&config.dir)?;
     let test_set = test_set::load_for(&manifest.dataset, config.test_data.as_deref())?;
     check_partitions(config.partitions, samples.len())?;
-    let origin = Origin::new(config, &samples, &manifest.dataset.name);
+    let dataset = manifest.dataset.name.clone();
+    let origin = Origin { flags: config.decisive(), data: samples.digest(), dataset };
     let partitions = Partitions::cut(samples, config.local.seed, config.partitions as usize);
     let engine = Rayon { partitions: &partitions, config: &config.local };
     let received = |global: &StateDict| evaluate(global, &partitions.all().images, &partitions.all().labels).accuracy();

@@ -3,6 +3,11 @@
 use std::{collections::BTreeMap, path::Path};
 
 use anyhow::anyhow;
+use checkpoint::{
+    Checkpoint, Origin,
+    record::{self, Record},
+    seal,
+};
 use cli::{
     event::Event,
     exit::{Code, failure},
@@ -13,12 +18,9 @@ use model::StateDict;
 use store::Manifest;
 
 use crate::{
-    checkpoint::{self, Checkpoint, Origin},
     config::Config,
     output,
-    record::{self, Record},
     run_folder::{FINAL_MODEL, RunFolder, SUMMARY},
-    seal,
     summary::Summary,
 };
 
@@ -110,7 +112,7 @@ impl<'a> Run<'a> {
         let (event, text) = (record.event(), record.line(self.shows_received()));
         self.state.history.push(record);
         self.state.global = global;
-        self.state.write(&self.folder.checkpoints())?;
+        self.folder.write_checkpoint(&self.state)?;
         self.folder.write_rounds(&self.state.history)?;
         self.show(&event, &text)
     }

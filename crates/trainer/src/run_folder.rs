@@ -11,6 +11,10 @@ use std::{
 };
 
 use anyhow::{Context, anyhow};
+use checkpoint::{
+    Checkpoint,
+    record::{self, Record},
+};
 use cli::{
     event::Event,
     exit::{Code, OrExit, failure},
@@ -19,12 +23,7 @@ use cli::{
 };
 use serde::Serialize;
 
-use crate::{
-    checkpoint,
-    config::Folder,
-    disk,
-    record::{self, Record},
-};
+use crate::{config::Folder, disk};
 
 /// The file that holds the effective configuration, in the syntax of a configuration layer.
 pub const CONFIG: &str = "config.toml";
@@ -140,6 +139,14 @@ impl RunFolder {
             _ => None,
         };
         Ok(events.filter_map(round).collect())
+    }
+
+    /// Writes a checkpoint.
+    ///
+    /// # Errors
+    /// When writing fails.
+    pub fn write_checkpoint(&self, checkpoint: &Checkpoint) -> anyhow::Result<()> {
+        disk::replace(&self.checkpoints().join(checkpoint.file_name()), &checkpoint.to_bytes())
     }
 
     /// Writes `rounds.csv`.

@@ -2,10 +2,11 @@
 
 use std::path::Path;
 
+use checkpoint::record::Record;
 use serde::Serialize;
 use store::Manifest;
 
-use crate::{config::Config, record::Record, run_folder::FINAL_MODEL};
+use crate::{config::Config, run_folder::FINAL_MODEL};
 
 /// `summary.json`. Fields may be added.
 #[derive(Clone, Debug, PartialEq, Serialize)]

@@ -26,7 +26,7 @@ pub struct Record {
 }
 
 /// The first line of the table on the console. The column of the received accuracy is there if it is wanted.
-pub(crate) fn header(received: bool) -> String {
+pub fn header(received: bool) -> String {
     let received = if received { "  received accuracy" } else { "" };
     format!("round  train loss  test loss  test accuracy{received}  seconds  model SHA-256")
 }
@@ -38,7 +38,7 @@ impl Record {
     }
 
     /// The record as a line under [`header`]; of the hash it shows the start.
-    pub(crate) fn line(&self, received: bool) -> String {
+    pub fn line(&self, received: bool) -> String {
         let Self { round, train_loss, test_loss, .. } = self;
         let accuracy = 100.0 * self.test_accuracy;
         let received = match self.received_accuracy {
@@ -53,7 +53,7 @@ impl Record {
     }
 
     /// The record as an event.
-    pub(crate) fn event(&self) -> Event {
+    pub fn event(&self) -> Event {
         Event::Round {
             round: self.round,
             train_loss: self.train_loss,
@@ -66,8 +66,8 @@ impl Record {
     }
 
     /// A record for tests.
-    #[cfg(test)]
-    pub(crate) fn example(round: u32) -> Self {
+    #[doc(hidden)]
+    pub fn example(round: u32) -> Self {
         Record {
             round,
             train_loss: 0.5,
@@ -82,7 +82,7 @@ impl Record {
 }
 
 /// The records as the text of `rounds.csv`.
-pub(crate) fn csv(records: &[Record]) -> String {
+pub fn csv(records: &[Record]) -> String {
     let mut text = String::from(
         "round,train_loss,test_loss,test_accuracy,received_accuracy,train_seconds,evaluate_seconds,model_sha256\n",
     );
