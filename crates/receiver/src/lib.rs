@@ -170,10 +170,10 @@ pub async fn run(
                 desk.stop(cause);
                 break ended.await;
             }
-                        // Whoever was sent away holds a descriptor until its task has ended.
+            // Whoever was sent away holds a descriptor until its task has ended.
             accepted = socket.accept(), if connections.len() < limit + lobby::PLACES => match accepted {
                 Ok((stream, peer)) => {
-                    let (place, due) = (door.lobby.enter(), Instant::now() + patience.opening);
+                    let (place, due) = (door.lobby.enter(peer.ip()), Instant::now() + patience.opening);
                     let (door, desk, places) = (Arc::clone(&door), desk.clone(), Arc::clone(&places));
                     connections.spawn(async move {
                         match door.admit(stream, place, due).await {

@@ -146,7 +146,7 @@ fn repeat(
         took: started.elapsed(),
         figures: vec![
             ("runs".into(), tally.runs.to_string()),
-            ("distinct states".into(), tally.states.to_string()),
+            ("states, distinct within each run".into(), tally.states.to_string()),
             ("crashes in a row, at most".into(), tally.crashes.to_string()),
         ],
         violations: tally.violations,
