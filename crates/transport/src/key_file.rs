@@ -64,10 +64,13 @@ impl Error {
 /// # Errors
 /// When there is none, when it holds something else, and when other users may read it.
 pub fn read(path: &Path) -> Result<Key, Error> {
-    let file = match File::open(path) {
+    match fs::metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(Error::Missing(path.to_owned())),
-        file => file.map_err(Error::io("open", path))?,
+        // Opening a pipe would wait for somebody to write to it.
+        Ok(other) if !other.is_file() => return Err(Error::Malformed(path.to_owned())),
+        found => found.map_err(Error::io("open", path))?,
     };
+    let file = File::open(path).map_err(Error::io("open", path))?;
     if is_exposed(&file).map_err(Error::io("read", path))? {
         return Err(Error::Exposed(path.to_owned()));
     }
@@ -207,6 +210,17 @@ mod tests {
         }
         assert!(matches!(read(written([0xff; 81]).path()), Err(Error::Malformed(_))));
         assert!(matches!(read(Path::new("no/such/file")), Err(Error::Missing(_))));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn what_is_no_file_is_refused_and_nobody_waits_for_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let pipe = dir.path().join("pipe");
+        assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        for path in [&pipe, dir.path()] {
+            assert!(matches!(read(path), Err(Error::Malformed(_))), "{}", path.display());
+        }
     }
 
     #[cfg(unix)]
