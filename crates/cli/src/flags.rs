@@ -104,6 +104,55 @@ pub struct Training {
     pub test_data: Option<PathBuf>,
 }
 
+/// Where partitions train: trainer and orchestrator.
+#[derive(Args, Clone, Debug, Serialize)]
+#[command(next_help_heading = "Engine")]
+#[serde(rename_all = "kebab-case")]
+pub struct Engine {
+    /// Where partitions train: on the threads of the trainer, or on the executors of an Apache Spark cluster. The model
+    /// is the same, bit by bit
+    #[arg(long, value_enum, default_value = "rayon")]
+    pub engine: EngineName,
+    #[command(flatten)]
+    #[serde(flatten)]
+    /// The cluster.
+    pub spark: Spark,
+}
+
+/// `--engine`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+#[expect(missing_docs, reason = "known by these names")]
+pub enum EngineName {
+    Rayon,
+    Spark,
+}
+
+/// An Apache Spark cluster: trainer and orchestrator.
+#[derive(Args, Clone, Debug, Serialize)]
+#[command(next_help_heading = "Engine")]
+#[serde(rename_all = "kebab-case")]
+pub struct Spark {
+    /// Spark Connect server, such as sc://host:15002. Its token, if it wants one, is read from the environment variable
+    /// SPARK_CONNECT_AUTHENTICATE_TOKEN
+    #[arg(long, value_name = "URL")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub spark_remote: Option<String>,
+    /// The chunk directory as Spark's executors see it, any path or URI that they can read [default: --dir]
+    #[arg(long, value_name = "URI")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub spark_dir: Option<String>,
+    /// Shell command that starts this trainer on an executor, such as /opt/tributary/trainer. Without it, the trainer and
+    /// its libtorch (430 MB) are shipped to the executors once a run
+    #[arg(long, value_name = "COMMAND")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub worker_command: Option<String>,
+    /// How long Spark may take to finish the next partition before the run is given up
+    #[arg(long, value_name = "TIME", default_value = "10min", value_parser = humantime::parse_duration)]
+    #[serde(with = "humantime_serde")]
+    pub spark_patience: Duration,
+}
+
 /// `--batch-size`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BatchSize {

@@ -5,12 +5,12 @@ use std::{env, path::PathBuf, process::ExitCode, time::Duration};
 use clap::{Args as _, Parser, Subcommand};
 use cli::{
     exit,
-    flags::{Directory, Output, Training},
+    flags::{self, Directory, Output, Training},
     layers::{self, Layer},
 };
 use trainer::{
     config::{Config, Folder},
-    run_folder,
+    run_folder, worker,
 };
 
 /// Trains a SimpleCNN on partitions of received data in parallel, and averages them, round by round
@@ -34,6 +34,9 @@ pub(crate) enum Command {
         #[arg(long, value_name = "DIR")]
         test_data: Option<PathBuf>,
     },
+    /// Train partitions of samples from stdin: what Spark's executors run
+    #[command(hide = true)]
+    Worker(worker::Job),
 }
 
 #[derive(Debug, clap::Args)]
@@ -46,6 +49,8 @@ pub(crate) struct Train {
     wait: Duration,
     #[command(flatten)]
     training: Training,
+    #[command(flatten)]
+    engine: flags::Engine,
     /// New folder for the results [default: runs/<time>]
     #[arg(long, value_name = "DIR", help_heading = "Output", conflicts_with = "resume")]
     run_dir: Option<PathBuf>,
@@ -63,6 +68,7 @@ pub(crate) fn parse() -> Result<Args, ExitCode> {
     let mut values = run_folder::read_config(run).map_err(|error| exit::report("trainer", Err(error)))?;
     // The orchestrator keeps its own keys there too, and where results go is not for a run's past to say.
     let stored = Training::augment_args(Directory::augment_args(clap::Command::new("stored")));
+    let stored = flags::Engine::augment_args(stored);
     values.retain(|key, _| stored.get_arguments().any(|flag| flag.get_long() == Some(key)));
     let layer = Layer { name: run.join(run_folder::CONFIG).display().to_string(), values };
     let arguments: Vec<_> = env::args_os().collect();
@@ -72,7 +78,7 @@ pub(crate) fn parse() -> Result<Args, ExitCode> {
 impl Train {
     pub(crate) fn config(self) -> anyhow::Result<Config> {
         let folder = self.resume.map_or(Folder::New(self.run_dir), Folder::Resume);
-        let config = Config::new(self.directory, self.training, folder)?;
+        let config = Config::new(self.directory, self.training, self.engine, folder)?;
         Ok(Config { wait: self.wait, json: self.output.json, ..config })
     }
 }

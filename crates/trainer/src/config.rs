@@ -5,7 +5,7 @@
 use std::{num::NonZero, path::PathBuf, thread, time::Duration};
 
 use anyhow::Context;
-use cli::flags::{BatchSize, Directory, Optimizer, Training, Weighting, When};
+use cli::flags::{self, BatchSize, Directory, EngineName, Optimizer, Training, Weighting, When};
 
 /// One training run.
 #[derive(Clone, Debug)]
@@ -26,6 +26,8 @@ pub struct Config {
     pub received_accuracy: When,
     /// The test set's directory, if the user named one.
     pub test_data: Option<PathBuf>,
+    /// Where partitions train.
+    pub engine: EngineChoice,
     /// Where results go.
     pub folder: Folder,
     /// Report events instead of text.
@@ -49,6 +51,15 @@ pub struct Local {
     pub optimizer: Optimizer,
 }
 
+/// Where partitions train.
+#[derive(Clone, Debug)]
+pub enum EngineChoice {
+    /// On the threads of this process.
+    Rayon,
+    /// On the executors of this cluster.
+    Spark(flags::Spark),
+}
+
 /// Where results go.
 #[derive(Clone, Debug)]
 pub enum Folder {
@@ -63,10 +74,16 @@ impl Config {
     ///
     /// # Errors
     /// When a path cannot be written into `config.toml` because it is not Unicode.
-    pub fn new(directory: Directory, mut training: Training, folder: Folder) -> anyhow::Result<Self> {
+    pub fn new(
+        directory: Directory,
+        mut training: Training,
+        engine: flags::Engine,
+        folder: Folder,
+    ) -> anyhow::Result<Self> {
         let cores = || thread::available_parallelism().map_or(1, NonZero::get) as u32;
         let partitions = *training.partitions.get_or_insert_with(cores);
-        let effective = effective(&directory, &training).context("failed to represent the flags in `config.toml`")?;
+        let effective =
+            effective(&directory, &training, &engine).context("failed to represent the flags in `config.toml`")?;
         Ok(Self {
             dir: directory.dir,
             wait: Duration::ZERO,
@@ -82,6 +99,10 @@ impl Config {
             },
             received_accuracy: training.received_accuracy,
             test_data: training.test_data,
+            engine: match engine.engine {
+                EngineName::Rayon => EngineChoice::Rayon,
+                EngineName::Spark => EngineChoice::Spark(engine.spark),
+            },
             folder,
             json: false,
             effective,
@@ -109,8 +130,13 @@ impl Config {
     }
 }
 
-fn effective(directory: &Directory, training: &Training) -> Result<toml::Table, toml::ser::Error> {
+fn effective(
+    directory: &Directory,
+    training: &Training,
+    engine: &flags::Engine,
+) -> Result<toml::Table, toml::ser::Error> {
     let mut table = toml::Table::try_from(directory)?;
+    table.extend(toml::Table::try_from(engine)?);
     // TOML's integers end at i64::MAX, a seed at u64::MAX; as text any seed fits and is read back all the same.
     table.extend(toml::Table::try_from(Training { seed: 0, ..training.clone() })?);
     let seed = i64::try_from(training.seed).map_or(toml::Value::String(training.seed.to_string()), Into::into);
@@ -125,10 +151,12 @@ mod tests {
     use super::*;
 
     fn config(flags: &[&str]) -> Config {
-        let command = Training::augment_args(Directory::augment_args(Command::new("trainer")));
+        let command =
+            flags::Engine::augment_args(Training::augment_args(Directory::augment_args(Command::new("trainer"))));
         let matches = command.get_matches_from([&["trainer"], flags].concat());
         let directory = Directory::from_arg_matches(&matches).unwrap();
-        Config::new(directory, Training::from_arg_matches(&matches).unwrap(), Folder::New(None)).unwrap()
+        let engine = flags::Engine::from_arg_matches(&matches).unwrap();
+        Config::new(directory, Training::from_arg_matches(&matches).unwrap(), engine, Folder::New(None)).unwrap()
     }
 
     #[test]
@@ -144,6 +172,7 @@ mod tests {
             ("--weighting", "uniform", true),
             ("--rounds", "9", false),
             ("--dir", "elsewhere", false),
+            ("--engine", "spark", false),
             ("--test-data", "elsewhere", false),
             ("--received-accuracy", "each-round", false),
         ] {

@@ -14,7 +14,10 @@ use cli::{
     shutdown::Shutdown,
 };
 use dataset::{CLASSES, PIXELS};
+use rayon::prelude::*;
 use store::Manifest;
+
+use crate::digest::Digest;
 
 /// Labelled images, by column.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -59,13 +62,6 @@ impl Samples {
         let mut random = dataset::random::Stream::keyed("tributary trainer test", &[]);
         let labels = (0..count).map(|i| (i % CLASSES) as u8).collect();
         Samples { labels, images: (0..count * PIXELS).map(|_| random.below(256) as u8).collect() }
-    }
-
-    /// What identifies this data: 64 hex digits that depend on every label and pixel and on their order.
-    pub fn digest(&self) -> String {
-        let mut hasher = blake3::Hasher::new_derive_key("tributary canonical samples");
-        hasher.update(&(self.len() as u64).to_le_bytes()).update(&self.labels).update(&self.images);
-        hasher.finalize().to_hex().to_string()
     }
 }
 
@@ -130,20 +126,41 @@ pub fn wait(dir: &Path, patience: Duration, shutdown: &Shutdown) -> anyhow::Resu
     }
 }
 
-/// Reads and verifies a complete chunk directory; the samples come in canonical order.
+/// The manifest of a complete chunk directory.
 ///
 /// # Errors
-/// When anything in it is missing or damaged, or it holds no sample.
-pub fn read(dir: &Path) -> anyhow::Result<(Manifest, Samples)> {
-    let (manifest, arrived) = store::read(dir).map_err(store_failure)?;
-    if arrived.labels.is_empty() {
+/// When it is missing or damaged, or tells of no sample.
+pub fn manifest(dir: &Path) -> anyhow::Result<Manifest> {
+    let incomplete = || anyhow!("chunk directory `{}` is not complete", dir.display());
+    let manifest = store::read_manifest(dir).map_err(store_failure)?.ok_or_else(incomplete).or_exit(Code::Data)?;
+    if manifest.samples == 0 {
         return Err(anyhow!("chunk directory `{}` holds no samples", dir.display())).or_exit(Code::Data);
+    }
+    Ok(manifest)
+}
+
+/// Reads and verifies the chunk directory that this manifest is of; the samples come in canonical order. The digest
+/// identifies them.
+///
+/// # Errors
+/// When anything in it is missing or damaged, or it has another manifest.
+pub fn read(dir: &Path, manifest: &Manifest) -> anyhow::Result<(Samples, Digest)> {
+    let (found, arrived) = store::read(dir).map_err(store_failure)?;
+    if found != *manifest {
+        return Err(anyhow!("chunk directory `{}` was replaced a moment ago", dir.display())).or_exit(Code::Data);
     }
     if let Some(label) = arrived.labels.iter().find(|&&label| usize::from(label) >= CLASSES) {
         let error = anyhow!("chunk directory `{}` holds a label {label}; labels are below {CLASSES}", dir.display());
         return Err(failure(Code::Data, error));
     }
-    Ok((manifest, canonical(&arrived)))
+    let digest = digest(&arrived);
+    Ok((canonical(&arrived), digest))
+}
+
+fn digest(arrived: &store::Samples) -> Digest {
+    let images = arrived.images.par_chunks(PIXELS);
+    let samples = arrived.seqs.par_iter().zip(&arrived.labels).zip(images);
+    samples.map(|((seq, label), image)| Digest::of(*seq, *label, image)).sum()
 }
 
 fn canonical(arrived: &store::Samples) -> Samples {
@@ -181,15 +198,11 @@ mod tests {
     }
 
     #[test]
-    fn the_digest_sees_labels_pixels_and_order_but_not_how_samples_arrived() {
-        let base = canonical(&arrived(&[(0, 0, 1), (0, 1, 2)]));
-        assert_eq!(base.digest(), canonical(&arrived(&[(1, 1, 2), (0, 0, 1)])).digest());
-
-        let mut other = vec![canonical(&arrived(&[(0, 0, 2), (0, 1, 1)]))];
-        other.push(Samples { labels: vec![1, 3], ..base.clone() });
-        let mut pixel = base.clone();
-        pixel.images[PIXELS] ^= 1;
-        other.push(pixel);
-        assert!(other.iter().all(|samples| samples.digest() != base.digest()));
+    fn the_digest_sees_labels_and_indices_but_not_how_samples_arrived() {
+        let base = digest(&arrived(&[(0, 0, 1), (0, 1, 2)]));
+        assert_eq!(base, digest(&arrived(&[(1, 1, 2), (0, 0, 1)])));
+        for other in [[(0, 0, 2), (0, 1, 1)], [(0, 0, 1), (0, 1, 3)], [(0, 0, 1), (0, 2, 2)]] {
+            assert_ne!(digest(&arrived(&other)), base);
+        }
     }
 }

@@ -1,22 +1,32 @@
 //! An engine decides where the partitions train, never how: every engine calls [`train_partition`], so every engine
 //! gives the same bits.
 
-use model::StateDict;
-use rayon::prelude::*;
+#[cfg(feature = "spark")]
+mod placement;
+mod rayon;
+#[cfg(feature = "spark")]
+mod spark;
 
+use model::StateDict;
+use store::Manifest;
+
+pub use self::rayon::Rayon;
 use crate::{
-    config::Local,
-    local::{LocalUpdate, OnSamples, train_partition},
-    partition::Partitions,
+    config::{Config, EngineChoice},
+    digest::Digest,
+    local::{LocalUpdate, OnSamples},
 };
 
-/// Somewhere to train partitions.
+/// Somewhere to train partitions. It has the samples of a chunk directory, wherever they are.
 pub trait Engine {
     /// The name in the summary.
     fn name(&self) -> &'static str;
 
+    /// What identifies the samples.
+    fn data(&self) -> Digest;
+
     /// Trains every partition on the global model in `round`, and returns the updates in partition order. Calls
-    /// `on_samples` as samples are trained on, as far as the engine can see that.
+    /// `on_samples` as samples are trained on, as far as the engine can see that, and now and then with none.
     ///
     /// # Errors
     /// That of `on_samples`, and when the machinery that runs the partitions fails.
@@ -26,33 +36,32 @@ pub trait Engine {
         global: &StateDict,
         on_samples: OnSamples<'_>,
     ) -> anyhow::Result<Vec<LocalUpdate>>;
+
+    /// How many of the samples the model recognises.
+    ///
+    /// # Errors
+    /// Those of [`train_round`](Engine::train_round).
+    fn recognised(&self, global: &StateDict, on_samples: OnSamples<'_>) -> anyhow::Result<u64>;
 }
 
-/// Trains partitions on the threads of this process, one partition to a thread.
-#[derive(Debug)]
-pub struct Rayon<'a> {
-    /// The data.
-    pub partitions: &'a Partitions,
-    /// How to train on it.
-    pub config: &'a Local,
-}
-
-impl Engine for Rayon<'_> {
-    fn name(&self) -> &'static str {
-        "rayon"
-    }
-
-    fn train_round(
-        &self,
-        round: u32,
-        global: &StateDict,
-        on_samples: OnSamples<'_>,
-    ) -> anyhow::Result<Vec<LocalUpdate>> {
-        let train = |index| {
-            let samples = self.partitions.get(index);
-            train_partition(round, index as u32, global, samples, self.config, on_samples)
-        };
-        (0..self.partitions.count()).into_par_iter().map(train).collect()
+/// Opens the engine that was chosen, with the samples of the chunk directory that this manifest is of.
+///
+/// # Errors
+/// When the samples cannot be read, or the engine is not there.
+pub fn open(config: &Config, manifest: &Manifest, on_samples: OnSamples<'_>) -> anyhow::Result<Box<dyn Engine>> {
+    match &config.engine {
+        EngineChoice::Rayon => Ok(Box::new(Rayon::open(config, manifest)?)),
+        #[cfg(feature = "spark")]
+        EngineChoice::Spark(cluster) => Ok(Box::new(spark::Spark::open(config, cluster, manifest, on_samples)?)),
+        #[cfg(not(feature = "spark"))]
+        EngineChoice::Spark(_) => {
+            let _ = on_samples;
+            let error = anyhow::anyhow!(
+                "this trainer was built without Spark; build one with it (needs protoc): \
+                 cargo build --release -p trainer --features spark"
+            );
+            Err(cli::exit::failure(cli::exit::Code::Usage, error))
+        }
     }
 }
 
@@ -63,7 +72,7 @@ mod tests {
     use model::Learner;
 
     use super::*;
-    use crate::{average::average, data::Samples};
+    use crate::{average::average, config::Local, data::Samples};
 
     #[test]
     fn one_partition_equals_plain_training() {
@@ -76,8 +85,7 @@ mod tests {
             optimizer: Optimizer::Sgd,
         };
         let samples = Samples::example(N);
-        let partitions = Partitions::cut(samples.clone(), config.seed, 1);
-        let engine = Rayon { partitions: &partitions, config: &config };
+        let engine = Rayon::new(samples.clone(), Digest::default(), 1, config.clone());
         let mut global = StateDict::init(config.seed);
         // Plain training is one learner that passes over all samples, three times; SGD has no memory to start afresh.
         let mut learner = Learner::new(&global, model::Optimizer::Sgd, config.learning_rate);
@@ -107,8 +115,7 @@ mod tests {
             learning_rate: 0.001,
             optimizer: Optimizer::Adam,
         };
-        let partitions = Partitions::cut(Samples::example(31), 1, 2);
-        let engine = Rayon { partitions: &partitions, config: &config };
+        let engine = Rayon::new(Samples::example(31), Digest::default(), 2, config);
         let stop = |_| Err(anyhow::anyhow!("enough"));
         assert_eq!(engine.train_round(1, &StateDict::init(1), &stop).unwrap_err().to_string(), "enough");
     }
@@ -122,8 +129,7 @@ mod tests {
             learning_rate: 0.001,
             optimizer: Optimizer::Adam,
         };
-        let partitions = Partitions::cut(Samples::example(31), 1, 7);
-        let engine = Rayon { partitions: &partitions, config: &config };
+        let engine = Rayon::new(Samples::example(31), Digest::default(), 7, config);
         let updates = engine.train_round(1, &StateDict::init(1), &|_| Ok(())).unwrap();
         assert_eq!(updates.iter().map(|update| update.partition).collect::<Vec<_>>(), (0..7).collect::<Vec<_>>());
         assert_eq!(updates.iter().map(|update| update.n_samples).collect::<Vec<_>>(), [5, 5, 5, 4, 4, 4, 4]);

@@ -1,9 +1,9 @@
 //! Training: in each round the global model goes to every partition, is trained there, and the partitions' models are
 //! averaged into the next global model (FedAvg). [`run()`] is the whole of it.
 //!
-//! - [`data`] and [`partition`]: who gets which samples, whatever way they arrived;
+//! - [`data`], [`digest`] and [`partition`]: who gets which samples, whatever way they arrived;
 //! - [`local`], [`average`](mod@average) and [`engine`]: what happens in a partition, what becomes of the results, and
-//!   where it all takes place;
+//!   where it all takes place; [`worker`] is the part of it that runs on the machines of a cluster;
 //! - [`checkpoint`] and [`run_folder`]: what a run leaves behind and goes on from.
 //!
 //! The same seed, partitions and binary give the same model, bit by bit: nothing here asks a clock, a thread or a global
@@ -17,17 +17,15 @@ use anyhow::{Context, anyhow};
 use checkpoint::{Origin, record::Record};
 use cli::{
     exit::{Code, failure},
-    shutdown::Shutdown,
+    shutdown::{Cause, Shutdown},
 };
 use model::{StateDict, evaluate};
 
 use crate::{
     average::{average, mean_train_loss},
     config::Config,
-    engine::{Engine, Rayon},
     local::LocalUpdate,
     output::Progress,
-    partition::Partitions,
     run::Run,
     summary::{Results, Summary},
 };
@@ -35,6 +33,7 @@ use crate::{
 pub mod average;
 pub mod config;
 pub mod data;
+pub mod digest;
 mod disk;
 pub mod engine;
 pub mod evaluation;
@@ -45,6 +44,7 @@ mod run;
 pub mod run_folder;
 pub mod summary;
 pub mod test_set;
+pub mod worker;
 
 /// Trains as `config` says, until it is done or told to stop.
 ///
@@ -54,14 +54,16 @@ pub mod test_set;
 pub fn run(config: &Config, shutdown: &Shutdown) -> anyhow::Result<()> {
     data::wait(&config.dir, config.wait, shutdown)?;
     let started = Instant::now();
-    let (manifest, samples) = data::read(&config.dir)?;
+    let manifest = data::manifest(&config.dir)?;
     let test_set = test_set::load_for(&manifest.dataset, config.test_data.as_deref())?;
-    check_partitions(config.partitions, samples.len())?;
+    check_partitions(config.partitions, manifest.samples)?;
+    let stopped = || shutdown.requested().map_or(Ok(()), |cause| Err(stopped(cause)));
+    let engine = engine::open(config, &manifest, &|_| stopped())?;
     let dataset = manifest.dataset.name.clone();
-    let origin = Origin { flags: config.decisive(), data: samples.digest(), dataset };
-    let partitions = Partitions::cut(samples, config.local.seed, config.partitions as usize);
-    let engine = Rayon { partitions: &partitions, config: &config.local };
-    let received = |global: &StateDict| evaluate(global, &partitions.all().images, &partitions.all().labels).accuracy();
+    let origin = Origin { flags: config.decisive(), data: engine.data().to_string(), dataset };
+    let received = |global: &StateDict| -> anyhow::Result<f64> {
+        Ok(engine.recognised(global, &|_| stopped())? as f64 / manifest.samples as f64)
+    };
 
     let mut run = Run::open(config, origin, shutdown)?;
     let earlier: f64 = run.history().iter().map(Record::seconds).sum();
@@ -91,7 +93,7 @@ pub fn run(config: &Config, shutdown: &Shutdown) -> anyhow::Result<()> {
             train_loss: mean_train_loss(&updates),
             test_loss: test.loss,
             test_accuracy: test.accuracy(),
-            received_accuracy: config.measures_received(round).then(|| received(&global)),
+            received_accuracy: config.measures_received(round).then(|| received(&global)).transpose()?,
             model_sha256: global.sha256(),
             train_seconds,
             evaluate_seconds: evaluating.elapsed().as_secs_f64(),
@@ -104,7 +106,7 @@ pub fn run(config: &Config, shutdown: &Shutdown) -> anyhow::Result<()> {
         n_test_samples: test_set.len(),
         history: run.history(),
         last,
-        received_accuracy: last.received_accuracy.unwrap_or_else(|| received(run.global())),
+        received_accuracy: last.received_accuracy.map_or_else(|| received(run.global()), Ok)?,
         seconds: earlier + started.elapsed().as_secs_f64(),
     };
     let summary = Summary::new(config, &manifest, &results);
@@ -114,13 +116,17 @@ pub fn run(config: &Config, shutdown: &Shutdown) -> anyhow::Result<()> {
 /// All of a round's updates are in memory until they are averaged, at 1.69 MB of weights each: 1.7 GB for this many.
 const MAX_PARTITIONS: u32 = 1024;
 
-fn check_partitions(partitions: u32, samples: usize) -> anyhow::Result<()> {
+fn stopped(cause: Cause) -> anyhow::Error {
+    failure(cause.code(), anyhow!("stopped by {}", cause.as_str()))
+}
+
+fn check_partitions(partitions: u32, samples: u64) -> anyhow::Result<()> {
     let error = if partitions > MAX_PARTITIONS {
         anyhow!(
             "the models of {partitions} partitions do not fit into memory together; give --partitions {MAX_PARTITIONS} \
              or fewer"
         )
-    } else if partitions as usize > samples {
+    } else if u64::from(partitions) > samples {
         anyhow!("{samples} samples do not fill {partitions} partitions; give --partitions {samples} or fewer")
     } else {
         return Ok(());

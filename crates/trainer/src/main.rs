@@ -4,7 +4,7 @@
 
 mod args;
 
-use std::process::ExitCode;
+use std::{io, process::ExitCode};
 
 use args::{Args, Command};
 use cli::{exit, logging, shutdown};
@@ -18,8 +18,10 @@ fn main() -> ExitCode {
 }
 
 fn run(args: Args) -> anyhow::Result<()> {
-    if let Some(Command::Evaluate { model, test_data }) = args.command {
-        return trainer::evaluation::run(&model, test_data.as_deref());
+    match args.command {
+        Some(Command::Evaluate { model, test_data }) => return trainer::evaluation::run(&model, test_data.as_deref()),
+        Some(Command::Worker(job)) => return trainer::worker::run(&job, io::stdin().lock(), io::stdout().lock()),
+        None => {}
     }
     let (_, shutdown) = shutdown::listen(args.train.output.lifeline)?;
     trainer::run(&args.train.config()?, &shutdown)

@@ -22,9 +22,7 @@ impl Partitions {
     /// If `count` is zero: there would be no place for the samples.
     pub fn cut(samples: Samples, seed: u64, count: usize) -> Self {
         assert!(count > 0, "at least one partition");
-        let mut order: Vec<u32> = (0..samples.len() as u32).collect();
-        Stream::keyed("tributary partitions", &[seed]).shuffle(&mut order);
-        Self { samples: samples.reordered(&order), ranges: ranges(samples.len(), count) }
+        Self { samples: samples.reordered(&order(samples.len(), seed)), ranges: ranges(samples.len(), count) }
     }
 
     /// The samples of partition `index`.
@@ -47,8 +45,15 @@ impl Partitions {
     }
 }
 
+/// The samples in the order in which they are cut: by their indices in canonical order.
+pub(crate) fn order(total: usize, seed: u64) -> Vec<u32> {
+    let mut order: Vec<u32> = (0..total as u32).collect();
+    Stream::keyed("tributary partitions", &[seed]).shuffle(&mut order);
+    order
+}
+
 /// Cuts `0..total` into `count` ranges; the first `total % count` of them are longer by one.
-fn ranges(total: usize, count: usize) -> Vec<Range<usize>> {
+pub(crate) fn ranges(total: usize, count: usize) -> Vec<Range<usize>> {
     let start = |part: usize| part * (total / count) + part.min(total % count);
     (0..count).map(|part| start(part)..start(part + 1)).collect()
 }

@@ -1,0 +1,68 @@
+//! Where every sample belongs, worked out from the manifest alone: the driver of a cluster never sees the samples.
+
+use std::ops::Range;
+
+use store::StreamEntry;
+
+use crate::partition;
+
+/// The places of a directory's samples.
+#[derive(Debug)]
+pub(super) struct Placement {
+    /// For each stream, by name: the place of each of its samples when all partitions stand end to end.
+    pub(super) streams: Vec<(StreamEntry, Vec<u32>)>,
+    /// The partitions, as ranges of those places.
+    pub(super) ranges: Vec<Range<usize>>,
+}
+
+impl Placement {
+    /// Cuts the samples of these streams, which are sorted by name, into partitions as [`partition::Partitions`] does.
+    pub(super) fn new(streams: &[StreamEntry], seed: u64, partitions: usize) -> Placement {
+        let all = streams.iter().enumerate();
+        let mut canonical: Vec<(u64, u32)> =
+            all.flat_map(|(stream, entry)| (entry.first..entry.end).map(move |seq| (seq, stream as u32))).collect();
+        canonical.sort_unstable();
+        let length = |entry: &StreamEntry| vec![0; (entry.end - entry.first) as usize];
+        let mut places: Vec<Vec<u32>> = streams.iter().map(length).collect();
+        for (place, index) in (0..).zip(partition::order(canonical.len(), seed)) {
+            let (seq, stream) = canonical[index as usize];
+            places[stream as usize][(seq - streams[stream as usize].first) as usize] = place;
+        }
+        Placement {
+            streams: streams.iter().cloned().zip(places).collect(),
+            ranges: partition::ranges(canonical.len(), partitions),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use dataset::PIXELS;
+
+    use super::*;
+    use crate::{data::Samples, partition::Partitions};
+
+    #[test]
+    fn every_sample_gets_the_place_that_it_has_in_process() {
+        let entry = |name: &str, first, end| StreamEntry { name: name.into(), first, end };
+        // Streams that overlap, and that do not stand in the order of their names.
+        let streams = [entry("a", 30, 45), entry("b", 5, 20), entry("c", 10, 33)];
+        let mut canonical: Vec<(u64, u8)> =
+            (0..).zip(&streams).flat_map(|(i, entry)| (entry.first..entry.end).map(move |seq| (seq, i))).collect();
+        canonical.sort_unstable();
+        let image = |(seq, stream): &(u64, u8)| [&[*seq as u8, *stream][..], &[0; PIXELS - 2]].concat();
+        let samples = Samples { labels: vec![0; canonical.len()], images: canonical.iter().flat_map(image).collect() };
+        let partitions = Partitions::cut(samples, 42, 7);
+
+        let placement = Placement::new(&streams, 42, 7);
+        assert_eq!(placement.ranges.len(), 7);
+        for (stream, (entry, places)) in placement.streams.iter().enumerate() {
+            for (seq, &place) in (entry.first..).zip(places) {
+                let image = &partitions.all().images[place as usize * PIXELS..];
+                assert_eq!((u64::from(image[0]), usize::from(image[1])), (seq, stream));
+            }
+        }
+        let sizes: Vec<usize> = (0..7).map(|part| partitions.get(part).len()).collect();
+        assert_eq!(placement.ranges.iter().map(|range| range.len()).collect::<Vec<_>>(), sizes);
+    }
+}

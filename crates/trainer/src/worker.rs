@@ -1,0 +1,202 @@
+//! `trainer worker`: the part of the trainer that runs on the executors of a cluster. It reads samples from stdin, does
+//! its job with each partition that they make up, and writes a reply for each to stdout. It is a pure function of its
+//! command line, the weights and the samples: whoever runs it twice gets the same bytes.
+
+mod job;
+mod row;
+
+use std::{
+    collections::BTreeMap,
+    env, fs,
+    io::{BufRead, Read, Write},
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, anyhow, bail, ensure};
+use cli::exit::{Code, OrExit};
+use dataset::PIXELS;
+use model::{StateDict, evaluate};
+
+pub use job::{Job, ROWS};
+pub use row::{Outcome, Reply, Sample};
+
+use crate::{
+    data::{Samples, Slice},
+    digest::Digest,
+    local::train_partition,
+};
+
+/// The longest line that is read; a sample takes about a thousand bytes.
+const MAX_LINE: u64 = 4096;
+
+/// Does the job with the samples in `input`, and writes the replies to `output`.
+///
+/// # Errors
+/// When the driver is another version, a row is not one, samples are missing, or the weights are.
+pub fn run(job: &Job, input: impl BufRead, mut output: impl Write) -> anyhow::Result<()> {
+    check_version(job).or_exit(Code::Usage)?;
+    let global = job.weights.as_deref().map(find_weights).transpose()?;
+    for (number, partition) in read(input).or_exit(Code::Data)? {
+        let reply = partition.reply(number, job, global.as_ref()).or_exit(Code::Data)?;
+        writeln!(output, "{}", reply.encode()).context("failed to write to stdout")?;
+    }
+    output.flush().context("failed to write to stdout")
+}
+
+fn check_version(job: &Job) -> anyhow::Result<()> {
+    let ours = env!("CARGO_PKG_VERSION");
+    ensure!(
+        job.rows == ROWS && job.driver == ours,
+        "this worker is version {ours} with rows {ROWS}, the driver version {} with rows {}; install the same trainer on \
+         both sides",
+        job.driver.escape_debug(),
+        job.rows
+    );
+    Ok(())
+}
+
+/// A partition's samples, as they come in.
+#[derive(Default)]
+struct Partition {
+    /// Label, pixels and digest by place.
+    places: BTreeMap<u32, Sample>,
+}
+
+/// The samples by partition.
+fn read(mut input: impl BufRead) -> anyhow::Result<BTreeMap<u32, Partition>> {
+    let mut partitions: BTreeMap<u32, Partition> = BTreeMap::new();
+    let mut line = Vec::new();
+    for number in 1.. {
+        line.clear();
+        let length = input.by_ref().take(MAX_LINE).read_until(b'\n', &mut line).context("failed to read stdin")?;
+        if length == 0 {
+            break;
+        }
+        let text = str::from_utf8(&line).ok().and_then(|line| line.strip_suffix('\n'));
+        let text = text.ok_or_else(|| anyhow!("row {number} on stdin is no line of text, or too long"))?;
+        let sample = Sample::decode(text).map_err(|what| anyhow!("row {number} on stdin is no sample: {what}"))?;
+        let (partition, place) = (sample.partition, sample.place);
+        let twice = partitions.entry(partition).or_default().places.insert(place, sample);
+        ensure!(twice.is_none(), "row {number} on stdin: partition {partition} has two samples in place {place}");
+    }
+    Ok(partitions)
+}
+
+impl Partition {
+    fn reply(self, partition: u32, job: &Job, global: Option<&StateDict>) -> anyhow::Result<Reply> {
+        let n = self.places.len();
+        if let Some((expected, _)) = (0..).zip(self.places.keys()).find(|(expected, place)| expected != *place) {
+            bail!("partition {partition} has no sample in place {expected}");
+        }
+        let digest = self.places.values().map(|sample| Digest::of(sample.seq, sample.label, &sample.image)).sum();
+        let mut samples = Samples { labels: Vec::with_capacity(n), images: Vec::with_capacity(n * PIXELS) };
+        for sample in self.places.into_values() {
+            samples.labels.push(sample.label);
+            samples.images.extend(sample.image);
+        }
+        let result = match (global, job.round) {
+            (None, _) => Outcome::Counted,
+            (Some(global), None) => {
+                // Spark decides how many cores are busy, by the number of workers.
+                let alone = rayon::ThreadPoolBuilder::new().num_threads(1).build()?;
+                let evaluation = alone.install(|| evaluate(global, &samples.images, &samples.labels));
+                Outcome::Evaluated(evaluation.correct as u64)
+            }
+            (Some(global), Some(round)) => {
+                let slice = Slice { labels: &samples.labels, images: &samples.images };
+                let update = train_partition(round, partition, global, slice, &job.local(), &|_| Ok(()))?;
+                Outcome::Trained(update.train_loss, Box::new(update.state_dict))
+            }
+        };
+        Ok(Reply { partition, samples: n as u64, digest, result })
+    }
+}
+
+/// The name of the file that weights are shipped in.
+pub fn weights_file(sha256: &str) -> String {
+    format!("tributary-{sha256}.safetensors")
+}
+
+/// The weights with this SHA-256, from where Spark puts what it ships.
+fn find_weights(sha256: &str) -> anyhow::Result<StateDict> {
+    let name = weights_file(sha256);
+    let path = find(&name).ok_or_else(|| anyhow!("the weights `{name}` have not arrived here")).or_exit(Code::Data)?;
+    let (weights, _) = StateDict::read(&path).or_exit(Code::Data)?;
+    if weights.sha256() != sha256 {
+        return Err(anyhow!("`{}` is damaged", path.display())).or_exit(Code::Data);
+    }
+    Ok(weights)
+}
+
+/// Spark ships files into a directory that it appends to `PATH`, or into a folder in it, one for each session.
+fn find(name: &str) -> Option<PathBuf> {
+    let path = env::var_os("PATH").unwrap_or_default();
+    let roots = env::split_paths(&path).last().into_iter().chain(env::current_dir());
+    let found = |dir: &Path| Some(dir.join(name)).filter(|path| path.is_file());
+    roots.into_iter().find_map(|root| {
+        let folders = || fs::read_dir(&root).ok()?.find_map(|entry| found(&entry.ok()?.path()));
+        found(&root).or_else(folders)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rows(samples: &Samples, partition: u32) -> String {
+        let row = |place: usize| Sample {
+            partition,
+            place: place as u32,
+            seq: place as u64,
+            label: samples.labels[place],
+            image: samples.images[place * PIXELS..][..PIXELS].to_vec(),
+        };
+        // Backwards: the order of rows is Spark's business.
+        (0..samples.len()).rev().map(|place| row(place).encode() + "\n").collect()
+    }
+
+    fn replies(job: &Job, input: &str) -> anyhow::Result<Vec<Reply>> {
+        let mut output = Vec::new();
+        run(job, input.as_bytes(), &mut output)?;
+        let text = String::from_utf8(output).unwrap();
+        let decode = |line: &str| Reply::decode(line.split('\t').collect::<Vec<_>>().try_into().unwrap()).unwrap();
+        Ok(text.lines().map(decode).collect())
+    }
+
+    #[test]
+    fn every_partition_gets_its_reply() {
+        let input = rows(&Samples::example(5), 1) + &rows(&Samples::example(3), 0);
+        let replies = replies(&Job::count(), &input).unwrap();
+        assert_eq!(replies.iter().map(|reply| (reply.partition, reply.samples)).collect::<Vec<_>>(), [(0, 3), (1, 5)]);
+        assert!(replies.iter().all(|reply| reply.result == Outcome::Counted));
+        assert_ne!(replies[0].digest, replies[1].digest);
+        assert!(self::replies(&Job::count(), "").unwrap().is_empty());
+    }
+
+    #[test]
+    fn garbage_is_an_error_that_names_the_row() {
+        let good = rows(&Samples::example(2), 0);
+        for (input, what) in [
+            ("\n".to_owned(), "row 1 on stdin is no sample: its partition is ``"),
+            (good.clone() + "x", "row 3 on stdin is no line of text, or too long"),
+            (good.clone() + &"x".repeat(5000), "row 3 on stdin is no line of text, or too long"),
+            (good.clone() + &good, "row 3 on stdin: partition 0 has two samples in place 1"),
+            (good.lines().next().unwrap().to_owned() + "\n", "partition 0 has no sample in place 0"),
+        ] {
+            let error = replies(&Job::count(), &input).unwrap_err();
+            assert_eq!(cli::exit::code_of(&error), Code::Data);
+            assert!(format!("{error:#}").starts_with(what), "{error:#}");
+        }
+        let error = run(&Job::count(), &b"\xff\n"[..], Vec::new()).unwrap_err();
+        assert!(format!("{error:#}").contains("row 1 on stdin is no line of text"), "{error:#}");
+    }
+
+    #[test]
+    fn a_driver_of_another_version_and_weights_that_are_not_there_are_told_clearly() {
+        let job = Job { rows: ROWS + 1, ..Job::count() };
+        let error = replies(&job, "").unwrap_err().to_string();
+        assert!(error.contains("install the same trainer on both sides"), "{error}");
+        let error = replies(&Job::evaluate("00".into()), "").unwrap_err().to_string();
+        assert_eq!(error, "the weights `tributary-00.safetensors` have not arrived here");
+    }
+}
