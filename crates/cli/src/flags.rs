@@ -133,8 +133,8 @@ pub enum EngineName {
 #[command(next_help_heading = "Engine")]
 #[serde(rename_all = "kebab-case")]
 pub struct Spark {
-    /// Spark Connect server, such as sc://host:15002. Its token, if it wants one, is read from the environment variable
-    /// SPARK_CONNECT_AUTHENTICATE_TOKEN
+    /// Spark Connect server, such as sc://host:15002 [default: $SPARK_REMOTE; the orchestrator starts one]. Its token, if
+    /// it wants one, is read from the environment variable SPARK_CONNECT_AUTHENTICATE_TOKEN
     #[arg(long, value_name = "URL")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub spark_remote: Option<String>,

@@ -6,7 +6,7 @@ use std::{net::SocketAddr, path::Path};
 use anyhow::Context;
 use cli::{
     exit::{Code, OrExit},
-    flags::Streaming,
+    flags::{EngineName, Streaming},
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -124,6 +124,9 @@ pub fn trainer(config: &Config, run_dir: &Path) -> anyhow::Result<Invocation> {
     let mut arguments = vec![format!("--resume={run_dir}"), "--wait=0s".into()];
     arguments.extend(arguments_of(&config.directory)?);
     arguments.extend(arguments_of(&config.training)?);
+    if config.engine.engine != EngineName::Rayon {
+        arguments.extend(arguments_of(&config.engine)?);
+    }
     Ok(child("trainer", Program::Trainer, arguments))
 }
 

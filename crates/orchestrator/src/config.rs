@@ -10,7 +10,7 @@ use std::{
 
 use clap::{Parser, Subcommand, ValueEnum, builder::RangedU64ValueParser};
 use cli::{
-    flags::{Chunking, Dataset, Directory, Security, Streaming, Training},
+    flags::{Chunking, Dataset, Directory, Engine, EngineName, Security, Streaming, Training},
     layers::{self, Error, Layer, resolve},
     runs,
 };
@@ -45,6 +45,10 @@ pub struct Config {
     #[command(flatten)]
     #[serde(flatten)]
     pub training: Training,
+    /// Where it is trained.
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub engine: Engine,
 
     /// Sender processes, each with its share of the samples
     #[arg(long, value_name = "N", default_value = "1", help_heading = "Run", value_parser = RangedU64ValueParser::<u32>::new().range(1..=256))]
@@ -79,7 +83,11 @@ pub struct Config {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Subcommand)]
 pub enum Command {
     /// Only provide libtorch and build the other programs, and say where they are
-    Setup,
+    Setup {
+        /// The engine to provide for
+        #[arg(long, value_enum, default_value = "rayon")]
+        engine: EngineName,
+    },
 }
 
 /// A named set of values.

@@ -53,6 +53,7 @@ pub struct Crew {
     reports: mpsc::Receiver<(usize, Report)>,
     console: Console,
     shutdown: Shutdown,
+    environment: Vec<(&'static str, String)>,
 }
 
 /// What a child did.
@@ -103,7 +104,24 @@ impl Crew {
     pub fn new(programs: &Path, console: Console, shutdown: Shutdown) -> Crew {
         // Bounded: a child that reports faster than we show it has to wait.
         let (sender, reports) = mpsc::channel(256);
-        Crew { programs: programs.into(), members: Vec::new(), sender, reports, console, shutdown }
+        let members = Vec::new();
+        Crew { programs: programs.into(), members, sender, reports, console, shutdown, environment: Vec::new() }
+    }
+
+    /// Gives the children that are started from here on these environment variables.
+    pub fn set_environment(&mut self, variables: Vec<(&'static str, String)>) {
+        self.environment = variables;
+    }
+
+    /// Waits for something beside the children.
+    ///
+    /// # Errors
+    /// When this process is told to stop meanwhile.
+    pub async fn wait_for<T>(&mut self, what: impl Future<Output = T>) -> anyhow::Result<T> {
+        tokio::select! {
+            cause = self.shutdown.wait() => Err(resumable(cause)),
+            done = what => Ok(done),
+        }
     }
 
     /// Starts a child and returns its number.
@@ -161,7 +179,7 @@ impl Crew {
     fn spawn(&mut self, child: usize) -> anyhow::Result<()> {
         let member = &mut self.members[child];
         let mut command = Command::new(&member.path);
-        command.args(&member.invocation.arguments).kill_on_drop(true);
+        command.args(&member.invocation.arguments).envs(self.environment.iter().cloned()).kill_on_drop(true);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         platform::shield_from_terminal(&mut command);
         let mut process = command.spawn().with_context(|| format!("failed to start `{}`", member.path.display()))?;
@@ -184,8 +202,7 @@ impl Crew {
             let report = tokio::select! {
                 biased;
                 cause = self.shutdown.wait() => {
-                    let error = anyhow!("stopped by {}; --resume goes on with this run", cause.as_str());
-                    return Err(failure(cause.code(), error));
+                    return Err(resumable(cause));
                 }
                 child = due => {
                     self.spawn(child)?;
@@ -294,6 +311,11 @@ impl Crew {
         let last = last.trim_start_matches(&format!("{}: ", member.invocation.program.name()));
         failure(code_of(status), anyhow!("{name} failed ({status}): {last}"))
     }
+}
+
+/// The error of a run that was told to stop.
+fn resumable(cause: Cause) -> anyhow::Error {
+    failure(cause.code(), anyhow!("stopped by {}; --resume goes on with this run", cause.as_str()))
 }
 
 /// The error of a process that was told to stop.

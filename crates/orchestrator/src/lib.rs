@@ -21,3 +21,4 @@ pub mod progress;
 pub mod run;
 pub mod run_dir;
 pub mod setup;
+mod spark;

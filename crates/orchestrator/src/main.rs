@@ -2,6 +2,7 @@
 
 use std::{env, process::ExitCode};
 
+use cli::flags::Engine;
 use orchestrator::{
     config::{Command, Config},
     console::Console,
@@ -22,7 +23,10 @@ fn start(config: &Config) -> anyhow::Result<()> {
     let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         match config.command {
-            Some(Command::Setup) => orchestrator::setup::report(&console, shutdown).await,
+            Some(Command::Setup { engine }) => {
+                let engine = Engine { engine, ..config.engine.clone() };
+                orchestrator::setup::report(&engine, &console, shutdown).await
+            }
             None => orchestrator::run::run(config, console, shutdown).await,
         }
     })

@@ -25,6 +25,7 @@ use crate::{
     crew::{Crew, News, STOP_LIMIT, gave_up},
     progress::Progress,
     run_dir, setup,
+    spark::Starting,
 };
 
 /// The receiver verifies what it finds in its directory before it listens.
@@ -48,17 +49,28 @@ pub async fn run(config: &Config, console: Console, shutdown: Shutdown) -> anyho
     // Before the set-up, which may take long: whenever this process is killed, there is a run to resume.
     let run = run_dir::open(config)?;
     let mut progress = Progress::new(console.clone());
-    let programs = setup::provide(&console, &shutdown, progress.phases()).await?;
+    let programs = setup::provide(&config.engine, &console, &shutdown, progress.phases()).await?;
+    // While samples are streamed: a JVM takes its time.
+    let mut spark = programs.spark.map(|home| Starting::new(home, run.join("spark"), console.clone()));
     let mut crew = Crew::new(&programs.directory, console, shutdown);
-    let result = phases(config, &run, &mut crew, &mut progress).await;
+    let result = phases(config, &run, &mut crew, &mut spark, &mut progress).await;
     progress.clear();
     crew.stop(STOP_LIMIT).await;
+    if let Some(spark) = spark {
+        spark.stop().await;
+    }
     result?;
     progress.summarise();
     Ok(())
 }
 
-async fn phases(config: &Config, run: &Path, crew: &mut Crew, progress: &mut Progress) -> anyhow::Result<()> {
+async fn phases(
+    config: &Config,
+    run: &Path,
+    crew: &mut Crew,
+    spark: &mut Option<Starting>,
+    progress: &mut Progress,
+) -> anyhow::Result<()> {
     let mut config = config.clone();
     if config.resume.is_none() || !is_streamed(&config, run)? {
         let start = Instant::now();
@@ -68,6 +80,12 @@ async fn phases(config: &Config, run: &Path, crew: &mut Crew, progress: &mut Pro
         let start = Instant::now();
         stream(&config, run, &digest, crew, progress).await?;
         progress.phases().end("streaming", start);
+    }
+    let start = Instant::now();
+    if let Some(spark) = spark {
+        let environment = crew.wait_for(spark.environment()).await??;
+        crew.set_environment(environment);
+        progress.phases().end("waiting for Spark", start);
     }
     let start = Instant::now();
     train(&config, run, crew, progress).await?;

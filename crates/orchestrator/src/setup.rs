@@ -5,8 +5,10 @@
 
 mod checkout;
 mod libtorch;
+mod libtorch_wheels;
 mod pip;
 mod siblings;
+mod spark;
 mod tool;
 mod wheel;
 
@@ -15,11 +17,14 @@ use std::{env, path::PathBuf, time::Instant};
 use anyhow::{Context, anyhow};
 use cli::{
     exit::{Code, failure},
+    flags::{Engine, EngineName},
     shutdown::Shutdown,
 };
 
 use crate::{commands::Program, console::Console, progress::Phases};
 use checkout::Checkout;
+
+pub(crate) use tool::Tool;
 
 /// The programs, ready to be started.
 #[derive(Clone, Debug)]
@@ -28,16 +33,23 @@ pub struct Programs {
     pub directory: PathBuf,
     /// libtorch, where it was looked for: an installed program has its own.
     pub libtorch: Option<PathBuf>,
+    /// Spark, if the run is to have one of its own.
+    pub spark: Option<PathBuf>,
 }
 
 /// Provides what is missing.
 ///
 /// # Errors
 /// When something is missing that cannot be provided; the message says what to do. When told to stop.
-pub async fn provide(console: &Console, shutdown: &Shutdown, phases: &mut Phases) -> anyhow::Result<Programs> {
+pub async fn provide(
+    engine: &Engine,
+    console: &Console,
+    shutdown: &Shutdown,
+    phases: &mut Phases,
+) -> anyhow::Result<Programs> {
     let exe = env::current_exe().context("failed to find this program's own path")?;
     let Some(checkout) = Checkout::of(&exe) else {
-        return installed(exe);
+        return Ok(Programs { spark: spark(engine, console, shutdown).await?, ..installed(exe)? });
     };
     let start = Instant::now();
     if !siblings::path(&checkout.profile_dir, Program::Trainer).exists() {
@@ -46,20 +58,42 @@ pub async fn provide(console: &Console, shutdown: &Shutdown, phases: &mut Phases
     let libtorch = libtorch::provide(&checkout, console, shutdown).await?;
     phases.end("libtorch", start);
     let start = Instant::now();
-    siblings::build(&checkout, console, shutdown).await?;
+    match engine.engine {
+        EngineName::Rayon => siblings::build(&checkout, None, console, shutdown).await?,
+        EngineName::Spark => {
+            let protoc = spark::protoc(console, shutdown).await?;
+            siblings::build(&checkout, Some(&protoc), console, shutdown).await?;
+        }
+    }
     phases.end("build", start);
-    Ok(Programs { directory: checkout.profile_dir, libtorch: Some(libtorch) })
+    let start = Instant::now();
+    let spark = spark(engine, console, shutdown).await?;
+    if spark.is_some() {
+        phases.end("Spark", start);
+    }
+    Ok(Programs { directory: checkout.profile_dir, libtorch: Some(libtorch), spark })
+}
+
+/// Spark, unless there is no need for it.
+async fn spark(engine: &Engine, console: &Console, shutdown: &Shutdown) -> anyhow::Result<Option<PathBuf>> {
+    match (engine.engine, &engine.spark.spark_remote) {
+        (EngineName::Spark, None) => spark::home(console, shutdown).await.map(Some),
+        _ => Ok(None),
+    }
 }
 
 /// `orchestrator setup`: provides what is missing and prints where everything is.
 ///
 /// # Errors
 /// See [`provide`].
-pub async fn report(console: &Console, shutdown: Shutdown) -> anyhow::Result<()> {
+pub async fn report(engine: &Engine, console: &Console, shutdown: Shutdown) -> anyhow::Result<()> {
     let mut phases = Phases::default();
-    let programs = provide(console, &shutdown, &mut phases).await?;
+    let programs = provide(engine, console, &shutdown, &mut phases).await?;
     if let Some(libtorch) = &programs.libtorch {
         console.result(&format!("libtorch  {}", libtorch.display()));
+    }
+    if let Some(spark) = &programs.spark {
+        console.result(&format!("spark     {}", spark.display()));
     }
     for program in Program::ALL {
         let path = siblings::path(&programs.directory, program);
@@ -72,7 +106,7 @@ pub async fn report(console: &Console, shutdown: Shutdown) -> anyhow::Result<()>
 fn installed(mut exe: PathBuf) -> anyhow::Result<Programs> {
     exe.pop();
     match Program::ALL.into_iter().find(|program| !siblings::path(&exe, *program).exists()) {
-        None => Ok(Programs { directory: exe, libtorch: None }),
+        None => Ok(Programs { directory: exe, libtorch: None, spark: None }),
         Some(program) => Err(failure(
             Code::Unavailable,
             anyhow!(

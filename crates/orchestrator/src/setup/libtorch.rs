@@ -17,7 +17,7 @@ use cli::{
     shutdown::Shutdown,
 };
 
-use super::{checkout::Checkout, pip};
+use super::{checkout::Checkout, libtorch_wheels};
 use crate::{console::Console, platform};
 
 /// The version that the `tch` crate is bound to.
@@ -53,9 +53,9 @@ pub(super) async fn provide(checkout: &Checkout, console: &Console, shutdown: &S
     let cache = cache_dir()?;
     let cached = cache.join(format!("libtorch-{VERSION}"));
     if check(&cached).is_err() {
-        pip::fetch(&cache, &cached, console, shutdown).await?;
+        libtorch_wheels::fetch(&cache, &cached, console, shutdown).await?;
     }
-    pip::remove_wheels(&cache)?;
+    libtorch_wheels::remove_wheels(&cache)?;
     console.note(&format!("libtorch {VERSION} is in `{}`", cached.display()));
     relink(&cached, &link).with_context(|| format!("failed to make the link `{}`", link.display()))?;
     Ok(cached)
@@ -82,7 +82,7 @@ pub(super) fn check(path: &Path) -> Result<(), String> {
     }
 }
 
-fn cache_dir() -> anyhow::Result<PathBuf> {
+pub(super) fn cache_dir() -> anyhow::Result<PathBuf> {
     let variable = |name| env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
     let base = if cfg!(windows) {
         variable("LOCALAPPDATA")

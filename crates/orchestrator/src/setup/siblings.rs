@@ -2,7 +2,7 @@
 
 use std::{
     env,
-    ffi::OsString,
+    ffi::{OsStr, OsString},
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
@@ -27,18 +27,33 @@ pub(super) fn path(directory: &Path, program: Program) -> PathBuf {
     directory.join(program.name()).with_extension(env::consts::EXE_EXTENSION)
 }
 
-/// Builds the siblings. Silent and quick if nothing has changed.
+/// Builds the siblings, the trainer with Spark if there is a `protoc` for it. Silent and quick if nothing has changed.
 ///
 /// # Errors
 /// When the build fails; what cargo said is shown first.
-pub(super) async fn build(checkout: &Checkout, console: &Console, shutdown: &Shutdown) -> anyhow::Result<()> {
+pub(super) async fn build(
+    checkout: &Checkout,
+    protoc: Option<&OsStr>,
+    console: &Console,
+    shutdown: &Shutdown,
+) -> anyhow::Result<()> {
+    let Some(protoc) = protoc else {
+        return run(cargo_build(checkout, &Program::ALL, console), console, shutdown).await;
+    };
+    run(cargo_build(checkout, &[Program::Receiver, Program::Sender], console), console, shutdown).await?;
+    let mut command = cargo_build(checkout, &[Program::Trainer], console);
+    command.args(["--package", "trainer", "--features", "spark"]).env("PROTOC", protoc);
+    run(command, console, shutdown).await
+}
+
+async fn run(command: Command, console: &Console, shutdown: &Shutdown) -> anyhow::Result<()> {
     let start = Instant::now();
     let mut bar: Option<ProgressBar> = None;
     let mut said = Vec::new();
-    let status = tool::run(cargo_build(checkout, console), SILENCE_LIMIT, shutdown, |line| match Said::from(line) {
+    let status = tool::run(command, SILENCE_LIMIT, shutdown, |line| match Said::from(line) {
         Said::Compiling => {
             bar.get_or_insert_with(|| {
-                console.note("building receiver, sender and trainer (the first time takes some minutes)");
+                console.note("building the other programs (the first time takes some minutes)");
                 console.bar(0, BUILDING)
             });
         }
@@ -70,7 +85,7 @@ pub(super) async fn build(checkout: &Checkout, console: &Console, shutdown: &Shu
 
 /// The command, such that cargo sees what it would see if it were typed by hand: else crates would be rebuilt each time
 /// the one follows the other.
-fn cargo_build(checkout: &Checkout, console: &Console) -> Command {
+fn cargo_build(checkout: &Checkout, programs: &[Program], console: &Console) -> Command {
     let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     // No `-p`: the features of shared dependencies depend on which packages are chosen. From the root, because cargo
     // looks for its configuration from the working directory upwards.
@@ -79,7 +94,7 @@ fn cargo_build(checkout: &Checkout, console: &Console) -> Command {
     if let Some(triple) = &checkout.triple {
         command.args(["--target", triple]);
     }
-    for program in Program::ALL {
+    for program in programs {
         command.args(["--bin", program.name()]);
     }
     for name in env::vars_os().map(|(name, _)| name).filter(set_by_cargo) {

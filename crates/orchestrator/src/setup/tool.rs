@@ -53,12 +53,12 @@ pub(super) async fn answers(command: &mut Command) -> anyhow::Result<bool> {
 
 /// An outside program, in a process group of its own: when this is dropped before it has ended, so does all that it has
 /// started.
-pub(super) struct Tool {
-    pub(super) child: Child,
+pub(crate) struct Tool {
+    pub(crate) child: Child,
 }
 
 impl Tool {
-    pub(super) fn start(mut command: Command) -> anyhow::Result<Tool> {
+    pub(crate) fn start(mut command: Command) -> anyhow::Result<Tool> {
         platform::shield_from_terminal(&mut command);
         let child = command.kill_on_drop(true).spawn();
         let name = command.as_std().get_program().to_string_lossy();

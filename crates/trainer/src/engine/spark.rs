@@ -8,7 +8,7 @@
 mod cluster;
 mod shipping;
 
-use std::{cell::Cell, fs, time::Duration};
+use std::{cell::Cell, env, fs, time::Duration};
 
 use anyhow::{Context, anyhow, ensure};
 use cli::{
@@ -66,11 +66,13 @@ impl Spark {
         manifest: &Manifest,
         on_samples: OnSamples<'_>,
     ) -> anyhow::Result<Self> {
-        let remote = flags.spark_remote.as_deref().unwrap_or("sc://127.0.0.1:15002");
-        let cluster = Cluster::connect(remote)?;
+        let from_environment = || env::var("SPARK_REMOTE").ok().filter(|remote| !remote.is_empty());
+        let remote = flags.spark_remote.clone().or_else(from_environment);
+        let cluster = Cluster::connect(remote.as_deref().unwrap_or("sc://127.0.0.1:15002"))?;
         let dir = tempfile::tempdir().context("failed to create a directory for temporary files")?;
         let command = match &flags.worker_command {
             Some(command) => command.clone(),
+            None if cluster.is_here() => shipping::command_here()?,
             None => {
                 let name = format!("tributary-trainer-{}", cluster.id());
                 let files = shipping::files(dir.path(), &name)?;

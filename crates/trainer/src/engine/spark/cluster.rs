@@ -26,6 +26,7 @@ const OLDEST: (u32, u32) = (4, 1);
 /// A session.
 pub(super) struct Cluster {
     session: SparkSession,
+    is_loopback: bool,
     /// Where news of the query that runs goes.
     news: Arc<Mutex<Option<mpsc::Sender<News>>>>,
 }
@@ -78,7 +79,7 @@ impl Cluster {
             }
         });
         tracing::info!("connected to Spark {version} at {}", address.endpoint());
-        let cluster = Cluster { session, news };
+        let cluster = Cluster { session, is_loopback: address.is_loopback(), news };
         if let Some(ui) = cluster.ui() {
             tracing::info!("Spark UI: {ui}");
         }
@@ -166,13 +167,22 @@ impl Cluster {
         self.news.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The address of Spark's own pages, if they can be reached from here.
+    /// Whether its only executor is in a server on this machine.
+    pub(super) fn is_here(&self) -> bool {
+        self.is_loopback && self.setting("spark.master").is_some_and(|master| master.starts_with("local"))
+    }
+
+    fn setting(&self, key: &'static str) -> Option<String> {
+        self.call("say its settings", move |session| session.conf().get(key)).ok().flatten()
+    }
+
+    /// The address of Spark's own pages, where the server knows it.
     fn ui(&self) -> Option<String> {
-        let read = |key: &'static str| self.call("say its settings", move |session| session.conf().get(key)).ok().flatten();
-        let (host, port) = (read("spark.driver.host")?, read("spark.ui.port").unwrap_or("4040".into()));
-        let address = format!("{host}:{port}");
-        let reachable = |address| TcpStream::connect_timeout(&address, Duration::from_millis(300)).is_ok();
-        address.to_socket_addrs().ok()?.any(reachable).then(|| format!("http://{address}"))
+        if let Some(address) = self.setting("spark.driver.appUIAddress").filter(|address| !address.is_empty()) {
+            return Some(address);
+        }
+        let port = self.setting("spark.ui.port").filter(|port| port != "0")?;
+        Some(format!("http://{}:{port}", self.setting("spark.driver.host")?))
     }
 }
 

@@ -26,6 +26,15 @@ pub(super) fn files(dir: &std::path::Path, name: &str) -> anyhow::Result<Vec<Pat
     Ok(files)
 }
 
+/// The shell command that starts this program where it is.
+///
+/// # Errors
+/// When that cannot be found out.
+pub(super) fn command_here() -> anyhow::Result<String> {
+    let exe = env::current_exe().context("failed to find this program's own path")?;
+    Ok(format!("'{}'", exe.display().to_string().replace('\'', r"'\''")))
+}
+
 /// The libraries of this process that lie beside libtorch. The others belong to the system.
 fn libraries() -> Option<Vec<PathBuf>> {
     let maps = fs::read_to_string("/proc/self/maps").ok()?;

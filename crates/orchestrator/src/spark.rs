@@ -1,0 +1,156 @@
+//! A Spark of our own: a Spark Connect server in local mode, on loopback, for one run. Only who knows its token may use
+//! it, and it ends with this process, however that ends.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Stdio,
+    time::Duration,
+};
+
+use anyhow::{Context, anyhow};
+use cli::exit::{Code, OrExit};
+use tokio::{
+    io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
+    process::{ChildStderr, Command},
+    sync::oneshot,
+    task::JoinHandle,
+    time::timeout,
+};
+
+use crate::{console::Console, setup::Tool};
+
+/// A JVM on a busy machine takes its time.
+const START_LIMIT: Duration = Duration::from_secs(180);
+/// After that it is killed.
+const STOP_LIMIT: Duration = Duration::from_secs(10);
+
+/// Holds the server until stdin ends, which the system sees to if we are killed.
+const LIFELINE: &str = r#""$0" "$@" < /dev/null & child=$!; cat > /dev/null; kill $child 2> /dev/null; wait $child"#;
+
+/// What Spark says before its address, and before the port of its pages.
+const STARTED: &str = "Spark Connect server started at: ";
+const UI: &str = "Successfully started service 'SparkUI' on port ";
+
+/// A server that may still be on its way.
+pub(crate) struct Starting {
+    task: Option<JoinHandle<anyhow::Result<Server>>>,
+    server: Option<Server>,
+}
+
+/// A running server.
+struct Server {
+    tool: Tool,
+    /// What it leaves on the disk.
+    dir: PathBuf,
+    address: String,
+    token: String,
+}
+
+impl Starting {
+    /// Begins to start the server of the Spark in `home`; it works in the folder `dir`, which is made, and logs there.
+    pub(crate) fn new(home: PathBuf, dir: PathBuf, console: Console) -> Self {
+        Starting { task: Some(tokio::spawn(Server::start(home, dir, console))), server: None }
+    }
+
+    /// How a trainer finds it: variables of its environment.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub(crate) async fn environment(&mut self) -> anyhow::Result<Vec<(&'static str, String)>> {
+        if let Some(task) = &mut self.task {
+            let started = task.await;
+            self.task = None;
+            self.server = Some(started??);
+        }
+        let server = self.server.as_ref().context("Spark did not start")?;
+        Ok(vec![
+            ("SPARK_REMOTE", format!("sc://{}", server.address)),
+            ("SPARK_CONNECT_AUTHENTICATE_TOKEN", server.token.clone()),
+        ])
+    }
+
+    /// Ends it, and removes what it left.
+    pub(crate) async fn stop(mut self) {
+        if let Some(server) = self.server.take() {
+            server.stop().await;
+        }
+    }
+}
+
+impl Drop for Starting {
+    fn drop(&mut self) {
+        if let Some(task) = &self.task {
+            task.abort(); // What it has started ends with it.
+        }
+    }
+}
+
+impl Server {
+    async fn start(home: PathBuf, dir: PathBuf, console: Console) -> anyhow::Result<Server> {
+        let _ = fs::remove_dir_all(&dir); // A run that was killed may have left it.
+        fs::create_dir_all(&dir).with_context(|| format!("failed to create `{}`", dir.display()))?;
+        let dir = dir.canonicalize()?;
+        let token = token()?;
+        let mut tool = Tool::start(command(&home, &dir, &token))?;
+        let stderr = tool.child.stderr.take().context("no pipe to stderr")?;
+        let log = dir.join("spark.log");
+        let (started, address) = oneshot::channel();
+        tokio::spawn(follow(stderr, log.clone(), console, started));
+        let failed = || anyhow!("Spark did not start; see `{}`", log.display());
+        let address = timeout(START_LIMIT, address).await.ok().and_then(Result::ok);
+        let address = address.ok_or_else(failed).or_exit(Code::Unavailable)?;
+        Ok(Server { tool, dir, address, token })
+    }
+
+    async fn stop(mut self) {
+        drop(self.tool.child.stdin.take());
+        let _ = timeout(STOP_LIMIT, self.tool.child.wait()).await; // If it does not end, it is killed now.
+        drop(self.tool);
+        let _ = fs::remove_dir_all(&self.dir); // It is in the run folder, for the user to see and remove.
+    }
+}
+
+fn command(home: &Path, dir: &Path, token: &str) -> Command {
+    let mut command = Command::new("sh");
+    command.args(["-c", LIFELINE]).arg(home.join("bin/spark-submit"));
+    command.args(["--class", "org.apache.spark.sql.connect.service.SparkConnectServer", "--master", "local[*]"]);
+    for (key, value) in [
+        ("spark.connect.grpc.binding.address", "127.0.0.1"),
+        ("spark.connect.grpc.binding.port", "0"),
+        ("spark.driver.bindAddress", "127.0.0.1"),
+        ("spark.driver.host", "127.0.0.1"),
+    ] {
+        command.arg("--conf").arg(format!("{key}={value}"));
+    }
+    command.args(["--name", "tributary", "spark-internal"]).current_dir(dir);
+    command.env("SPARK_HOME", home).env("SPARK_LOCAL_IP", "127.0.0.1").env("SPARK_LOCAL_DIRS", dir);
+    command.env("SPARK_CONNECT_AUTHENTICATE_TOKEN", token);
+    command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
+    command
+}
+
+/// Keeps the server's log, and picks out what is to be known.
+async fn follow(stderr: ChildStderr, log: PathBuf, console: Console, started: oneshot::Sender<String>) {
+    let Ok(mut log) = tokio::fs::File::create(log).await else { return };
+    let mut lines = BufReader::new(stderr).lines();
+    let mut started = Some(started);
+    while let Ok(Some(line)) = lines.next_line().await {
+        let _ = log.write_all(format!("{line}\n").as_bytes()).await; // A full disk has other ways to be told.
+        if let Some((_, port)) = line.split_once(UI) {
+            console.note(&format!("Spark UI: http://127.0.0.1:{}", port.trim_end_matches('.')));
+        }
+        if let Some((_, address)) = line.split_once(STARTED)
+            && let Some(started) = started.take()
+        {
+            let _ = started.send(address.trim().to_owned()); // Nobody waits if it took too long.
+        }
+    }
+}
+
+/// 256 random bits, in hex.
+fn token() -> anyhow::Result<String> {
+    let mut bytes = [0; 32];
+    getrandom::fill(&mut bytes).context("failed to make a token")?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}
