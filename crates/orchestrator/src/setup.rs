@@ -12,7 +12,7 @@ mod spark;
 mod tool;
 mod wheel;
 
-use std::{env, path::PathBuf, time::Instant};
+use std::{env, ffi::OsString, path::PathBuf, time::Instant};
 
 use anyhow::{Context, anyhow};
 use cli::{
@@ -33,6 +33,8 @@ pub struct Programs {
     pub directory: PathBuf,
     /// libtorch, where it was looked for: an installed program has its own.
     pub libtorch: Option<PathBuf>,
+    /// The compiler that a trainer with Spark was built with.
+    pub protoc: Option<OsString>,
     /// Spark, if the run is to have one of its own.
     pub spark: Option<PathBuf>,
 }
@@ -58,20 +60,18 @@ pub async fn provide(
     let libtorch = libtorch::provide(&checkout, console, shutdown).await?;
     phases.end("libtorch", start);
     let start = Instant::now();
-    match engine.engine {
-        EngineName::Rayon => siblings::build(&checkout, None, console, shutdown).await?,
-        EngineName::Spark => {
-            let protoc = spark::protoc(console, shutdown).await?;
-            siblings::build(&checkout, Some(&protoc), console, shutdown).await?;
-        }
-    }
+    let protoc = match engine.engine {
+        EngineName::Rayon => None,
+        EngineName::Spark => Some(spark::protoc(console, shutdown).await?),
+    };
+    siblings::build(&checkout, protoc.as_deref(), console, shutdown).await?;
     phases.end("build", start);
     let start = Instant::now();
     let spark = spark(engine, console, shutdown).await?;
     if spark.is_some() {
         phases.end("Spark", start);
     }
-    Ok(Programs { directory: checkout.profile_dir, libtorch: Some(libtorch), spark })
+    Ok(Programs { directory: checkout.profile_dir, libtorch: Some(libtorch), protoc, spark })
 }
 
 /// Spark, unless there is no need for it.
@@ -92,6 +92,9 @@ pub async fn report(engine: &Engine, console: &Console, shutdown: Shutdown) -> a
     if let Some(libtorch) = &programs.libtorch {
         console.result(&format!("libtorch  {}", libtorch.display()));
     }
+    if let Some(protoc) = &programs.protoc {
+        console.result(&format!("protoc    {}", protoc.display()));
+    }
     if let Some(spark) = &programs.spark {
         console.result(&format!("spark     {}", spark.display()));
     }
@@ -106,7 +109,7 @@ pub async fn report(engine: &Engine, console: &Console, shutdown: Shutdown) -> a
 fn installed(mut exe: PathBuf) -> anyhow::Result<Programs> {
     exe.pop();
     match Program::ALL.into_iter().find(|program| !siblings::path(&exe, *program).exists()) {
-        None => Ok(Programs { directory: exe, libtorch: None, spark: None }),
+        None => Ok(Programs { directory: exe, libtorch: None, protoc: None, spark: None }),
         Some(program) => Err(failure(
             Code::Unavailable,
             anyhow!(
