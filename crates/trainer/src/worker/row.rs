@@ -175,7 +175,7 @@ mod tests {
             (&good.replacen("\t9\t", "\t10\t", 1), "its label is 10; labels are below 10"),
             (&good.replacen("\t9\t", "\t256\t", 1), "its label is `256`: number too large to fit in target type"),
             (&good.replacen("1\t", "-1\t", 1), "its partition is `-1`: invalid digit found in string"),
-            (&good[..good.len() - 4], "its image has 782 pixels, not 784"),
+            (&good[..good.len() - 4], "its image has 783 pixels, not 784"),
             (&good[..good.len() - 1], "its image: Invalid padding"),
             (&format!("{good}\tmore"), "it has more than five fields"),
         ] {
