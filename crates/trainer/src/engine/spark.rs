@@ -5,10 +5,16 @@
 //!
 //! A worker is a pure function, so what Spark runs again after losing an executor comes out the same.
 
-mod cluster;
-mod shipping;
+#![expect(clippy::result_large_err, reason = "the client's errors are its own")]
 
-use std::{cell::Cell, env, fs, time::Duration};
+mod cluster;
+mod fault;
+mod query;
+mod shipping;
+mod table;
+mod wait;
+
+use std::{cell::Cell, env, fs, path::Path, time::Duration};
 
 use anyhow::{Context, anyhow, ensure};
 use cli::{
@@ -16,11 +22,7 @@ use cli::{
     flags,
 };
 use model::StateDict;
-use spark_connect::{
-    DataFrame, DataType, SparkSession, StorageLevel, StorageLevelExt, col,
-    row::{Row, Value},
-};
-use spark_connect_core::error::SparkError;
+use spark_connect::DataFrame;
 use store::Manifest;
 use tempfile::TempDir;
 
@@ -31,12 +33,10 @@ use crate::{
     local::{LocalUpdate, OnSamples},
     worker::{self, Job, Outcome, Reply},
 };
-use cluster::{Cluster, News};
-
-/// Where Spark keeps the partitions: names of views, which belong to the session.
-const CHUNKS: &str = "tributary_chunks";
-const PLACES: &str = "tributary_places";
-const PARTITIONS: &str = "tributary_partitions";
+use cluster::Cluster;
+use query::{News, quoted};
+use table::PARTITIONS;
+use wait::GoOn;
 
 /// The engine `spark`.
 pub(super) struct Spark {
@@ -67,20 +67,14 @@ impl Spark {
         on_samples: OnSamples<'_>,
     ) -> anyhow::Result<Self> {
         let from_environment = || env::var("SPARK_REMOTE").ok().filter(|remote| !remote.is_empty());
-        let remote = flags.spark_remote.clone().or_else(from_environment);
-        let cluster = Cluster::connect(remote.as_deref().unwrap_or("sc://127.0.0.1:15002"))?;
+        let remote = flags.spark_remote.clone().or_else(from_environment).unwrap_or("sc://127.0.0.1:15002".into());
+        let go_on = || on_samples(0);
+        let cluster = Cluster::connect(&remote, flags.spark_patience, &go_on)?;
         let dir = tempfile::tempdir().context("failed to create a directory for temporary files")?;
         let command = match &flags.worker_command {
             Some(command) => command.clone(),
-            None if cluster.is_here() => shipping::command_here()?,
-            None => {
-                let name = format!("tributary-trainer-{}", cluster.id());
-                let files = shipping::files(dir.path(), &name)?;
-                let sizes = files.iter().map(|path| fs::metadata(path).map_or(0, |metadata| metadata.len()));
-                tracing::info!("shipping the trainer and libtorch to Spark, {} MB", sizes.sum::<u64>() / 1_000_000);
-                cluster.ship(files, flags.spark_patience, &|| on_samples(0))?;
-                shipping::command(&name)
-            }
+            None if cluster.is_here(&go_on) => shipping::command_here()?,
+            None => ship_trainer(&cluster, dir.path(), &go_on)?,
         };
         let placement = Placement::new(&manifest.streams, config.local.seed, config.partitions as usize);
         let sizes = placement.ranges.iter().map(|range| range.len() as u64).collect();
@@ -91,16 +85,12 @@ impl Spark {
                 .display()
                 .to_string(),
         };
-        let chunks = uri.clone();
-        let table = cluster
-            .call("prepare the partitions", move |session| partitions(session, &chunks, placement))
-            .with_context(|| format!("failed to read `{uri}` through Spark"))
-            .or_exit(Code::Unavailable)?;
+        let reading = || format!("failed to read `{uri}` (--spark-dir) through Spark");
+        let table = table::prepare(&cluster, &uri, placement, &go_on).with_context(reading)?;
         let (local, patience) = (config.local.clone(), flags.spark_patience);
         let mut spark = Spark { cluster, table, command, local, patience, sizes, digests: Vec::new(), dir };
         // The first query also brings every sample to its executor.
-        let replies =
-            spark.ask(&Job::count(), on_samples).with_context(|| format!("failed to read `{uri}` through Spark"))?;
+        let replies = spark.ask(&Job::count(), on_samples).with_context(reading)?;
         spark.digests = replies.iter().map(|reply| reply.digest).collect();
         Ok(spark)
     }
@@ -110,20 +100,17 @@ impl Spark {
         let columns = Reply::FIELDS.map(|name| format!("{name} STRING")).join(", ");
         let format = r"ROW FORMAT DELIMITED FIELDS TERMINATED BY '\t'";
         let command = format!("{} {}", self.command, job.arguments());
-        let command = command.replace('\\', r"\\").replace('\'', r"\'");
+        let command = quoted(&guarded(&command, self.patience));
         let sql = format!(
-            "SELECT TRANSFORM(part, place, seq, label, image) {format} USING '{command}' AS ({columns}) {format} \
+            "SELECT TRANSFORM(part, place, seq, label, image) {format} USING {command} AS ({columns}) {format} \
              FROM {PARTITIONS}"
         );
         let mut replies: Vec<Option<Reply>> = vec![None; self.sizes.len()];
         let told = Cell::new(0);
         let all: u64 = self.sizes.iter().sum();
-        self.cluster.query(sql, self.patience, &|| on_samples(0), &mut |news| {
+        self.cluster.query(sql, &|| on_samples(0), &mut |news| {
             let done = match news {
-                News::Row(row) => {
-                    self.take(&row, &mut replies)?;
-                    return Ok(());
-                }
+                News::Row(row) => return self.take(&row, &mut replies),
                 News::Tasks(done, of) => all * done.max(0) as u64 / of.max(1) as u64,
                 News::End(_) => return Ok(()),
             };
@@ -132,7 +119,7 @@ impl Spark {
             told.set(told.get() + more);
             on_samples(more as usize * job.local_epochs as usize)
         })?;
-        let missing = |part| anyhow!("Spark returned nothing for partition {part}");
+        let missing = |part| anyhow!("Spark returned nothing for partition {part}; are its chunks all there?");
         let replies = (0..).zip(replies).map(|(part, reply): (usize, _)| reply.ok_or_else(|| missing(part)));
         let replies = replies.collect::<anyhow::Result<Vec<Reply>>>().or_exit(Code::Data)?;
         on_samples((all - told.get()) as usize * job.local_epochs as usize)?;
@@ -140,8 +127,8 @@ impl Spark {
     }
 
     /// Takes a reply in, if it is one that is expected.
-    fn take(&self, row: &Row, replies: &mut [Option<Reply>]) -> anyhow::Result<()> {
-        let text = |index| row.get(index).and_then(Value::as_str).unwrap_or_default();
+    fn take(&self, row: &[String], replies: &mut [Option<Reply>]) -> anyhow::Result<()> {
+        let text = |index| row.get(index).map_or("", String::as_str);
         let reply = Reply::decode(std::array::from_fn(text));
         let reply = reply.map_err(|what| anyhow!("a worker's reply is none: {what}")).or_exit(Code::Data)?;
         let part = reply.partition as usize;
@@ -149,9 +136,9 @@ impl Spark {
             ensure!(part < replies.len(), "a worker replied for partition {part} of {}", replies.len());
             ensure!(replies[part].is_none(), "two workers replied for partition {part}");
             let (expected, found) = (self.sizes[part], reply.samples);
-            ensure!(found == expected, "partition {part} has {found} samples on its executor, not {expected}");
+            ensure!(found == expected, "Spark has {found} samples in partition {part}, not {expected}");
             let is_known = self.digests.get(part).is_none_or(|digest| *digest == reply.digest);
-            ensure!(is_known, "partition {part} has other samples on its executor than before");
+            ensure!(is_known, "partition {part} has other samples in Spark than before");
             Ok(())
         };
         check().or_exit(Code::Data)?;
@@ -166,7 +153,7 @@ impl Spark {
         if !path.exists() {
             fs::write(&path, weights.to_safetensors(&Default::default()))
                 .context("failed to write a temporary file")?;
-            self.cluster.ship(vec![path], self.patience, &|| on_samples(0))?;
+            self.cluster.ship(vec![path], &|| on_samples(0))?;
         }
         Ok(sha256)
     }
@@ -212,8 +199,29 @@ impl Drop for Spark {
     fn drop(&mut self) {
         // What a session keeps is kept by the server when the session is gone.
         let table = self.table.clone();
-        let _ = self.cluster.call("forget the partitions", move |_| table.unpersist(false));
+        self.cluster.leave(move |_| table.unpersist(false));
     }
+}
+
+/// Ships this program and its libraries; returns the shell command that starts it.
+fn ship_trainer(cluster: &Cluster, dir: &Path, go_on: GoOn<'_>) -> anyhow::Result<String> {
+    let name = format!("tributary-trainer-{}", cluster.id());
+    let files = shipping::files(dir, &name)?;
+    let sizes = files.iter().map(|path| fs::metadata(path).map_or(0, |metadata| metadata.len()));
+    tracing::info!("shipping the trainer and libtorch to Spark, {} MB", sizes.sum::<u64>() / 1_000_000);
+    cluster.ship(files, go_on)?;
+    Ok(shipping::command(&name))
+}
+
+/// The shell command, killed when it takes longer than patience lasts: Spark lets the process of a cancelled task go on,
+/// and its core is busy until it ends. What it does not read is read after it, for a worker that ends early is otherwise
+/// reported as a broken pipe instead of by what it said.
+fn guarded(command: &str, patience: Duration) -> String {
+    // The driver is to give up first, and to say why.
+    const GRACE: Duration = Duration::from_secs(5);
+    let seconds = patience.saturating_add(GRACE).as_secs();
+    let command = command.replace('\'', r"'\''");
+    format!("timeout -k 5 {seconds} bash -c '{command}'; status=$?; cat > /dev/null; exit $status")
 }
 
 fn unexpected(result: &Outcome) -> anyhow::Error {
@@ -225,46 +233,26 @@ fn unexpected(result: &Outcome) -> anyhow::Error {
     failure(Code::Data, anyhow!("a worker {what} its partition, which it was not asked to do"))
 }
 
-/// Reads the chunks at `uri`, brings every sample to its partition, and keeps them there. Images are kept as the workers
-/// get them.
-fn partitions(session: &SparkSession, uri: &str, placement: Placement) -> Result<DataFrame, SparkError> {
-    let (count, smaller) = (placement.ranges.len(), placement.ranges.last().map_or(1, ExactSizeIterator::len));
-    let larger = placement.ranges.iter().filter(|range| range.len() > smaller).count();
-    let border = larger * (smaller + 1);
-    session.read().parquet(uri).create_or_replace_temp_view(CHUNKS)?;
-    places(session, placement)?.create_or_replace_temp_view(PLACES)?;
-    // Base64 of Spark may break lines.
-    let table = session.sql(&format!(
-        "SELECT CAST(IF(slot < {border}, slot DIV {large}, {larger} + (slot - {border}) DIV {smaller}) AS INT) AS part,
-                CAST(IF(slot < {border}, slot % {large}, (slot - {border}) % {smaller}) AS INT) AS place,
-                c.seq, c.label, translate(base64(c.image), concat(char(13), char(10)), '') AS image
-         FROM {CHUNKS} AS c JOIN
-              (SELECT stream, first + offset AS seq, slot
-               FROM {PLACES} LATERAL VIEW posexplode(slots) AS offset, slot) AS p
-         ON c.stream = p.stream AND c.seq = p.seq",
-        large = smaller + 1,
-    ))?;
-    let table = table.repartition_by_id(count as i32, col("part"));
-    let table = table.persist(StorageLevel::memory_and_disk())?;
-    table.create_or_replace_temp_view(PARTITIONS)?;
-    Ok(table)
-}
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
 
-/// The places as a table: stream, index of a first sample, and the places of the samples from there.
-fn places(session: &SparkSession, placement: Placement) -> Result<DataFrame, SparkError> {
-    /// Samples a row; enough rows for Spark to share out.
-    const SAMPLES: usize = 4096;
-    let names = || ["stream", "first", "slots"].map(str::to_owned).to_vec();
-    let mut rows = Vec::new();
-    for (stream, places) in placement.streams {
-        for (index, places) in places.chunks(SAMPLES).enumerate() {
-            let first = stream.first + (index * SAMPLES) as u64;
-            let places = places.iter().map(|&place| Value::Integer(place as i32)).collect();
-            rows.push(Row::new(
-                names(),
-                vec![Value::String(stream.name.clone()), Value::Long(first as i64), Value::List(places)],
-            ));
-        }
+    use super::*;
+
+    #[test]
+    fn a_guarded_command_keeps_its_quotes_and_its_exit_status_and_leaves_nothing_unread() {
+        let command = guarded(r#"printf '%s|' "it's" 'a "b"' >&2; exit 7;"#, Duration::from_secs(60));
+        // The writer on the left would be told of a reader that went early.
+        let pipe = format!("set -o pipefail; {{ seq 100000 || echo broken >&2; }} | {{ {command}; }}");
+        let output = Command::new("bash").args(["-c", &pipe]).output().unwrap();
+        assert_eq!(output.status.code(), Some(7));
+        assert_eq!(String::from_utf8(output.stderr).unwrap(), r#"it's|a "b"|"#);
     }
-    session.create_dataframe(rows, DataType::from_ddl("stream string, first bigint, slots array<int>")?)
+
+    #[test]
+    fn a_guarded_command_is_killed_with_what_it_started_after_patience_is_over() {
+        let command = guarded("sleep 1000; sleep 1000", Duration::ZERO);
+        let output = Command::new("bash").args(["-c", &command]).stdin(std::process::Stdio::null()).output().unwrap();
+        assert_eq!(output.status.code(), Some(124));
+    }
 }

@@ -94,10 +94,10 @@ impl Reply {
             _ if result == "counted" => Outcome::Counted,
             Some(("evaluated", correct)) => Outcome::Evaluated(number("number of recognised samples", correct)?),
             Some(("trained", bits)) => {
-                let bits = u64::from_str_radix(bits, 16).map_err(|_| format!("its loss is `{bits}`"))?;
+                let bits = u64::from_str_radix(bits, 16).map_err(|_| format!("its loss is `{}`", shown(bits)))?;
                 Outcome::Trained(f64::from_bits(bits), Box::new(decode_weights(weights)?))
             }
-            _ => return Err(format!("its result is `{}`", result.escape_debug())),
+            _ => return Err(format!("its result is `{}`", shown(result))),
         };
         Ok(Reply {
             partition: number("partition", partition)?,
@@ -137,7 +137,12 @@ fn decode_weights(text: &str) -> Result<StateDict, String> {
 }
 
 fn number<N: std::str::FromStr<Err: Display>>(name: &str, text: &str) -> Result<N, String> {
-    text.parse().map_err(|error| format!("its {name} is `{}`: {error}", text.escape_debug()))
+    text.parse().map_err(|error| format!("its {name} is `{}`: {error}", shown(text)))
+}
+
+/// The beginning of a field, for errors: what is no field may be anything, of any length.
+fn shown(text: &str) -> String {
+    text.chars().take(20).flat_map(char::escape_debug).collect()
 }
 
 #[cfg(test)]

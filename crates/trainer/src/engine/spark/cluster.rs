@@ -2,23 +2,25 @@
 //! its own and waited for with limits of ours.
 
 use std::{
-    net::{TcpStream, ToSocketAddrs},
     path::PathBuf,
-    sync::{Arc, Mutex, PoisonError, mpsc},
+    sync::{Arc, mpsc},
     thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
-use anyhow::{Context, anyhow, bail};
+use anyhow::{Context, anyhow};
 use cli::exit::{Code, OrExit, failure};
-use spark_connect::{SparkError, SparkSession, row::Row};
-use spark_connect_core::channel::ChannelBuilder;
+use spark_connect::{SparkError, SparkSession};
+use spark_connect_core::{SparkConnectClient, block_on, channel::ChannelBuilder};
 
-/// How long a server may take to answer what costs it nothing.
-const CALL_LIMIT: Duration = Duration::from_secs(60);
+use super::{
+    fault,
+    query::{News, Query},
+    wait::{GoOn, Wait, reach},
+};
 
-/// How often to look whether the run is to stop.
-const POLL: Duration = Duration::from_millis(100);
+/// How long taking leave of a server may take, step by step.
+const LEAVE_LIMIT: Duration = Duration::from_secs(5);
 
 /// The first version that can put a row into the partition that it names.
 const OLDEST: (u32, u32) = (4, 1);
@@ -26,61 +28,42 @@ const OLDEST: (u32, u32) = (4, 1);
 /// A session.
 pub(super) struct Cluster {
     session: SparkSession,
-    is_loopback: bool,
-    /// Where news of the query that runs goes.
-    news: Arc<Mutex<Option<mpsc::Sender<News>>>>,
-}
-
-/// What comes from a query.
-pub(super) enum News {
-    /// Tasks that are done, of all.
-    Tasks(i64, i64),
-    /// A row of the result.
-    Row(Row),
-    /// It is over.
-    End(Result<(), SparkError>),
+    /// For queries, on a connection of their own.
+    client: Arc<SparkConnectClient>,
+    address: ChannelBuilder,
+    patience: Duration,
 }
 
 impl Cluster {
-    /// Opens a session.
+    /// Opens a session. What is asked of it later may take `patience` without a sign of progress.
     ///
     /// # Errors
-    /// When the address is none, nobody listens there, or the server is too old.
-    pub(super) fn connect(remote: &str) -> anyhow::Result<Self> {
-        let address = ChannelBuilder::parse(remote).map_err(spark_error).or_exit(Code::Usage)?;
-        if address.get("token").is_some() {
-            let error = anyhow!(
-                "a token in --spark-remote can be seen by every user of this machine; put it into the environment \
-                 variable SPARK_CONNECT_AUTHENTICATE_TOKEN"
-            );
-            return Err(failure(Code::Usage, error));
-        }
+    /// When the address is none, nobody listens there, the server is too old, and those of [`Wait::next`].
+    pub(super) fn connect(remote: &str, patience: Duration, go_on: GoOn<'_>) -> anyhow::Result<Self> {
+        let address = parse(remote).or_exit(Code::Usage)?;
         if !address.use_ssl() && !address.is_loopback() {
             tracing::warn!("what goes to `{}` is not encrypted; add /;use_ssl=true to --spark-remote", address.host());
         }
-        reach(&address)?;
-        let url = remote.to_owned();
-        let open = move || SparkSession::builder().remote(&url).get_or_create();
-        let session = call("open a session", open).or_exit(Code::Unavailable)?;
-        let asked = session.clone();
-        let version = call("say its version", move || asked.version()).or_exit(Code::Unavailable)?;
+        let endpoint = address.endpoint();
+        let missing = || format!("there is no Spark Connect server at {endpoint}; docs/spark.md says how to start one");
+        reach(&address).with_context(missing).or_exit(Code::Unavailable)?;
+        // Neither of them talks to the server yet.
+        let session = SparkSession::builder().remote(remote).get_or_create();
+        let client = block_on(SparkConnectClient::connect(&address));
+        let cluster = Cluster {
+            session: session.map_err(fault::report).or_exit(Code::Usage)?,
+            client: Arc::new(client.map_err(fault::report).or_exit(Code::Usage)?),
+            address,
+            patience,
+        };
+        let version = cluster.call("say its version", go_on, SparkSession::version)?;
         if parse_version(&version).is_none_or(|version| version < OLDEST) {
             let (major, minor) = OLDEST;
-            let error = anyhow!("the server at `{remote}` is Spark {version}; {major}.{minor} or newer is needed");
+            let error = anyhow!("the server at {endpoint} is Spark {version}; {major}.{minor} or newer is needed");
             return Err(failure(Code::Unavailable, error));
         }
-        let news: Arc<Mutex<Option<mpsc::Sender<News>>>> = Arc::default();
-        let listeners = Arc::clone(&news);
-        session.register_progress_handler(move |progress| {
-            let done = progress.stages.iter().map(|stage| stage.num_completed_tasks).sum();
-            let all = progress.stages.iter().map(|stage| stage.num_tasks).sum();
-            if let Some(listener) = &*listeners.lock().unwrap_or_else(PoisonError::into_inner) {
-                let _ = listener.send(News::Tasks(done, all)); // The query may be over.
-            }
-        });
-        tracing::info!("connected to Spark {version} at {}", address.endpoint());
-        let cluster = Cluster { session, is_loopback: address.is_loopback(), news };
-        if let Some(ui) = cluster.ui() {
+        tracing::info!("connected to Spark {version} at {endpoint}");
+        if let Some(ui) = cluster.ui(go_on) {
             tracing::info!("Spark UI: {ui}");
         }
         Ok(cluster)
@@ -91,171 +74,112 @@ impl Cluster {
         self.session.session_id()
     }
 
-    /// Calls the client.
+    /// Has the server do what costs it little.
+    ///
+    /// # Errors
+    /// That of the server, and those of [`Wait::next`].
     pub(super) fn call<T: Send + 'static>(
         &self,
         what: &str,
+        go_on: GoOn<'_>,
+        f: impl FnOnce(&SparkSession) -> Result<T, SparkError> + Send + 'static,
+    ) -> anyhow::Result<T> {
+        self.call_within(self.patience, what, go_on, f)
+    }
+
+    fn call_within<T: Send + 'static>(
+        &self,
+        limit: Duration,
+        what: &str,
+        go_on: GoOn<'_>,
         f: impl FnOnce(&SparkSession) -> Result<T, SparkError> + Send + 'static,
     ) -> anyhow::Result<T> {
         let session = self.session.clone();
-        call(what, move || f(&session))
+        let (sender, answers) = mpsc::channel();
+        thread::spawn(move || {
+            let _ = sender.send(f(&session)); // Nobody may be waiting any more.
+        });
+        let answer = Wait::new(&self.address, limit, what, go_on).next(&answers)?;
+        answer.map_err(fault::report).with_context(|| format!("Spark failed to {what}"))
+    }
+
+    /// Calls the server for the last time, unless it is gone; whether it does what it is asked is its business.
+    pub(super) fn leave<T: Send + 'static>(
+        &self,
+        f: impl FnOnce(&SparkSession) -> Result<T, SparkError> + Send + 'static,
+    ) {
+        if reach(&self.address).is_ok() {
+            let _ = self.call_within(LEAVE_LIMIT, "end the session", &|| Ok(()), f);
+        }
     }
 
     /// Ships files to the executors.
     ///
     /// # Errors
-    /// That of `go_on`, which is asked now and then, and when the server does not take the files in time.
-    pub(super) fn ship(
-        &self,
-        files: Vec<PathBuf>,
-        patience: Duration,
-        go_on: &dyn Fn() -> anyhow::Result<()>,
-    ) -> anyhow::Result<()> {
-        let session = self.session.clone();
-        let (sender, answer) = mpsc::channel();
-        thread::spawn(move || {
+    /// Those of [`call`](Self::call).
+    pub(super) fn ship(&self, files: Vec<PathBuf>, go_on: GoOn<'_>) -> anyhow::Result<()> {
+        self.call("take the files that are shipped", go_on, move |session| {
             let paths: Vec<_> = files.iter().map(|path| path.to_string_lossy()).collect();
-            let paths: Vec<&str> = paths.iter().map(|path| &**path).collect();
-            let _ = sender.send(session.add_artifacts(&paths)); // Nobody may be waiting any more.
-        });
-        let until = Instant::now() + patience;
-        loop {
-            match answer.recv_timeout(POLL) {
-                Ok(shipped) => {
-                    return shipped.map_err(spark_error).context("failed to ship files").or_exit(Code::Unavailable);
-                }
-                Err(mpsc::RecvTimeoutError::Timeout) if Instant::now() < until => go_on()?,
-                Err(_) => bail!("Spark did not take files within {}", humantime::format_duration(patience)),
-            }
-        }
+            session.add_artifacts(&paths.iter().map(|path| &**path).collect::<Vec<_>>())
+        })
     }
 
     /// Runs a query to its end, and hands on what comes from it.
     ///
     /// # Errors
-    /// That of `on_news`, that of `go_on`, which is asked now and then, and when no row and no task has come for
-    /// `patience`. The query is cancelled then.
+    /// That of `on_news`, that of the server, and those of [`Wait::next`]. The query is cancelled then.
     pub(super) fn query(
         &self,
         sql: String,
-        patience: Duration,
-        go_on: &dyn Fn() -> anyhow::Result<()>,
+        go_on: GoOn<'_>,
         on_news: &mut dyn FnMut(News) -> anyhow::Result<()>,
     ) -> anyhow::Result<()> {
-        let (sender, news) = mpsc::channel();
-        *self.listener() = Some(sender.clone());
-        let session = self.session.clone();
-        thread::spawn(move || {
-            let run = || {
-                for row in session.sql(&sql)?.to_local_iterator(true)? {
-                    let _ = sender.send(News::Row(row?)); // Nobody may be waiting any more.
-                }
-                Ok(())
-            };
-            let end = run();
-            let _ = sender.send(News::End(end));
-        });
-        let outcome = follow(&news, patience, go_on, on_news);
-        *self.listener() = None;
+        let query = Query::start(Arc::clone(&self.client), self.id(), sql);
+        let wait = Wait::new(&self.address, self.patience, "finish another task", go_on);
+        let outcome = query.follow(wait, on_news);
         if outcome.is_err() {
-            let _ = self.call("cancel a query", SparkSession::interrupt_all); // The first error is the one to tell.
+            self.leave(SparkSession::interrupt_all);
         }
         outcome
     }
 
-    fn listener(&self) -> std::sync::MutexGuard<'_, Option<mpsc::Sender<News>>> {
-        self.news.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Whether its only executor is in a server on this machine.
-    pub(super) fn is_here(&self) -> bool {
-        self.is_loopback && self.setting("spark.master").is_some_and(|master| master.starts_with("local"))
+    pub(super) fn is_here(&self, go_on: GoOn<'_>) -> bool {
+        let is_local = |master: String| master.starts_with("local");
+        self.address.is_loopback() && self.setting("spark.master", go_on).is_some_and(is_local)
     }
 
-    fn setting(&self, key: &'static str) -> Option<String> {
-        self.call("say its settings", move |session| session.conf().get(key)).ok().flatten()
+    fn setting(&self, key: &'static str, go_on: GoOn<'_>) -> Option<String> {
+        self.call("say its settings", go_on, move |session| session.conf().get(key)).ok().flatten()
     }
 
     /// The address of Spark's own pages, where the server knows it.
-    fn ui(&self) -> Option<String> {
-        if let Some(address) = self.setting("spark.driver.appUIAddress").filter(|address| !address.is_empty()) {
-            return Some(address);
-        }
-        let port = self.setting("spark.ui.port").filter(|port| port != "0")?;
-        Some(format!("http://{}:{port}", self.setting("spark.driver.host")?))
+    fn ui(&self, go_on: GoOn<'_>) -> Option<String> {
+        let address = self.setting("spark.driver.appUIAddress", go_on).filter(|address| !address.is_empty());
+        let guess = || {
+            let port = self.setting("spark.ui.port", go_on).filter(|port| port != "0")?;
+            Some(format!("http://{}:{port}", self.setting("spark.driver.host", go_on)?))
+        };
+        address.or_else(guess)
     }
 }
 
 impl Drop for Cluster {
     fn drop(&mut self) {
-        let _ = self.call("close the session", SparkSession::stop); // The server closes it by itself, later.
+        self.leave(SparkSession::stop);
     }
 }
 
-fn follow(
-    news: &mpsc::Receiver<News>,
-    patience: Duration,
-    go_on: &dyn Fn() -> anyhow::Result<()>,
-    on_news: &mut dyn FnMut(News) -> anyhow::Result<()>,
-) -> anyhow::Result<()> {
-    let (mut last, mut done_before) = (Instant::now(), -1);
-    loop {
-        match news.recv_timeout(POLL) {
-            Ok(News::End(end)) => return end.map_err(spark_error).context("Spark gave up").or_exit(Code::Unavailable),
-            Ok(News::Tasks(done, all)) => {
-                if done != done_before {
-                    (done_before, last) = (done, Instant::now());
-                }
-                on_news(News::Tasks(done, all))?;
-            }
-            Ok(row) => {
-                last = Instant::now();
-                on_news(row)?;
-            }
-            Err(_) => go_on()?,
-        }
-        if last.elapsed() > patience {
-            let error = anyhow!(
-                "Spark has finished no task for {}; are its executors alive, and free? Give them longer with \
-                 --spark-patience",
-                humantime::format_duration(patience)
-            );
-            return Err(failure(Code::Unavailable, error));
-        }
+fn parse(remote: &str) -> anyhow::Result<ChannelBuilder> {
+    // Not after parsing: its errors repeat what they do not understand.
+    if remote.contains("token=") {
+        return Err(anyhow!(
+            "a token in --spark-remote can be seen by every user of this machine; put it into the environment variable \
+             SPARK_CONNECT_AUTHENTICATE_TOKEN"
+        ));
     }
-}
-
-/// Calls the client on a thread of its own.
-fn call<T: Send + 'static>(
-    what: &str,
-    f: impl FnOnce() -> Result<T, SparkError> + Send + 'static,
-) -> anyhow::Result<T> {
-    let (sender, answer) = mpsc::channel();
-    thread::spawn(move || {
-        let _ = sender.send(f()); // Nobody may be waiting any more.
-    });
-    match answer.recv_timeout(CALL_LIMIT) {
-        Ok(answer) => answer.map_err(spark_error).with_context(|| format!("the Spark server failed to {what}")),
-        Err(_) => bail!("the Spark server did not {what} within {}", humantime::format_duration(CALL_LIMIT)),
-    }
-}
-
-/// The client tries for minutes to reach who is not there.
-fn reach(address: &ChannelBuilder) -> anyhow::Result<()> {
-    const LIMIT: Duration = Duration::from_secs(5);
-    let endpoint = address.endpoint();
-    let connect = || -> std::io::Result<()> {
-        let mut last = std::io::ErrorKind::AddrNotAvailable.into();
-        for address in endpoint.to_socket_addrs()? {
-            match TcpStream::connect_timeout(&address, LIMIT) {
-                Ok(_) => return Ok(()),
-                Err(error) => last = error,
-            }
-        }
-        Err(last)
-    };
-    let missing = || format!("there is no Spark Connect server at {endpoint}; docs/spark.md says how to start one");
-    connect().with_context(missing).or_exit(Code::Unavailable)
+    let address = ChannelBuilder::parse(remote).map_err(fault::report);
+    address.with_context(|| format!("--spark-remote `{}` is no address of a Spark server", remote.escape_debug()))
 }
 
 fn parse_version(text: &str) -> Option<(u32, u32)> {
@@ -263,11 +187,23 @@ fn parse_version(text: &str) -> Option<(u32, u32)> {
     Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
 }
 
-/// A server's error in a few lines: it sends whole stack traces.
-pub(super) fn spark_error(error: SparkError) -> anyhow::Error {
-    const LINES: usize = 6;
-    let text = error.to_string();
-    let said: Vec<&str> =
-        text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with("at ")).take(LINES).collect();
-    anyhow!("{}", said.join("\n"))
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_compared_by_number() {
+        assert!(parse_version("4.0.1").unwrap() < OLDEST);
+        assert!(parse_version("4.10.0-SNAPSHOT").unwrap() > OLDEST);
+        assert_eq!(parse_version("four"), None);
+    }
+
+    #[test]
+    fn a_token_in_an_address_is_refused_and_not_repeated() {
+        for remote in ["sc://host/;token=secret", "sc://host/;token=sec=ret", "host/;token=secret"] {
+            let error = parse(remote).err().unwrap();
+            let text = format!("{error:#}");
+            assert!(text.contains("SPARK_CONNECT_AUTHENTICATE_TOKEN") && !text.contains("sec"), "{text}");
+        }
+    }
 }

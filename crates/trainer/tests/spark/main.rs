@@ -1,0 +1,150 @@
+//! The engine `spark` on a real Spark, which the environment variable `SPARK_HOME` names. MNIST is read from `MNIST_DIR`.
+
+#![cfg(all(feature = "spark", target_os = "linux"))]
+
+mod cluster;
+mod same_bits;
+#[path = "../support/mod.rs"]
+mod support;
+mod trouble;
+
+use std::{
+    env, fs,
+    fs::File,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use cluster::{Cluster, wait_until};
+use dataset::{PIXELS, Split};
+use store::{DatasetId, Mode, Store};
+use support::Place;
+
+/// The trainer, as an installation on every machine of the cluster.
+const TRAINER: &str = env!("CARGO_BIN_EXE_trainer");
+
+/// A place with this many samples of real MNIST from two senders, in chunks of 500.
+fn mnist(samples: usize) -> Place {
+    let dir = env::var_os("MNIST_DIR").expect("MNIST_DIR is not set; it is to name the folder with MNIST's files");
+    let mnist = dataset::load(Path::new(&dir), Split::Train).unwrap();
+    let digest = mnist.digest().iter().map(|byte| format!("{byte:02x}")).collect();
+    let dataset = DatasetId { name: mnist.name.clone(), digest };
+    let place = Place::new();
+    let mut store = Store::open(&place.path("chunks"), Mode::Fresh, 500).unwrap();
+    for (name, range) in [("b", 0..samples / 3), ("a", samples / 3..samples)] {
+        store.open_stream(name, &dataset, range.start as u64, range.end as u64).unwrap();
+        for start in range.clone().step_by(500) {
+            let batch = start..(start + 500).min(range.end);
+            let images = &mnist.images[batch.start * PIXELS..batch.end * PIXELS];
+            store.append(name, batch.start as u64, &mnist.labels[batch], images).unwrap();
+        }
+    }
+    while store.has_pending() {
+        store.commit().unwrap();
+    }
+    store.complete(0.5).unwrap();
+    // The trainer names its default test set by the environment variable, which a place does not pass on.
+    std::os::unix::fs::symlink(&dir, place.path("mnist")).unwrap();
+    place
+}
+
+/// A run on the cluster, with `worker` as the shell command that starts the trainer there.
+fn on_spark(place: &Place, cluster: &Cluster, worker: &str, run_dir: &str, flags: &[&str]) -> Command {
+    place.train(run_dir, &[&engine(cluster, worker), flags].concat())
+}
+
+fn engine<'a>(cluster: &'a Cluster, worker: &'a str) -> [&'a str; 6] {
+    ["--engine", "spark", "--spark-remote", &cluster.remote, "--worker-command", worker]
+}
+
+/// A worker command: a script that has the trainer in `$trainer`, its own folder in `$here`, and the arguments.
+fn script(place: &Place, name: &str, text: &str) -> String {
+    let path = place.path(name);
+    let here = path.parent().unwrap().display();
+    fs::write(&path, format!("#!/bin/bash\ntrainer='{TRAINER}' here='{here}'\n{text}\n")).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    path.to_str().unwrap().to_owned()
+}
+
+/// A worker that says in the folder `started` that it trains, and begins when there is a file `go`.
+fn held(place: &Place) -> String {
+    fs::create_dir(place.path("started")).unwrap();
+    let text = r#"
+        if [[ "$*" == *--round* ]]; then
+            touch "$here/started/$$"
+            until [ -e "$here/go" ]; do sleep 0.05; done
+        fi
+        exec "$trainer" "$@""#;
+    script(place, "held-worker", text)
+}
+
+/// What a trainer has said and how it ended.
+struct Ended {
+    code: Option<i32>,
+    text: String,
+    took: Duration,
+}
+
+/// A trainer that runs; it is killed with the test.
+struct Running {
+    child: Child,
+    log: PathBuf,
+    started: Instant,
+}
+
+impl Running {
+    fn start(place: &Place, mut command: Command) -> Running {
+        let log = place.path("log");
+        let file = File::create(&log).unwrap();
+        command.stdout(Stdio::null()).stderr(file).env_remove("RUST_BACKTRACE");
+        Running { child: command.spawn().unwrap(), log, started: Instant::now() }
+    }
+
+    /// Waits until this many held workers are about to train.
+    #[track_caller]
+    fn wait_for_held(&mut self, place: &Place, count: usize) {
+        wait_until("workers", || {
+            let has_ended = self.child.try_wait().unwrap().is_some();
+            assert!(!has_ended, "{}", fs::read_to_string(&self.log).unwrap());
+            fs::read_dir(place.path("started")).unwrap().count() >= count
+        });
+    }
+
+    fn interrupt(&self) {
+        support::succeed(Command::new("kill").args(["-INT", &self.child.id().to_string()]));
+    }
+
+    #[track_caller]
+    fn end(mut self) -> Ended {
+        wait_until("the trainer to end", || self.child.try_wait().unwrap().is_some());
+        let code = self.child.wait().unwrap().code();
+        Ended { code, text: fs::read_to_string(&self.log).unwrap(), took: self.started.elapsed() }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill(); // It may have ended.
+        let _ = self.child.wait();
+    }
+}
+
+impl Ended {
+    #[track_caller]
+    fn well(self) {
+        assert_eq!(self.code, Some(0), "{}", self.text);
+    }
+
+    /// With this exit code and an error that holds all of `expect`, no longer than a user reads, in time.
+    #[track_caller]
+    fn badly(self, code: i32, expect: &[&str]) {
+        assert_eq!(self.code, Some(code), "{}", self.text);
+        let error = self.text.split_once("trainer: ").unwrap_or_else(|| panic!("{}", self.text)).1;
+        assert!(expect.iter().all(|expect| error.contains(expect)), "{error}");
+        assert!(error.len() < 1200 && error.lines().count() < 8, "{error}");
+        let is_for_developers = |line: &str| line.contains("\tat ") || line.contains("org.apache.spark.");
+        assert!(!error.lines().any(is_for_developers), "{error}");
+    }
+}

@@ -1,0 +1,120 @@
+//! A cluster gives the bits that threads give, whatever happens to its executors.
+
+use std::fs;
+
+use crate::{Cluster, Place, Running, TRAINER, engine, held, mnist, on_spark, script, support::succeed, wait_until};
+
+/// Losses, accuracies and model of every round: all of `rounds.csv` but the times.
+fn rounds(place: &Place, run_dir: &str) -> Vec<String> {
+    let text = fs::read_to_string(place.path(run_dir).join("rounds.csv")).unwrap();
+    let names: Vec<&str> = text.lines().next().unwrap().split(',').collect();
+    let kept = |row: &str| -> Vec<String> {
+        let fields = names.iter().zip(row.split(','));
+        fields.filter(|(name, _)| !name.contains("seconds")).map(|(_, field)| field.to_owned()).collect()
+    };
+    text.lines().skip(1).map(|row| kept(row).join(",")).collect()
+}
+
+/// Trains on threads and on the cluster, and compares every round.
+#[track_caller]
+fn check(place: &Place, cluster: &Cluster, partitions: &str) {
+    let flags = ["--dir", "chunks", "--test-data", "mnist", "--partitions", partitions, "--rounds", "2"];
+    let flags = [&flags[..], &["--received-accuracy", "each-round", "--run-dir"]].concat();
+    let (threads, spark) = (format!("threads-{partitions}"), format!("spark-{partitions}"));
+    succeed(&mut place.command(&[&flags[..], &[&threads]].concat()));
+    let mut command = place.command(&[&flags[..], &[&spark]].concat());
+    command.args(engine(cluster, TRAINER));
+    Running::start(place, command).end().well();
+    let expect = rounds(place, &threads);
+    assert_eq!(expect.len(), 2);
+    assert_eq!(rounds(place, &spark), expect);
+    assert_eq!(place.summary(&spark)["engine"], "spark");
+    cluster.check_clean();
+}
+
+#[test]
+fn a_standalone_cluster_trains_real_mnist_to_the_bits_of_threads() {
+    let (place, cluster) = (mnist(3000), Cluster::standalone());
+    for partitions in ["2", "4", "12"] {
+        check(&place, &cluster, partitions);
+    }
+}
+
+#[test]
+fn local_mode_trains_real_mnist_to_the_bits_of_threads() {
+    let (place, cluster) = (mnist(1000), Cluster::local());
+    for partitions in ["2", "12"] {
+        check(&place, &cluster, partitions);
+    }
+}
+
+#[test]
+fn a_shipped_trainer_needs_nothing_on_the_executors() {
+    let (place, cluster) = (Place::received(), Cluster::standalone());
+    let hash = place.hash_of("threads", &[]);
+    let flags = ["--engine", "spark", "--spark-remote", &cluster.remote];
+    Running::start(&place, place.train("spark", &flags)).end().well();
+    assert_eq!(place.summary("spark")["model_sha256"], hash.as_str());
+    cluster.check_clean();
+}
+
+#[test]
+fn an_executor_killed_in_the_middle_of_a_round_costs_no_bit() {
+    let (place, cluster) = (Place::received(), Cluster::standalone());
+    let hash = place.hash_of("threads", &["--partitions", "4"]);
+    let mut running =
+        Running::start(&place, on_spark(&place, &cluster, &held(&place), "spark", &["--partitions", "4"]));
+    running.wait_for_held(&place, 2);
+    let executors = cluster.executors();
+    assert_eq!(executors.len(), 2);
+    executors[0].kill();
+    wait_until("death", || cluster.executors().iter().all(|process| process.pid != executors[0].pid));
+    fs::write(place.path("go"), "").unwrap();
+    running.end().well();
+    assert!(fs::read_dir(place.path("started")).unwrap().count() > 8, "its workers were run again");
+    assert_eq!(place.summary("spark")["model_sha256"], hash.as_str());
+    wait_until("the executor's successor", || cluster.executors().len() == 2);
+    cluster.check_clean();
+}
+
+#[test]
+fn a_worker_that_fails_after_its_reply_is_run_again_and_its_reply_counts_once() {
+    let (place, cluster) = (Place::received(), Cluster::standalone());
+    let hash = place.hash_of("threads", &[]);
+    // Of the three workers of each query, the first.
+    let text = r#""$trainer" "$@" && ! mkdir "$here/failed-$(tr -c a-z0-9 - <<< "$*")" 2>/dev/null"#;
+    let worker = script(&place, "flaky-worker", text);
+    Running::start(&place, on_spark(&place, &cluster, &worker, "spark", &[])).end().well();
+    let failed = fs::read_dir(place.path("")).unwrap();
+    let failed = failed.filter(|entry| entry.as_ref().unwrap().file_name().to_str().unwrap().starts_with("failed-"));
+    assert_eq!(failed.count(), 4, "counting, two rounds, and accuracy on the received samples");
+    assert_eq!(place.summary("spark")["model_sha256"], hash.as_str());
+    cluster.check_clean();
+}
+
+#[test]
+fn a_round_may_take_longer_than_a_server_keeps_a_stream_open() {
+    let place = Place::received();
+    let cluster = Cluster::new_local(&["spark.connect.execute.reattachable.senderMaxStreamDuration=5s"]);
+    let hash = place.hash_of("threads", &["--partitions", "2"]);
+    let worker = script(&place, "slow-worker", r#"[[ "$*" == *--round* ]] && sleep 7; exec "$trainer" "$@""#);
+    Running::start(&place, on_spark(&place, &cluster, &worker, "spark", &["--partitions", "2"])).end().well();
+    assert_eq!(place.summary("spark")["model_sha256"], hash.as_str());
+}
+
+#[test]
+fn a_run_goes_on_to_the_same_bits_on_another_engine() {
+    let (place, cluster) = (Place::received(), Cluster::local());
+    let hash = place.hash_of("threads", &["--rounds", "3"]);
+    succeed(&mut place.train("there", &["--rounds", "1"]));
+    let mut resumed = place.command(&["--resume", "there", "--rounds", "3"]);
+    resumed.args(engine(&cluster, TRAINER));
+    Running::start(&place, resumed).end().well();
+    assert_eq!(place.summary("there")["model_sha256"], hash.as_str());
+
+    Running::start(&place, on_spark(&place, &cluster, TRAINER, "back", &["--rounds", "1"])).end().well();
+    let resume = ["--resume", "back", "--rounds", "3", "--engine", "rayon"];
+    succeed(&mut place.command(&resume));
+    assert_eq!(place.summary("back")["model_sha256"], hash.as_str());
+    assert_eq!(place.summary("back")["engine"], "rayon");
+}

@@ -1,0 +1,181 @@
+//! What can go wrong on a cluster ends the run in time, with one clear error and its exit code, and leaves nothing there.
+
+use std::{fs, net::TcpListener, time::Duration};
+
+use crate::{Cluster, Ended, Place, Running, TRAINER, held, on_spark, script, support::fail, wait_until};
+
+/// How a run ends whose workers are this script.
+fn with_worker(cluster: &Cluster, place: &Place, text: &str, flags: &[&str]) -> Ended {
+    let worker = script(place, "worker", text);
+    Running::start(place, on_spark(place, cluster, &worker, "run", flags)).end()
+}
+
+#[test]
+fn a_server_that_cannot_be_reached_or_is_named_wrongly_is_told_at_once() {
+    let place = Place::received();
+    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let at = |remote: &str| place.train("run", &["--engine", "spark", "--spark-remote", remote]);
+    let line = format!("there is no Spark Connect server at {free}; docs/spark.md says how to start one");
+    fail(&mut at(&format!("sc://{free}")), 69, &line);
+    fail(&mut at("http://localhost"), 64, "--spark-remote `http://localhost` is no address of a Spark server");
+    fail(&mut at("sc://localhost:port"), 64, "--spark-remote `sc://localhost:port` is no address of a Spark server");
+    let line = "put it into the environment variable SPARK_CONNECT_AUTHENTICATE_TOKEN";
+    fail(&mut at(&format!("sc://{free}/;token=secret")), 64, line);
+    assert!(!place.path("run").exists());
+}
+
+#[test]
+fn a_server_that_says_nothing_is_given_up() {
+    let place = Place::received();
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let remote = format!("sc://{}", silent.local_addr().unwrap());
+    let flags = ["--engine", "spark", "--spark-remote", &remote, "--spark-patience", "1s"];
+    let ended = Running::start(&place, place.train("run", &flags)).end();
+    assert!(ended.took < Duration::from_secs(20), "{:?}", ended.took);
+    ended.badly(69, &["Spark did not say its version within 1s"]);
+}
+
+#[test]
+fn a_worker_that_hangs_is_given_up_and_killed() {
+    let (place, cluster) = (Place::received(), Cluster::local());
+    let text = r#"[[ "$*" == *--round* ]] && sleep 1000; exec "$trainer" "$@""#;
+    let ended = with_worker(&cluster, &place, text, &["--spark-patience", "8s"]);
+    assert!(ended.took < Duration::from_secs(60), "{:?}", ended.took);
+    ended.badly(69, &["Spark did not finish another task within 8s", "--spark-patience"]);
+    cluster.check_clean();
+    wait_until("the workers' end", || cluster.processes("sleep 1000").is_empty());
+    wait_until("the workers' end", || cluster.processes("worker --rows").is_empty());
+}
+
+#[test]
+fn a_worker_that_fails_has_the_user_read_why() {
+    let place = Place::received();
+    let text = r#"[[ "$*" == *--round* ]] && { echo "disk on fire" >&2; exit 74; }; exec "$trainer" "$@""#;
+    for cluster in [Cluster::local(), Cluster::standalone()] {
+        with_worker(&cluster, &place, text, &[]).badly(74, &["a worker", "disk on fire"]);
+        fs::remove_dir_all(place.path("run")).unwrap();
+        with_worker(&cluster, &place, "exit 3", &[]).badly(69, &["a worker failed (exit status 3)"]);
+        cluster.check_clean();
+    }
+}
+
+#[test]
+fn a_worker_command_that_is_none_is_named() {
+    let (place, cluster) = (Place::received(), Cluster::local());
+    let ended = Running::start(&place, on_spark(&place, &cluster, "/opt/nowhere/trainer", "run", &[])).end();
+    ended.badly(64, &["/opt/nowhere/trainer", "--worker-command"]);
+}
+
+#[test]
+fn a_worker_that_writes_garbage_is_not_believed() {
+    let (place, cluster) = (Place::received(), Cluster::local());
+    for (text, what) in [
+        ("cat", "a worker's reply is none: its result is"),
+        ("head -c 5000 /dev/zero", "a worker's reply is none: its result is ``"),
+        ("true", "Spark returned nothing for partition 0"),
+        (r#""$trainer" "$@" | sed "s/^[0-9]*/7/""#, "a worker replied for partition 7 of 3"),
+        (r#""$trainer" "$@" | sed "s/^1\t/2\t/""#, "two workers replied for partition 2"),
+        (r#""$trainer" "$@" | tee >(cat)"#, "two workers replied for partition"),
+    ] {
+        with_worker(&cluster, &place, text, &[]).badly(65, &[what]);
+    }
+    cluster.check_clean();
+}
+
+#[test]
+fn samples_that_change_on_an_executor_are_noticed() {
+    let (place, cluster) = (Place::received(), Cluster::local());
+    let text = r#"
+        [[ "$*" == *--round* ]] && exec "$trainer" "$@" < <(sed 's/..\(..==\)$/AA\1/')
+        exec "$trainer" "$@""#;
+    with_worker(&cluster, &place, text, &[]).badly(65, &["has other samples in Spark than before"]);
+    let text = r#"exec "$trainer" "$@" < <(grep -v -P '^0\t82\t|^0\t83\t')"#;
+    let line = "Spark has 82 samples in partition 0, not 84";
+    with_worker(&cluster, &place, text, &[]).badly(65, &[line]);
+}
+
+#[test]
+fn a_driver_and_workers_of_two_versions_do_not_work_together() {
+    let (place, cluster) = (Place::received(), Cluster::local());
+    let text = r#"exec "$trainer" "${@//$(grep -oP -- '(?<=--driver )\S+' <<< "$*")/9.9.9}""#;
+    let line = "the driver version 9.9.9 with rows 1; install the same trainer on both sides";
+    with_worker(&cluster, &place, text, &[]).badly(64, &["a worker", line]);
+}
+
+#[test]
+fn chunks_that_spark_does_not_find_are_told() {
+    let (place, cluster) = (Place::received(), Cluster::local());
+    let copy = place.path("copy");
+    let seen_in =
+        |uri: &str| Running::start(&place, on_spark(&place, &cluster, TRAINER, "run", &["--spark-dir", uri])).end();
+    seen_in("/nowhere/chunks")
+        .badly(65, &["failed to read `/nowhere/chunks` (--spark-dir) through Spark", "Path does not exist"]);
+    seen_in("s3x://bucket/chunks").badly(65, &["`s3x://bucket/chunks` (--spark-dir)", "No FileSystem for scheme"]);
+
+    fs::create_dir(&copy).unwrap();
+    let mut chunks: Vec<_> = fs::read_dir(place.path("chunks")).unwrap().map(|entry| entry.unwrap().path()).collect();
+    chunks.retain(|path| path.extension().is_some_and(|extension| extension == "parquet"));
+    chunks.sort();
+    for chunk in &chunks[1..] {
+        fs::copy(chunk, copy.join(chunk.file_name().unwrap())).unwrap();
+    }
+    let ended = seen_in(copy.to_str().unwrap());
+    ended.badly(65, &["copy` (--spark-dir) through Spark", "has no sample in place"]);
+    cluster.check_clean();
+}
+
+#[test]
+fn a_chunk_that_disappears_while_spark_reads_is_told() {
+    let (place, cluster) = (Place::received(), Cluster::standalone());
+    // Spark has listed and cached the chunks when the first worker starts; an executor that is lost has to read again.
+    let mut running = Running::start(&place, on_spark(&place, &cluster, &held(&place), "run", &[]));
+    running.wait_for_held(&place, 2);
+    fs::rename(place.path("chunks"), place.path("elsewhere")).unwrap();
+    let executors = cluster.executors();
+    executors.iter().for_each(|executor| executor.kill());
+    wait_until("death", || cluster.executors().iter().all(|process| executors.iter().all(|e| e.pid != process.pid)));
+    fs::write(place.path("go"), "").unwrap();
+    running.end().badly(65, &["chunk-0000000", ".parquet", "does not exist"]);
+    wait_until("the executors' successors", || cluster.executors().len() == 2);
+    cluster.check_clean();
+}
+
+#[test]
+fn ctrl_c_cancels_the_round() {
+    let (place, cluster) = (Place::received(), Cluster::local());
+    let mut running = Running::start(&place, on_spark(&place, &cluster, &held(&place), "run", &[]));
+    running.wait_for_held(&place, 2);
+    assert_ne!(cluster.says("jobs?status=running"), "[]");
+    running.interrupt();
+    running.end().badly(130, &["stopped by Ctrl-C"]);
+    cluster.check_clean();
+    fs::write(place.path("go"), "").unwrap();
+    wait_until("the workers' end", || cluster.processes("worker --rows").is_empty());
+}
+
+#[test]
+fn a_server_killed_in_the_middle_of_a_round_ends_the_run() {
+    let place = Place::received();
+    let cluster = Cluster::new_local(&[]);
+    let mut running = Running::start(&place, on_spark(&place, &cluster, &held(&place), "run", &[]));
+    running.wait_for_held(&place, 2);
+    cluster.kill("SparkConnectServer");
+    let ended = running.end();
+    assert!(ended.took < Duration::from_secs(60), "{:?}", ended.took);
+    ended.badly(69, &["the connection to the Spark server broke"]);
+}
+
+#[test]
+fn a_cluster_that_loses_all_executors_is_given_up() {
+    let place = Place::received();
+    let cluster = Cluster::new_standalone(1);
+    let worker = held(&place);
+    let mut running = Running::start(&place, on_spark(&place, &cluster, &worker, "run", &["--spark-patience", "20s"]));
+    running.wait_for_held(&place, 1);
+    cluster.kill("deploy.worker.Worker");
+    cluster.executors().iter().for_each(|executor| executor.kill());
+    running.end().badly(69, &["Spark did not finish another task within 20s; are its executors alive, and free?"]);
+    // Nobody is there who could look at the chunks either.
+    let ended = Running::start(&place, on_spark(&place, &cluster, &worker, "next", &["--spark-patience", "2s"])).end();
+    ended.badly(69, &["within 2s; are its executors alive, and free?"]);
+}
