@@ -34,7 +34,7 @@ fn check(place: &Place, cluster: &Cluster, partitions: &str) {
 
 #[test]
 fn a_standalone_cluster_trains_real_mnist_to_the_bits_of_threads() {
-    let (place, cluster) = (mnist(3000), Cluster::standalone());
+    let (place, cluster) = (mnist(2000), Cluster::standalone());
     for partitions in ["2", "4", "12"] {
         check(&place, &cluster, partitions);
     }
