@@ -1,5 +1,5 @@
-//! An engine decides where the partitions train, never how: every engine calls [`train_partition`], so every engine
-//! gives the same bits.
+//! An engine decides where the partitions train, never how: every engine calls
+//! [`train_partition`](crate::local::train_partition), so every engine gives the same bits.
 
 #[cfg(feature = "spark")]
 mod placement;
