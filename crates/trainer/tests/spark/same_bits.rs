@@ -18,7 +18,7 @@ fn rounds(place: &Place, run_dir: &str) -> Vec<String> {
 /// Trains on threads and on the cluster, and compares every round.
 #[track_caller]
 fn check(place: &Place, cluster: &Cluster, partitions: &str) {
-    let flags = ["--dir", "chunks", "--test-data", "mnist", "--partitions", partitions, "--rounds", "2"];
+    let flags = ["--dir", "chunks", "--test-data", "part-of-mnist", "--partitions", partitions, "--rounds", "2"];
     let flags = [&flags[..], &["--received-accuracy", "each-round", "--run-dir"]].concat();
     let (threads, spark) = (format!("threads-{partitions}"), format!("spark-{partitions}"));
     succeed(&mut place.command(&[&flags[..], &[&threads]].concat()));
@@ -34,7 +34,7 @@ fn check(place: &Place, cluster: &Cluster, partitions: &str) {
 
 #[test]
 fn a_standalone_cluster_trains_real_mnist_to_the_bits_of_threads() {
-    let (place, cluster) = (mnist(3000), Cluster::standalone());
+    let (place, cluster) = (mnist(2000), Cluster::standalone());
     for partitions in ["2", "4", "12"] {
         check(&place, &cluster, partitions);
     }
