@@ -111,7 +111,7 @@ impl Spark {
         self.cluster.query(sql, &|| on_samples(0), &mut |news| {
             let done = match news {
                 News::Row(row) => return self.take(&row, &mut replies),
-                News::Tasks(done, of) => all * done.max(0) as u64 / of.max(1) as u64,
+                News::Tasks(done, of) => share(all, done, of),
                 News::End(_) => return Ok(()),
             };
             // Stages that begin later make the share smaller for a while; a bar does not run backwards.
@@ -224,6 +224,12 @@ fn guarded(command: &str, patience: Duration) -> String {
     format!("timeout -k 5 {seconds} bash -c '{command}'; status=$?; cat > /dev/null; exit $status")
 }
 
+/// What so many tasks `done` are of `all` samples. Spark counts a task twice that it had to run again.
+fn share(all: u64, done: i64, of: i64) -> u64 {
+    let of = of.max(1);
+    all * done.clamp(0, of) as u64 / of as u64
+}
+
 fn unexpected(result: &Outcome) -> anyhow::Error {
     let what = match result {
         Outcome::Counted => "counted",
@@ -238,6 +244,12 @@ mod tests {
     use std::process::Command;
 
     use super::*;
+
+    #[test]
+    fn progress_never_exceeds_the_whole() {
+        let shares = [(0, 0), (-1, 4), (1, 4), (4, 4), (5, 4)].map(|(done, of)| share(100, done, of));
+        assert_eq!(shares, [0, 0, 25, 100, 100]);
+    }
 
     #[test]
     fn a_guarded_command_keeps_its_quotes_and_its_exit_status_and_leaves_nothing_unread() {

@@ -18,7 +18,7 @@ fn rounds(place: &Place, run_dir: &str) -> Vec<String> {
 /// Trains on threads and on the cluster, and compares every round.
 #[track_caller]
 fn check(place: &Place, cluster: &Cluster, partitions: &str) {
-    let flags = ["--dir", "chunks", "--test-data", "mnist", "--partitions", partitions, "--rounds", "2"];
+    let flags = ["--dir", "chunks", "--test-data", "part-of-mnist", "--partitions", partitions, "--rounds", "2"];
     let flags = [&flags[..], &["--received-accuracy", "each-round", "--run-dir"]].concat();
     let (threads, spark) = (format!("threads-{partitions}"), format!("spark-{partitions}"));
     succeed(&mut place.command(&[&flags[..], &[&threads]].concat()));
