@@ -143,7 +143,7 @@ pub struct Spark {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub spark_dir: Option<String>,
     /// Shell command that starts this trainer on an executor, such as /opt/tributary/trainer. Without it, the trainer and
-    /// its libtorch (some 480 MB) are shipped to the executors once a run
+    /// its libtorch (some 480 MB) are shipped to the executors once a run; a Spark in local mode uses them where they are
     #[arg(long, value_name = "COMMAND")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub worker_command: Option<String>,

@@ -6,7 +6,7 @@ use std::{net::SocketAddr, path::Path};
 use anyhow::Context;
 use cli::{
     exit::{Code, OrExit},
-    flags::{EngineName, Streaming},
+    flags::Streaming,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -124,9 +124,7 @@ pub fn trainer(config: &Config, run_dir: &Path) -> anyhow::Result<Invocation> {
     let mut arguments = vec![format!("--resume={run_dir}"), "--wait=0s".into()];
     arguments.extend(arguments_of(&config.directory)?);
     arguments.extend(arguments_of(&config.training)?);
-    if config.engine.engine != EngineName::Rayon {
-        arguments.extend(arguments_of(&config.engine)?);
-    }
+    arguments.extend(arguments_of(&config.engine)?); // Always: the run folder may name another engine.
     Ok(child("trainer", Program::Trainer, arguments))
 }
 
@@ -190,7 +188,7 @@ mod tests {
             line(&trainer(&config, Path::new("runs/x")).unwrap()),
             "trainer --resume=runs/x --wait=0s --dir=data/streaming_input --batch-size=full --learning-rate=0.0005 \
              --local-epochs=1 --optimizer=adam --partitions=12 --received-accuracy=each-round --rounds=5 --seed=42 \
-             --test-data=mnist --weighting=uniform --json --lifeline"
+             --test-data=mnist --weighting=uniform --engine=rayon --spark-patience=10m --json --lifeline"
         );
     }
 

@@ -7,7 +7,8 @@
 //! - [`checkpoint`] and [`run_folder`]: what a run leaves behind and goes on from.
 //!
 //! The same seed, partitions and binary give the same model, bit by bit: nothing here asks a clock, a thread or a global
-//! random generator for anything that reaches a weight. Tensors stay inside `model`, sockets outside of this crate.
+//! random generator for anything that reaches a weight. Tensors stay inside `model`; the only socket is the engine
+//! `spark`'s, to its cluster.
 
 #![forbid(unsafe_code)]
 

@@ -58,7 +58,7 @@ fn check_version(job: &Job) -> anyhow::Result<()> {
 /// A partition's samples, as they come in.
 #[derive(Default)]
 struct Partition {
-    /// Label, pixels and digest by place.
+    /// The samples by place, in whatever order they came.
     places: BTreeMap<u32, Sample>,
 }
 

@@ -220,8 +220,8 @@ fn guarded(command: &str, patience: Duration) -> String {
     // The driver is to give up first, and to say why.
     const GRACE: Duration = Duration::from_secs(5);
     let seconds = patience.saturating_add(GRACE).as_secs();
-    let command = command.replace('\'', r"'\''");
-    format!("timeout -k 5 {seconds} bash -c '{command}'; status=$?; cat > /dev/null; exit $status")
+    let command = shipping::shell_quoted(command);
+    format!("timeout -k 5 {seconds} bash -c {command}; status=$?; cat > /dev/null; exit $status")
 }
 
 /// What so many tasks `done` are of `all` samples. Spark counts a task twice that it had to run again.

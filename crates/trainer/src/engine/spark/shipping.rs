@@ -32,7 +32,12 @@ pub(super) fn files(dir: &std::path::Path, name: &str) -> anyhow::Result<Vec<Pat
 /// When that cannot be found out.
 pub(super) fn command_here() -> anyhow::Result<String> {
     let exe = env::current_exe().context("failed to find this program's own path")?;
-    Ok(format!("'{}'", exe.display().to_string().replace('\'', r"'\''")))
+    Ok(shell_quoted(&exe.display().to_string()))
+}
+
+/// The text as one word of a shell command.
+pub(super) fn shell_quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', r"'\''"))
 }
 
 /// The libraries of this process that lie beside libtorch. The others belong to the system.
