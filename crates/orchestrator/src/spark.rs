@@ -36,6 +36,7 @@ const UI: &str = "Successfully started service 'SparkUI' on port ";
 pub(crate) struct Starting {
     task: Option<JoinHandle<anyhow::Result<Server>>>,
     server: Option<Server>,
+    dir: PathBuf,
 }
 
 /// A running server.
@@ -50,7 +51,7 @@ struct Server {
 impl Starting {
     /// Begins to start the server of the Spark in `home`; it works in the folder `dir`, which is made, and logs there.
     pub(crate) fn new(home: PathBuf, dir: PathBuf, console: Console) -> Self {
-        Starting { task: Some(tokio::spawn(Server::start(home, dir, console))), server: None }
+        Starting { task: Some(tokio::spawn(Server::start(home, dir.clone(), console))), server: None, dir }
     }
 
     /// How a trainer finds it: variables of its environment.
@@ -70,8 +71,15 @@ impl Starting {
         ])
     }
 
-    /// Ends it, and removes what it left.
+    /// Ends it, and removes what it left; of one that failed to start, the log stays.
     pub(crate) async fn stop(mut self) {
+        if let Some(task) = self.task.take() {
+            task.abort(); // What it has started ends with it.
+            match task.await {
+                Ok(started) => self.server = started.ok(),
+                Err(_) => drop(fs::remove_dir_all(&self.dir)), // It is in the run folder, for the user to see.
+            }
+        }
         if let Some(server) = self.server.take() {
             server.stop().await;
         }
