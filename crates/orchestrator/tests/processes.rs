@@ -128,7 +128,7 @@ fn an_orchestrator_killed_while_training_is_resumed_and_ends_with_the_same_model
     run.signal("KILL");
     run.finish();
     // At once: its trainer may still have the run folder, and may finish another round or two.
-    let rounds = format!("--rounds={}", fs::read_dir(bench.path("runs/latest/checkpoints")).unwrap().count() + 10);
+    let rounds = format!("--rounds={}", bench.checkpoints() + 10);
     bench.run_with(&["--resume", "runs/latest", &rounds]).assert_code(0);
     let undisturbed = Bench::new();
     undisturbed.run(&["--batch-delay=0ms", &rounds]).assert_code(0);
@@ -205,4 +205,49 @@ fn sigterm_stops_all_children_and_ends_with_143() {
 #[test]
 fn a_killed_orchestrator_leaves_no_child() {
     check_stop("KILL", None);
+}
+
+#[test]
+#[ignore = "needs Java and Spark; `scripts/test-spark` runs it"]
+fn one_command_trains_on_a_spark_of_its_own_to_the_model_of_threads() {
+    let threads = Bench::new();
+    threads.run(&["--batch-delay=0ms", "--rounds=2"]).assert_code(0);
+    let spark = Bench::new();
+    let run = spark.run(&["--batch-delay=0ms", "--rounds=2", "--engine=spark"]);
+    run.assert_code(0);
+    assert!(run.stderr.contains("Spark UI: http://127.0.0.1:"), "{}", run.stderr);
+    assert_eq!(spark.summary()["engine"], "spark");
+    assert_eq!(spark.summary()["model_sha256"], threads.summary()["model_sha256"]);
+    assert!(!spark.path("runs/latest/spark").exists());
+    spark.assert_no_child();
+}
+
+#[track_caller]
+fn check_spark_stop(signal: &str, code: Option<i32>) {
+    let bench = Bench::new();
+    let mut run = bench.start(&["--batch-delay=0ms", "--rounds=100000", "--engine=spark"]);
+    // More rounds than anybody waits for, so that the signal cannot come too late.
+    run.read_stdout_until("round 1/100000");
+    assert!(!bench.children("SparkConnectServer").is_empty());
+    run.signal(signal);
+    let run = run.finish();
+    assert_eq!(run.code, code, "{}", run.stderr);
+    bench.assert_no_child();
+    assert_eq!(bench.path("runs/latest/spark").exists(), code.is_none(), "only who is killed leaves files");
+
+    // On threads, to see that the checkpoint is one like any other.
+    let rounds = format!("--rounds={}", bench.checkpoints() + 1);
+    bench.run_with(&["--resume", "runs/latest", &rounds, "--engine=rayon"]).assert_code(0);
+}
+
+#[test]
+#[ignore = "needs Java and Spark; `scripts/test-spark` runs it"]
+fn ctrl_c_leaves_no_spark() {
+    check_spark_stop("INT", Some(130));
+}
+
+#[test]
+#[ignore = "needs Java and Spark; `scripts/test-spark` runs it"]
+fn a_killed_orchestrator_leaves_no_spark() {
+    check_spark_stop("KILL", None);
 }

@@ -13,7 +13,7 @@ use proto::{
     message::{Open, Proof},
 };
 
-use crate::Finding;
+use crate::{Finding, programs};
 use forger::{Forger, Forgery};
 
 /// How many forgeries.
@@ -33,6 +33,7 @@ pub struct Config {
 /// When a program cannot be run at all, or the honest are not let in. What went wrong otherwise is in the finding.
 pub async fn run(config: Config) -> anyhow::Result<Finding> {
     let Config { machines, sockets, seed } = config;
+    programs::path("receiver")?; // It may have to be built, which is not part of the time.
     let start = Instant::now();
     let (mut violations, mut counts) = (Vec::new(), BTreeMap::new());
     for case in 0..machines {

@@ -46,6 +46,7 @@ const MEMORY: (u64, u64) = (128, 160);
 /// # Errors
 /// When a program cannot be run at all. What went wrong otherwise is in the finding.
 pub async fn run(config: Config) -> anyhow::Result<Finding> {
+    programs::path("receiver")?; // It may have to be built, which is not part of the time.
     let start = Instant::now();
     let mut violations = Vec::new();
     let alone = stream(config, 0, &mut violations).await.context("senders alone")?;

@@ -1,5 +1,5 @@
 //! A bench is a fresh folder with a small dataset, in which the real orchestrator runs. It knows its children by the
-//! folder's name in their command lines.
+//! folder's name in their command lines or environments.
 
 use std::{
     fs,
@@ -88,6 +88,11 @@ impl Bench {
         entries.filter(|entry| entry.file_name().to_string_lossy().ends_with(".parquet")).count()
     }
 
+    /// How many checkpoints the newest run has.
+    pub(crate) fn checkpoints(&self) -> usize {
+        fs::read_dir(self.path("runs/latest/checkpoints")).unwrap().count()
+    }
+
     /// `summary.json` of the newest run.
     pub(crate) fn summary(&self) -> serde_json::Value {
         serde_json::from_slice(&fs::read(self.path("runs/latest/summary.json")).unwrap()).unwrap()
@@ -112,14 +117,15 @@ impl Bench {
     }
 
     /// Processes of ours, dead ones not counted, whose command line holds `what`.
-    fn children(&self, what: &str) -> Vec<u32> {
+    pub(crate) fn children(&self, what: &str) -> Vec<u32> {
         let ours = self.0.path().to_str().unwrap();
         let process = |entry: fs::DirEntry| {
             let id: u32 = entry.file_name().to_str()?.parse().ok()?;
-            let words = fs::read(entry.path().join("cmdline")).ok()?;
-            let line = String::from_utf8_lossy(&words).replace('\0', " ");
-            let child = !line.contains("/orchestrator ");
-            (child && line.contains(ours) && line.contains(what)).then_some(id)
+            let read =
+                |name| Some(String::from_utf8_lossy(&fs::read(entry.path().join(name)).ok()?).replace('\0', " "));
+            let line = read("cmdline")?;
+            let is_ours = line.contains(ours) || read("environ")?.contains(ours);
+            (is_ours && !line.contains("/orchestrator ") && line.contains(what)).then_some(id)
         };
         fs::read_dir("/proc").unwrap().flatten().filter_map(process).collect()
     }
