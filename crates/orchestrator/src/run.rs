@@ -51,7 +51,10 @@ pub async fn run(config: &Config, console: Console, shutdown: Shutdown) -> anyho
     let mut progress = Progress::new(console.clone());
     let programs = setup::provide(&config.engine, &console, &shutdown, progress.phases()).await?;
     // While samples are streamed: a JVM takes its time.
-    let mut spark = programs.spark.map(|home| Starting::new(home, run.join("spark"), console.clone()));
+    let mut spark = programs.spark.map(|home| {
+        let partitions = config.training.partitions.unwrap_or(1); // It is always there by now.
+        Starting::new(home, run.join("spark"), partitions, console.clone())
+    });
     let mut crew = Crew::new(&programs.directory, console, shutdown);
     let result = phases(config, &run, &mut crew, &mut spark, &mut progress).await;
     progress.clear();

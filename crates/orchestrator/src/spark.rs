@@ -50,8 +50,10 @@ struct Server {
 
 impl Starting {
     /// Begins to start the server of the Spark in `home`; it works in the folder `dir`, which is made, and logs there.
-    pub(crate) fn new(home: PathBuf, dir: PathBuf, console: Console) -> Self {
-        Starting { task: Some(tokio::spawn(Server::start(home, dir.clone(), console))), server: None, dir }
+    /// It is to serve a trainer with so many partitions.
+    pub(crate) fn new(home: PathBuf, dir: PathBuf, partitions: u32, console: Console) -> Self {
+        let start = Server::start(home, dir.clone(), partitions, console);
+        Starting { task: Some(tokio::spawn(start)), server: None, dir }
     }
 
     /// How a trainer finds it: variables of its environment.
@@ -95,12 +97,12 @@ impl Drop for Starting {
 }
 
 impl Server {
-    async fn start(home: PathBuf, dir: PathBuf, console: Console) -> anyhow::Result<Server> {
+    async fn start(home: PathBuf, dir: PathBuf, partitions: u32, console: Console) -> anyhow::Result<Server> {
         let _ = fs::remove_dir_all(&dir); // A run that was killed may have left it.
         fs::create_dir_all(&dir).with_context(|| format!("failed to create `{}`", dir.display()))?;
         let dir = dir.canonicalize()?;
         let token = token()?;
-        let mut tool = Tool::start(command(&home, &dir, &token))?;
+        let mut tool = Tool::start(command(&home, &dir, partitions, &token))?;
         let stderr = tool.child.stderr.take().context("no pipe to stderr")?;
         let log = dir.join("spark.log");
         let (started, address) = oneshot::channel();
@@ -119,7 +121,9 @@ impl Server {
     }
 }
 
-fn command(home: &Path, dir: &Path, token: &str) -> Command {
+fn command(home: &Path, dir: &Path, partitions: u32, token: &str) -> Command {
+    // It holds a round's replies, of 2.3 MB each; docs/spark.md.
+    let memory = format!("{}m", 1024 + u64::from(partitions) * 5 / 2);
     let mut command = Command::new("sh");
     command.args(["-c", LIFELINE]).arg(home.join("bin/spark-submit"));
     command.args(["--class", "org.apache.spark.sql.connect.service.SparkConnectServer", "--master", "local[*]"]);
@@ -128,6 +132,8 @@ fn command(home: &Path, dir: &Path, token: &str) -> Command {
         ("spark.connect.grpc.binding.port", "0"),
         ("spark.driver.bindAddress", "127.0.0.1"),
         ("spark.driver.host", "127.0.0.1"),
+        ("spark.driver.maxResultSize", "0"),
+        ("spark.driver.memory", &memory),
     ] {
         command.arg("--conf").arg(format!("{key}={value}"));
     }

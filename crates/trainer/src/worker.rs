@@ -36,8 +36,12 @@ const MAX_LINE: u64 = 4096;
 pub fn run(job: &Job, input: impl BufRead, mut output: impl Write) -> anyhow::Result<()> {
     check_version(job).or_exit(Code::Usage)?;
     let global = job.weights.as_deref().map(find_weights).transpose()?;
-    for (number, partition) in read(input).or_exit(Code::Data)? {
+    tracing::debug!("the weights are read");
+    let partitions = read(input).or_exit(Code::Data)?;
+    tracing::debug!("the samples are read");
+    for (number, partition) in partitions {
         let reply = partition.reply(number, job, global.as_ref()).or_exit(Code::Data)?;
+        tracing::debug!("partition {number} is done");
         writeln!(output, "{}", reply.encode()).context("failed to write to stdout")?;
     }
     output.flush().context("failed to write to stdout")

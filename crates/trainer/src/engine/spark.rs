@@ -66,10 +66,16 @@ impl Spark {
         manifest: &Manifest,
         on_samples: OnSamples<'_>,
     ) -> anyhow::Result<Self> {
+        if i32::try_from(manifest.samples).is_err() {
+            // Places are numbers of 32 bits.
+            let error = anyhow!("there are {} samples; Spark can train on {} here", manifest.samples, i32::MAX);
+            return Err(failure(Code::Data, error));
+        }
         let from_environment = || env::var("SPARK_REMOTE").ok().filter(|remote| !remote.is_empty());
         let remote = flags.spark_remote.clone().or_else(from_environment).unwrap_or("sc://127.0.0.1:15002".into());
         let go_on = || on_samples(0);
         let cluster = Cluster::connect(&remote, flags.spark_patience, &go_on)?;
+        check_result_size(&cluster, config.partitions, &go_on)?;
         let dir = tempfile::tempdir().context("failed to create a directory for temporary files")?;
         let command = match &flags.worker_command {
             Some(command) => command.clone(),
@@ -107,6 +113,7 @@ impl Spark {
         );
         let mut replies: Vec<Option<Reply>> = vec![None; self.sizes.len()];
         let told = Cell::new(0);
+        tracing::debug!("asking {} partitions", self.sizes.len());
         let all: u64 = self.sizes.iter().sum();
         self.cluster.query(sql, &|| on_samples(0), &mut |news| {
             let done = match news {
@@ -143,6 +150,7 @@ impl Spark {
         };
         check().or_exit(Code::Data)?;
         replies[part] = Some(reply);
+        tracing::debug!("partition {part} has replied");
         Ok(())
     }
 
@@ -154,6 +162,7 @@ impl Spark {
             fs::write(&path, weights.to_safetensors(&Default::default()))
                 .context("failed to write a temporary file")?;
             self.cluster.ship(vec![path], &|| on_samples(0))?;
+            tracing::debug!("the weights are with the server");
         }
         Ok(sha256)
     }
@@ -203,6 +212,40 @@ impl Drop for Spark {
     }
 }
 
+/// Checks that the server takes the replies of so many partitions: it would only say so after the first round.
+fn check_result_size(cluster: &Cluster, partitions: u32, go_on: GoOn<'_>) -> anyhow::Result<()> {
+    /// A partition's weights, as Spark counts them; measured.
+    const REPLY: u64 = 2_264_900;
+    const KEY: &str = "spark.driver.maxResultSize";
+    let limit = cluster.setting(KEY, go_on).unwrap_or("1g".into());
+    let replies = u64::from(partitions) * REPLY;
+    // Zero is no limit; what cannot be read is left to Spark.
+    if bytes(&limit).is_some_and(|limit| 0 < limit && limit < replies) {
+        let gigabytes = replies.div_ceil(1 << 30);
+        let error = anyhow!(
+            "the Spark server takes replies of {limit} at most, {partitions} partitions send {} MB; start it with \
+             {KEY}={gigabytes}g, or take fewer --partitions",
+            replies / 1_000_000
+        );
+        return Err(failure(Code::Unavailable, error));
+    }
+    Ok(())
+}
+
+/// A size as Spark's settings have it: `512m`, `1g`, or a number of bytes.
+fn bytes(size: &str) -> Option<u64> {
+    let (number, unit) = size.split_at(size.find(|c: char| !c.is_ascii_digit()).unwrap_or(size.len()));
+    let power = match unit.to_ascii_lowercase().trim_end_matches('b') {
+        "" => 0,
+        "k" => 1,
+        "m" => 2,
+        "g" => 3,
+        "t" => 4,
+        _ => return None,
+    };
+    number.parse::<u64>().ok()?.checked_mul(1024_u64.pow(power))
+}
+
 /// Ships this program and its libraries; returns the shell command that starts it.
 fn ship_trainer(cluster: &Cluster, dir: &Path, go_on: GoOn<'_>) -> anyhow::Result<String> {
     let name = format!("tributary-trainer-{}", cluster.id());
@@ -244,6 +287,14 @@ mod tests {
     use std::process::Command;
 
     use super::*;
+
+    #[test]
+    fn sizes_are_read_as_spark_reads_them() {
+        let sizes = ["0", "1g", "4G", "512mb", "17", "17b", "3kB", "many", "", "9999999999999t"].map(bytes);
+        let expect = [Some(0), Some(1 << 30), Some(4 << 30), Some(512 << 20), Some(17), Some(17), Some(3072)];
+        assert_eq!(sizes[..7], expect);
+        assert_eq!(sizes[7..], [None; 3]);
+    }
 
     #[test]
     fn progress_never_exceeds_the_whole() {

@@ -36,6 +36,19 @@ fn a_server_that_says_nothing_is_given_up() {
 }
 
 #[test]
+fn replies_that_a_server_does_not_take_are_told_before_the_first_round() {
+    let place = Place::received();
+    let cluster = Cluster::new_local(&["spark.driver.maxResultSize=5m"]);
+    let run = |partitions| {
+        let flags = ["--partitions", partitions, "--rounds", "1"];
+        Running::start(&place, on_spark(&place, &cluster, TRAINER, "run", &flags)).end()
+    };
+    let line = "the Spark server takes replies of 5m at most, 3 partitions send 6 MB; start it with";
+    run("3").badly(69, &[line, "spark.driver.maxResultSize=1g", "--partitions"]);
+    run("2").well();
+}
+
+#[test]
 fn a_worker_that_hangs_is_given_up_and_killed() {
     let (place, cluster) = (Place::received(), Cluster::local());
     let text = r#"[[ "$*" == *--round* ]] && sleep 1000; exec "$trainer" "$@""#;

@@ -149,8 +149,11 @@ impl Cluster {
         self.address.is_loopback() && self.setting("spark.master", go_on).is_some_and(is_local)
     }
 
-    fn setting(&self, key: &'static str, go_on: GoOn<'_>) -> Option<String> {
-        self.call("say its settings", go_on, move |session| session.conf().get(key)).ok().flatten()
+    /// A setting of the server, if it has it.
+    pub(super) fn setting(&self, key: &'static str, go_on: GoOn<'_>) -> Option<String> {
+        // The plain `get` has the server log a stack trace for what it does not have.
+        let get = move |session: &SparkSession| session.conf().get_with_default(key, None);
+        self.call("say its settings", go_on, get).ok().flatten()
     }
 
     /// The address of Spark's own pages, where the server knows it.

@@ -14,6 +14,14 @@ pub(super) const PARTITIONS: &str = "tributary_partitions";
 const CHUNKS: &str = "tributary_chunks";
 const PLACES: &str = "tributary_places";
 
+/// Enough rows for Spark to share out.
+const SAMPLES_A_ROW: usize = 4096;
+/// 17 MB: a message may have 128 MiB, and takes fifty times its size here while it is made.
+const ROWS_A_MESSAGE: usize = 1024;
+/// Spark takes the places for small, whatever they are, and would have every executor hold all of them to join them with
+/// the chunks. With more samples it is to sort both instead; a server of 1 GB can do without up to three million.
+const MAX_BROADCAST: usize = 2_000_000;
+
 /// Makes the table of the chunks at `uri`. Spark reads them when it is first asked for the samples.
 ///
 /// # Errors
@@ -35,15 +43,18 @@ fn partitions(session: &SparkSession, placement: Placement) -> Result<DataFrame,
     let (count, smaller) = (placement.ranges.len(), placement.ranges.last().map_or(1, ExactSizeIterator::len));
     let larger = placement.ranges.iter().filter(|range| range.len() > smaller).count();
     let border = larger * (smaller + 1);
-    places(session, placement)?.create_or_replace_temp_view(PLACES)?;
+    let all = placement.ranges.last().map_or(0, |range| range.end);
+    let hint = if all > MAX_BROADCAST { "/*+ MERGE(p) */" } else { "" };
+    let places = places(session, placement)?;
     // Base64 of Spark may break lines.
     let table = session.sql(&format!(
-        "SELECT CAST(IF(slot < {border}, slot DIV {large}, {larger} + (slot - {border}) DIV {smaller}) AS INT) AS part,
+        "SELECT {hint}
+                CAST(IF(slot < {border}, slot DIV {large}, {larger} + (slot - {border}) DIV {smaller}) AS INT) AS part,
                 CAST(IF(slot < {border}, slot % {large}, (slot - {border}) % {smaller}) AS INT) AS place,
                 c.seq, c.label, translate(base64(c.image), concat(char(13), char(10)), '') AS image
          FROM {CHUNKS} AS c JOIN
               (SELECT stream, first + offset AS seq, slot
-               FROM {PLACES} LATERAL VIEW posexplode(slots) AS offset, slot) AS p
+               FROM ({places}) LATERAL VIEW posexplode(slots) AS offset, slot) AS p
          ON c.stream = p.stream AND c.seq = p.seq",
         large = smaller + 1,
     ))?;
@@ -53,21 +64,25 @@ fn partitions(session: &SparkSession, placement: Placement) -> Result<DataFrame,
     Ok(table)
 }
 
-/// The places as a table: stream, index of a first sample, and the places of the samples from there.
-fn places(session: &SparkSession, placement: Placement) -> Result<DataFrame, SparkError> {
-    /// Samples a row; enough rows for Spark to share out.
-    const SAMPLES: usize = 4096;
+/// Sends the places to the server; returns a query for them: stream, index of a first sample, and the places of the
+/// samples from there.
+fn places(session: &SparkSession, placement: Placement) -> Result<String, SparkError> {
+    let pieces = placement.streams.iter().flat_map(|(stream, places)| {
+        let firsts = (stream.first..stream.end).step_by(SAMPLES_A_ROW);
+        firsts.zip(places.chunks(SAMPLES_A_ROW)).map(|(first, places)| (&stream.name, first, places))
+    });
+    let pieces: Vec<_> = pieces.collect();
     let names = || ["stream", "first", "slots"].map(str::to_owned).to_vec();
-    let mut rows = Vec::new();
-    for (stream, places) in placement.streams {
-        for (index, places) in places.chunks(SAMPLES).enumerate() {
-            let first = stream.first + (index * SAMPLES) as u64;
-            let places = places.iter().map(|&place| Value::Integer(place as i32)).collect();
-            rows.push(Row::new(
-                names(),
-                vec![Value::String(stream.name.clone()), Value::Long(first as i64), Value::List(places)],
-            ));
-        }
+    let row = |&(stream, first, places): &(&String, u64, &[u32])| {
+        let places = places.iter().map(|&place| Value::Integer(place as i32)).collect();
+        Row::new(names(), vec![Value::String(stream.clone()), Value::Long(first as i64), Value::List(places)])
+    };
+    let mut queries = Vec::new();
+    for (index, pieces) in pieces.chunks(ROWS_A_MESSAGE).enumerate() {
+        let schema = DataType::from_ddl("stream string, first bigint, slots array<int>")?;
+        let table = session.create_dataframe(pieces.iter().map(row).collect(), schema)?;
+        table.create_or_replace_temp_view(&format!("{PLACES}_{index}"))?;
+        queries.push(format!("SELECT * FROM {PLACES}_{index}"));
     }
-    session.create_dataframe(rows, DataType::from_ddl("stream string, first bigint, slots array<int>")?)
+    Ok(queries.join(" UNION ALL "))
 }
