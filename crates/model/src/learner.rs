@@ -1,7 +1,7 @@
 //! A learner is one model in training: its weights as tensors, and an optimizer's memory.
 
 use dataset::PIXELS;
-use tch::Tensor;
+use tch::{Kind, Tensor};
 
 use crate::StateDict;
 use crate::adam::Adam;
@@ -20,12 +20,24 @@ pub enum Optimizer {
     Sgd,
 }
 
+/// What the forward and the backward pass compute in. Weights, the optimizer's memory and the loss are f32 in any case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Precision {
+    /// Single precision.
+    F32,
+    /// bfloat16: the range of f32 with 8 significant bits. Processors with AVX512-BF16 or AMX multiply it much faster.
+    Bf16,
+}
+
 /// One model being trained, with a fresh optimizer.
 ///
 /// It belongs on one thread from [`Learner::new`] to its end, and computes on that thread only. The same weights and the
 /// same minibatches give the same bits, whatever other threads do.
 pub struct Learner {
-    network: Network,
+    /// The weights, which the optimizer moves.
+    master: Network,
+    /// What the passes go through, if that is a copy of the weights in another precision.
+    copy: Option<Network>,
     rule: Rule,
 }
 
@@ -36,14 +48,17 @@ enum Rule {
 
 impl Learner {
     /// Starts from `weights`, with an optimizer that remembers nothing.
-    pub fn new(weights: &StateDict, optimizer: Optimizer, learning_rate: f64) -> Self {
+    pub fn new(weights: &StateDict, optimizer: Optimizer, learning_rate: f64, precision: Precision) -> Self {
         use_one_thread();
-        let network = Network::trainable(weights);
+        let weights = Network::new(weights);
         let rule = match optimizer {
-            Optimizer::Adam => Rule::Adam(Adam::new(&network.weights, learning_rate)),
+            Optimizer::Adam => Rule::Adam(Adam::new(&weights.weights, learning_rate)),
             Optimizer::Sgd => Rule::Sgd { learning_rate },
         };
-        Self { network, rule }
+        match precision {
+            Precision::F32 => Self { master: weights.trainable(Kind::Float), copy: None, rule },
+            Precision::Bf16 => Self { copy: Some(weights.trainable(Kind::BFloat16)), master: weights, rule },
+        }
     }
 
     /// One step of the optimizer on a minibatch; returns its mean cross-entropy before the step.
@@ -64,22 +79,25 @@ impl Learner {
     ) -> Result<f64, E> {
         let (loss, gradients) = self.gradients(images, labels, on_slice)?;
         match &mut self.rule {
-            Rule::Adam(adam) => adam.step(&mut self.network.weights, &gradients),
+            Rule::Adam(adam) => adam.step(&mut self.master.weights, &gradients),
             Rule::Sgd { learning_rate } => tch::no_grad(|| {
-                for (weight, gradient) in self.network.weights.iter_mut().zip(&gradients) {
+                for (weight, gradient) in self.master.weights.iter_mut().zip(&gradients) {
                     *weight -= gradient * *learning_rate;
                 }
             }),
+        }
+        if let Some(copy) = &mut self.copy {
+            copy.follow(&self.master);
         }
         Ok(loss)
     }
 
     /// A copy of the weights as they are.
     pub fn state_dict(&self) -> StateDict {
-        self.network.state_dict()
+        self.master.state_dict()
     }
 
-    /// The mean cross-entropy of a minibatch, and how it depends on each tensor of weights (dense, channels last).
+    /// The mean cross-entropy of a minibatch, and how it depends on each tensor of weights (f32, dense, channels last).
     pub(crate) fn gradients<E>(
         &self,
         images: &[u8],
@@ -88,14 +106,16 @@ impl Learner {
     ) -> Result<(f64, Vec<Tensor>), E> {
         assert!(!labels.is_empty(), "a minibatch has at least one sample");
         assert_eq!(images.len(), labels.len() * PIXELS, "{PIXELS} pixels per label");
+        let network = self.copy.as_ref().unwrap_or(&self.master);
         let mut loss = 0.0;
         let mut sums: Vec<Tensor> = Vec::new();
         for (images, labels_here) in images.chunks(SLICE * PIXELS).zip(labels.chunks(SLICE)) {
             // A slice counts by its share of the minibatch, so that the slices' losses add up to the minibatch's mean.
             let share = labels_here.len() as f64 / labels.len() as f64;
-            let scores = self.network.forward(&preprocess(images));
+            let scores = network.forward(&preprocess(images));
             let slice_loss = scores.cross_entropy_for_logits(&targets(labels_here)) * share;
-            let gradients = Tensor::run_backward(&[&slice_loss], &self.network.weights, false, false);
+            let gradients = Tensor::run_backward(&[&slice_loss], &network.weights, false, false);
+            let gradients = gradients.iter().map(|gradient| gradient.to_kind(Kind::Float)).collect::<Vec<_>>();
             loss += slice_loss.double_value(&[]);
             if sums.is_empty() {
                 sums = gradients;
@@ -145,8 +165,12 @@ mod tests {
     #[test]
     fn the_loss_falls_under_either_optimizer() {
         let (images, labels) = bars(160);
-        for (optimizer, rate) in [(Optimizer::Adam, 1e-3), (Optimizer::Sgd, 0.05)] {
-            let mut learner = Learner::new(&StateDict::init(1), optimizer, rate);
+        let (rates, precisions) =
+            ([(Optimizer::Adam, 1e-3), (Optimizer::Sgd, 0.05)], [Precision::F32, Precision::Bf16]);
+        for ((optimizer, rate), precision) in
+            rates.iter().flat_map(|&rate| precisions.map(|precision| (rate, precision)))
+        {
+            let mut learner = Learner::new(&StateDict::init(1), optimizer, rate, precision);
             let losses = pass(&mut learner, &images, &labels, 16);
             let last = *pass(&mut learner, &images, &labels, 16).last().unwrap();
             assert!(losses[0] > 2.0, "{optimizer:?} begins at {}", losses[0]);
@@ -155,10 +179,27 @@ mod tests {
     }
 
     #[test]
+    fn gradients_in_bf16_are_those_in_f32_to_its_rounding() {
+        let (images, labels) = bars(SLICE + 9);
+        let [f32s, bf16s] = [Precision::F32, Precision::Bf16].map(|precision| {
+            let learner = Learner::new(&StateDict::init(1), Optimizer::Sgd, 0.1, precision);
+            let Ok((loss, gradients)) = learner.gradients(&images, &labels, |_| Ok::<_, std::convert::Infallible>(()));
+            assert!(gradients.iter().all(|gradient| gradient.kind() == Kind::Float && gradient.is_contiguous()));
+            (loss, gradients)
+        });
+        assert!((f32s.0 - bf16s.0).abs() < 0.01, "{} and {}", f32s.0, bf16s.0);
+        for (f32s, bf16s) in f32s.1.iter().zip(&bf16s.1) {
+            // It has 8 significant bits, and pooling may choose another one of pixels that are almost equal.
+            let error = (f32s - bf16s).norm().double_value(&[]) / f32s.norm().double_value(&[]);
+            assert!(0.0 < error && error < 0.1, "{error} in {:?}", f32s.size());
+        }
+    }
+
+    #[test]
     fn the_same_minibatches_give_the_same_bits_on_any_thread() {
         let (images, labels) = bars(50);
         let train = || {
-            let mut learner = Learner::new(&StateDict::init(1), Optimizer::Adam, 1e-3);
+            let mut learner = Learner::new(&StateDict::init(1), Optimizer::Adam, 1e-3, Precision::F32);
             pass(&mut learner, &images, &labels, 16);
             learner.state_dict().sha256()
         };
@@ -173,7 +214,7 @@ mod tests {
     #[test]
     fn a_minibatch_of_one_and_a_short_last_one_are_trained_on() {
         let (images, labels) = bars(17);
-        let mut learner = Learner::new(&StateDict::init(1), Optimizer::Sgd, 0.1);
+        let mut learner = Learner::new(&StateDict::init(1), Optimizer::Sgd, 0.1, Precision::F32);
         assert_eq!(pass(&mut learner, &images, &labels, 16).len(), 2);
         let before = learner.state_dict();
         learner.whole_step(&images[16 * PIXELS..], &labels[16..]);
@@ -185,7 +226,7 @@ mod tests {
         let (images, labels) = bars(SLICE + 9);
         let weights = StateDict::init(1);
         let step = |images: &[u8], labels: &[u8]| {
-            let mut learner = Learner::new(&weights, Optimizer::Sgd, 1.0);
+            let mut learner = Learner::new(&weights, Optimizer::Sgd, 1.0, Precision::F32);
             let loss = learner.whole_step(images, labels);
             (loss, learner.state_dict())
         };
@@ -203,7 +244,7 @@ mod tests {
     #[test]
     fn a_step_can_be_ended_after_any_slice_and_then_was_none() {
         let (images, labels) = bars(2 * SLICE + 9);
-        let mut learner = Learner::new(&StateDict::init(1), Optimizer::Adam, 1e-3);
+        let mut learner = Learner::new(&StateDict::init(1), Optimizer::Adam, 1e-3, Precision::F32);
         let mut slices = Vec::new();
         let result = learner.step(&images, &labels, |samples| {
             slices.push(samples);
@@ -217,6 +258,6 @@ mod tests {
     #[test]
     #[should_panic(expected = "784 pixels per label")]
     fn labels_without_their_images_are_refused() {
-        Learner::new(&StateDict::zeros(), Optimizer::Sgd, 0.1).whole_step(&[0; PIXELS], &[1, 2]);
+        Learner::new(&StateDict::zeros(), Optimizer::Sgd, 0.1, Precision::F32).whole_step(&[0; PIXELS], &[1, 2]);
     }
 }

@@ -13,5 +13,5 @@ mod network;
 mod reference;
 
 pub use evaluation::{Evaluation, evaluate, logits};
-pub use learner::{Learner, Optimizer};
+pub use learner::{Learner, Optimizer, Precision};
 pub use weights::StateDict;

@@ -36,10 +36,19 @@ impl Network {
         Self { weights }
     }
 
-    /// For training: libtorch follows how the scores depend on every weight.
-    pub(crate) fn trainable(weights: &StateDict) -> Self {
-        let Self { weights } = Self::new(weights);
-        Self { weights: weights.map(|weight| weight.set_requires_grad(true)) }
+    /// A copy for training, with its numbers rounded to `kind`: libtorch follows how the scores depend on every weight.
+    pub(crate) fn trainable(&self, kind: Kind) -> Self {
+        let copy = |index: usize| self.weights[index].to_dtype(kind, false, true).set_requires_grad(true);
+        Self { weights: std::array::from_fn(copy) }
+    }
+
+    /// Takes over the weights of the network that this one is a copy of.
+    pub(crate) fn follow(&mut self, original: &Network) {
+        tch::no_grad(|| {
+            for (weight, original) in self.weights.iter_mut().zip(&original.weights) {
+                weight.copy_(original);
+            }
+        });
     }
 
     /// A copy of the weights in PyTorch's order.
@@ -57,16 +66,16 @@ impl Network {
         copy
     }
 
-    /// The scores of `input` for every class, before any softmax: `[n, 28, 28, 1]` to `[n, 10]`.
+    /// The scores of `input` for every class, before any softmax: `[n, 28, 28, 1]` to `[n, 10]`, both f32.
     pub(crate) fn forward(&self, input: &Tensor) -> Tensor {
         let [w1, b1, w2, b2, w3, b3, w4, b4] = &self.weights;
-        let x = nchw(input); // [n, 1, 28, 28]
+        let x = nchw(input).to_kind(w1.kind()); // [n, 1, 28, 28]
         // Pooling before ReLU gives the same numbers, since both keep the order of their inputs, from a quarter of the work.
         let x = pool(&convolve(&x, w1, b1)).relu(); // [n, 32, 14, 14]
         let x = pool(&convolve(&x, w2, b2)).relu(); // [n, 64, 7, 7]
         let x = x.permute([0, 2, 3, 1]).flatten(1, 3); // [n, 3136], channels last
         let x = x.linear(&w3.flatten(1, 3), Some(b3)).relu(); // [n, 128]
-        x.linear(w4, Some(b4)) // [n, 10]
+        x.linear(w4, Some(b4)).to_kind(Kind::Float) // [n, 10]
     }
 }
 
@@ -126,7 +135,7 @@ mod tests {
     #[test]
     fn weights_survive_the_way_through_channels_last() {
         let weights = StateDict::init(3);
-        assert_eq!(Network::trainable(&weights).state_dict(), weights);
+        assert_eq!(Network::new(&weights).trainable(Kind::Float).state_dict(), weights);
     }
 
     #[test]

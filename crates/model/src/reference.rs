@@ -6,7 +6,7 @@ use dataset::{CLASSES, PIXELS};
 use safetensors::SafeTensors;
 
 use crate::network::Network;
-use crate::{Learner, Optimizer, StateDict, evaluate, logits};
+use crate::{Learner, Optimizer, Precision, StateDict, evaluate, logits};
 
 const BATCH: usize = 9;
 
@@ -81,7 +81,7 @@ fn check_dict(prefix: &str, ours: &StateDict) {
 
 fn after(optimizer: Optimizer, learning_rate: f64, steps: usize) -> StateDict {
     let (images, labels) = images();
-    let mut learner = Learner::new(&weights(), optimizer, learning_rate);
+    let mut learner = Learner::new(&weights(), optimizer, learning_rate, Precision::F32);
     for _ in 0..steps {
         learner.whole_step(&images, &labels);
     }
@@ -97,7 +97,7 @@ fn the_scores_are_pytorchs() {
 fn the_loss_is_pytorchs_in_training_and_in_evaluation() {
     let (images, labels) = images();
     let expected = f64::from(f32s("loss")[0]);
-    let trained = Learner::new(&weights(), Optimizer::Sgd, 0.0).whole_step(&images, &labels);
+    let trained = Learner::new(&weights(), Optimizer::Sgd, 0.0, Precision::F32).whole_step(&images, &labels);
     let evaluated = evaluate(&weights(), &images, &labels).loss;
     assert!((trained - expected).abs() < 1e-5, "{trained} instead of {expected}");
     assert!((evaluated - expected).abs() < 1e-5, "{evaluated} instead of {expected}");
@@ -106,7 +106,7 @@ fn the_loss_is_pytorchs_in_training_and_in_evaluation() {
 #[test]
 fn the_gradients_are_pytorchs() {
     let (images, labels) = images();
-    let learner = Learner::new(&weights(), Optimizer::Sgd, 0.0);
+    let learner = Learner::new(&weights(), Optimizer::Sgd, 0.0, Precision::F32);
     let Ok((_, gradients)) = learner.gradients(&images, &labels, |_| Ok::<_, std::convert::Infallible>(()));
     // Gradients have the layout of weights, so they come out of a network in PyTorch's order.
     let gradients = Network { weights: gradients.try_into().unwrap() };

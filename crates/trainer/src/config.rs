@@ -5,7 +5,7 @@
 use std::{num::NonZero, path::PathBuf, thread, time::Duration};
 
 use anyhow::Context;
-use cli::flags::{self, BatchSize, Directory, EngineName, Optimizer, Training, Weighting, When};
+use cli::flags::{self, BatchSize, Directory, EngineName, Optimizer, Precision, Training, Weighting, When};
 
 /// One training run.
 #[derive(Clone, Debug)]
@@ -49,6 +49,8 @@ pub struct Local {
     pub learning_rate: f64,
     /// Optimizer, fresh in every partition and round.
     pub optimizer: Optimizer,
+    /// What the passes compute in.
+    pub precision: Precision,
 }
 
 /// Where partitions train.
@@ -96,6 +98,7 @@ impl Config {
                 batch_size: training.batch_size,
                 learning_rate: training.learning_rate,
                 optimizer: training.optimizer,
+                precision: training.precision,
             },
             received_accuracy: training.received_accuracy,
             test_data: training.test_data,
@@ -120,7 +123,16 @@ impl Config {
     /// The flags that, with the data, decide every bit of the model after a given round, and their values. `rounds` is
     /// not among them: a run may be resumed with more.
     pub fn decisive(&self) -> Vec<(String, String)> {
-        let names = ["seed", "partitions", "local-epochs", "batch-size", "learning-rate", "optimizer", "weighting"];
+        let names = [
+            "seed",
+            "partitions",
+            "local-epochs",
+            "batch-size",
+            "learning-rate",
+            "optimizer",
+            "precision",
+            "weighting",
+        ];
         let value = |name: &str| match self.effective.get(name) {
             Some(toml::Value::String(text)) => text.clone(),
             Some(value) => value.to_string(),
@@ -169,6 +181,7 @@ mod tests {
             ("--batch-size", "full", true),
             ("--learning-rate", "1e-4", true),
             ("--optimizer", "sgd", true),
+            ("--precision", "bf16", true),
             ("--weighting", "uniform", true),
             ("--rounds", "9", false),
             ("--dir", "elsewhere", false),
@@ -181,7 +194,8 @@ mod tests {
         }
         assert_ne!(config(&["--partitions", "3"]).decisive(), base);
         let text: Vec<String> = base.iter().map(|(name, value)| format!("{name} {value}")).collect();
-        let expect = "seed 42, partitions 2, local-epochs 1, batch-size 32, learning-rate 0.001, optimizer adam, weighting samples";
+        let expect = "seed 42, partitions 2, local-epochs 1, batch-size 32, learning-rate 0.001, optimizer adam, \
+                      precision f32, weighting samples";
         assert_eq!(text.join(", "), expect);
     }
 

@@ -67,7 +67,7 @@ pub fn open(config: &Config, manifest: &Manifest, on_samples: OnSamples<'_>) -> 
 
 #[cfg(test)]
 mod tests {
-    use cli::flags::{BatchSize, Optimizer, Weighting};
+    use cli::flags::{BatchSize, Optimizer, Precision, Weighting};
     use dataset::{PIXELS, random::Stream};
     use model::Learner;
 
@@ -83,12 +83,13 @@ mod tests {
             batch_size: BatchSize::Samples(16),
             learning_rate: 0.001,
             optimizer: Optimizer::Sgd,
+            precision: Precision::F32,
         };
         let samples = Samples::example(N);
         let engine = Rayon::new(samples.clone(), Digest::default(), 1, config.clone());
         let mut global = StateDict::init(config.seed);
         // Plain training is one learner that passes over all samples, three times; SGD has no memory to start afresh.
-        let mut learner = Learner::new(&global, model::Optimizer::Sgd, config.learning_rate);
+        let mut learner = Learner::new(&global, model::Optimizer::Sgd, config.learning_rate, model::Precision::F32);
         let mut data: Vec<usize> = (0..N).collect();
         Stream::keyed("tributary partitions", &[42]).shuffle(&mut data);
         for round in 1..=3 {
@@ -114,6 +115,7 @@ mod tests {
             batch_size: BatchSize::Samples(1),
             learning_rate: 0.001,
             optimizer: Optimizer::Adam,
+            precision: Precision::F32,
         };
         let engine = Rayon::new(Samples::example(31), Digest::default(), 2, config);
         let stop = |_| Err(anyhow::anyhow!("enough"));
@@ -128,6 +130,7 @@ mod tests {
             batch_size: BatchSize::Full,
             learning_rate: 0.001,
             optimizer: Optimizer::Adam,
+            precision: Precision::F32,
         };
         let engine = Rayon::new(Samples::example(31), Digest::default(), 7, config);
         let updates = engine.train_round(1, &StateDict::init(1), &|_| Ok(())).unwrap();

@@ -3,7 +3,7 @@
 //!
 //! [`train_partition`] is a pure function. Engines decide where it runs, never how, and may run it twice.
 
-use cli::flags::{BatchSize, Optimizer};
+use cli::flags::{BatchSize, Optimizer, Precision};
 use dataset::random::Stream;
 use model::{Learner, StateDict};
 
@@ -44,11 +44,15 @@ pub fn train_partition(
         Optimizer::Adam => model::Optimizer::Adam,
         Optimizer::Sgd => model::Optimizer::Sgd,
     };
+    let precision = match config.precision {
+        Precision::F32 => model::Precision::F32,
+        Precision::Bf16 => model::Precision::Bf16,
+    };
     let batch_size = match config.batch_size {
         BatchSize::Full => samples.len(),
         BatchSize::Samples(count) => count as usize,
     };
-    let mut learner = Learner::new(global, optimizer, config.learning_rate);
+    let mut learner = Learner::new(global, optimizer, config.learning_rate, precision);
     let mut minibatch = Samples::default();
     let mut loss = 0.0;
     for epoch in 0..config.local_epochs {
@@ -77,7 +81,8 @@ mod tests {
     use super::*;
 
     fn config(batch_size: BatchSize, local_epochs: u32) -> Local {
-        Local { seed: 42, local_epochs, batch_size, learning_rate: 0.001, optimizer: Optimizer::Adam }
+        let (optimizer, precision) = (Optimizer::Adam, Precision::F32);
+        Local { seed: 42, local_epochs, batch_size, learning_rate: 0.001, optimizer, precision }
     }
 
     /// The update, and the numbers of samples that were reported.
@@ -155,7 +160,7 @@ mod tests {
         assert_eq!(hashes.iter().collect::<std::collections::BTreeSet<_>>().len(), hashes.len());
         // If the second pass repeated the first one's order, a learner could be told the same order twice.
         let (two, _) = train(&samples, &config(BatchSize::Samples(8), 2));
-        let mut learner = Learner::new(&StateDict::init(42), model::Optimizer::Adam, 0.001);
+        let mut learner = Learner::new(&StateDict::init(42), model::Optimizer::Adam, 0.001, model::Precision::F32);
         let mut order: Vec<u32> = (0..40).collect();
         Stream::keyed("tributary minibatches", &[42, 1, 0, 0]).shuffle(&mut order);
         for indices in order.chunks(8).chain(order.chunks(8)) {

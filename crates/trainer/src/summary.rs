@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use checkpoint::record::Record;
+use cli::flags::Precision;
 use serde::Serialize;
 use store::Manifest;
 
@@ -28,7 +29,7 @@ pub struct Summary {
     /// Seed.
     pub seed: u64,
     /// The type of the numbers that training computes with.
-    pub precision: &'static str,
+    pub precision: Precision,
     /// Mean loss on the test set.
     pub test_loss: f64,
     /// Share of the test set that is right, 0 to 1.
@@ -91,7 +92,7 @@ impl Summary {
             partitions: config.partitions,
             rounds: last.round,
             seed: config.local.seed,
-            precision: "f32",
+            precision: config.local.precision,
             test_loss: last.test_loss,
             test_accuracy: last.test_accuracy,
             received_accuracy: results.received_accuracy,

@@ -25,11 +25,19 @@ fn the_same_seed_gives_the_same_file_and_another_seed_another() {
 #[test]
 fn the_number_of_threads_changes_nothing() {
     let place = Place::received();
-    let hashes = ["1", "2", "4"].map(|threads| {
-        succeed(place.train(threads, &[]).env("RAYON_NUM_THREADS", threads));
-        place.summary(threads)["model_sha256"].clone()
+    let mut of_precisions = ["f32", "bf16"].map(|precision| {
+        let hashes = ["1", "2", "4"].map(|threads| {
+            let run_dir = format!("{precision}-{threads}");
+            succeed(place.train(&run_dir, &["--precision", precision]).env("RAYON_NUM_THREADS", threads));
+            let summary = place.summary(&run_dir);
+            assert_eq!(summary["precision"], precision);
+            summary["model_sha256"].clone()
+        });
+        assert!(hashes.iter().all(|hash| *hash == hashes[0]), "{hashes:?}");
+        hashes[0].to_string()
     });
-    assert!(hashes.iter().all(|hash| *hash == hashes[0]), "{hashes:?}");
+    of_precisions.sort();
+    assert_ne!(of_precisions[0], of_precisions[1]);
 }
 
 #[test]

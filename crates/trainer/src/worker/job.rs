@@ -2,7 +2,7 @@
 //! worker's command line, which consists of names and numbers only, so that no shell and no SQL can misread it.
 
 use clap::Args;
-use cli::flags::{BatchSize, Optimizer};
+use cli::flags::{BatchSize, Optimizer, Precision};
 
 use crate::config::Local;
 
@@ -39,6 +39,9 @@ pub struct Job {
     /// Optimizer
     #[arg(long, value_enum, default_value = "sgd")]
     pub optimizer: Optimizer,
+    /// What to compute in
+    #[arg(long, value_enum, default_value = "f32")]
+    pub precision: Precision,
 }
 
 impl Job {
@@ -54,6 +57,7 @@ impl Job {
             batch_size: 0,
             learning_rate: 0.0,
             optimizer: Optimizer::Sgd,
+            precision: Precision::F32,
         }
     }
 
@@ -68,8 +72,9 @@ impl Job {
             BatchSize::Full => 0,
             BatchSize::Samples(count) => count,
         };
-        let Local { seed, local_epochs, learning_rate, optimizer, .. } = *local;
-        Job { round: Some(round), seed, local_epochs, batch_size, learning_rate, optimizer, ..Job::evaluate(weights) }
+        let Local { seed, local_epochs, learning_rate, optimizer, precision, .. } = *local;
+        let job = Job { seed, local_epochs, batch_size, learning_rate, optimizer, precision, ..Job::evaluate(weights) };
+        Job { round: Some(round), ..job }
     }
 
     /// How to train.
@@ -78,8 +83,8 @@ impl Job {
             0 => BatchSize::Full,
             count => BatchSize::Samples(count),
         };
-        let Job { seed, local_epochs, learning_rate, optimizer, .. } = *self;
-        Local { seed, local_epochs, batch_size, learning_rate, optimizer }
+        let Job { seed, local_epochs, learning_rate, optimizer, precision, .. } = *self;
+        Local { seed, local_epochs, batch_size, learning_rate, optimizer, precision }
     }
 
     /// The command line that is read as this job.
@@ -90,14 +95,18 @@ impl Job {
             arguments += &format!(" --weights {weights}");
         }
         if let Some(round) = self.round {
-            let Job { seed, local_epochs, batch_size, learning_rate, optimizer, .. } = self;
-            let optimizer = match optimizer {
+            let Job { seed, local_epochs, batch_size, learning_rate, .. } = self;
+            let optimizer = match self.optimizer {
                 Optimizer::Adam => "adam",
                 Optimizer::Sgd => "sgd",
             };
+            let precision = match self.precision {
+                Precision::F32 => "f32",
+                Precision::Bf16 => "bf16",
+            };
             arguments += &format!(
                 " --round {round} --seed {seed} --local-epochs {local_epochs} --batch-size {batch_size} \
-                 --learning-rate {learning_rate} --optimizer {optimizer}"
+                 --learning-rate {learning_rate} --optimizer {optimizer} --precision {precision}"
             );
         }
         arguments
@@ -118,9 +127,11 @@ mod tests {
             batch_size: BatchSize::Samples(16),
             learning_rate: 0.1 + 0.2,
             optimizer: Optimizer::Adam,
+            precision: Precision::Bf16,
         };
         let full =
             Local { batch_size: BatchSize::Full, optimizer: Optimizer::Sgd, learning_rate: 1e-9, ..local.clone() };
+        let full = Local { precision: Precision::F32, ..full };
         let sha256 = || "0123456789abcdef".repeat(4);
         for job in
             [Job::count(), Job::evaluate(sha256()), Job::train(sha256(), 7, &local), Job::train(sha256(), 8, &full)]

@@ -17,9 +17,9 @@ fn rounds(place: &Place, run_dir: &str) -> Vec<String> {
 
 /// Trains on threads and on the cluster, and compares every round.
 #[track_caller]
-fn check(place: &Place, cluster: &Cluster, partitions: &str) {
+fn check(place: &Place, cluster: &Cluster, partitions: &str, precision: &str) {
     let flags = ["--dir", "chunks", "--test-data", "part-of-mnist", "--partitions", partitions, "--rounds", "2"];
-    let flags = [&flags[..], &["--received-accuracy", "each-round", "--run-dir"]].concat();
+    let flags = [&flags[..], &["--precision", precision, "--received-accuracy", "each-round", "--run-dir"]].concat();
     let (threads, spark) = (format!("threads-{partitions}"), format!("spark-{partitions}"));
     succeed(&mut place.command(&[&flags[..], &[&threads]].concat()));
     let mut command = place.command(&[&flags[..], &[&spark]].concat());
@@ -36,15 +36,15 @@ fn check(place: &Place, cluster: &Cluster, partitions: &str) {
 fn a_standalone_cluster_trains_real_mnist_to_the_bits_of_threads() {
     let (place, cluster) = (mnist(2000), Cluster::standalone());
     for partitions in ["2", "4", "12"] {
-        check(&place, &cluster, partitions);
+        check(&place, &cluster, partitions, "f32");
     }
 }
 
 #[test]
 fn local_mode_trains_real_mnist_to_the_bits_of_threads() {
     let (place, cluster) = (mnist(1000), Cluster::local());
-    for partitions in ["2", "12"] {
-        check(&place, &cluster, partitions);
+    for (partitions, precision) in [("2", "f32"), ("12", "bf16")] {
+        check(&place, &cluster, partitions, precision);
     }
 }
 
