@@ -151,10 +151,34 @@ pub struct Spark {
     #[arg(long, value_name = "COMMAND")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub worker_command: Option<String>,
-    /// How long Spark may take to finish the next partition before the run is given up
+    /// How long Spark may take to finish the next partition before the run is given up; also, how long a partition may
+    /// take on an executor
     #[arg(long, value_name = "TIME", default_value = "10min", value_parser = humantime::parse_duration)]
     #[serde(with = "humantime_serde")]
     pub spark_patience: Duration,
+}
+
+/// Whether `--spark-remote` or `$SPARK_REMOTE` can be used. What is wrong is said without repeating secrets.
+///
+/// # Errors
+/// When it is no address of a Spark Connect server, or says what belongs elsewhere.
+pub fn check_spark_remote(remote: &str) -> Result<(), String> {
+    if remote.contains("token=") {
+        return Err(
+            "a token in --spark-remote can be seen by every user of this machine; put it into the environment \
+                    variable SPARK_CONNECT_AUTHENTICATE_TOKEN"
+                .into(),
+        );
+    }
+    // The client would tell only some of its requests to be this user's.
+    if remote.contains("user_id=") {
+        return Err("--spark-remote with a user_id is not supported".into());
+    }
+    if !remote.starts_with("sc://") {
+        let remote = remote.escape_debug();
+        return Err(format!("--spark-remote `{remote}` is no address of a Spark server, such as sc://host:15002"));
+    }
+    Ok(())
 }
 
 /// `--batch-size`.

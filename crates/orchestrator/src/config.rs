@@ -10,7 +10,7 @@ use std::{
 
 use clap::{Parser, Subcommand, ValueEnum, builder::RangedU64ValueParser};
 use cli::{
-    flags::{Chunking, Dataset, Directory, Engine, EngineName, Security, Streaming, Training},
+    flags::{self, Chunking, Dataset, Directory, Engine, EngineName, Security, Streaming, Training},
     layers::{self, Error, Layer, resolve},
     runs,
 };
@@ -140,6 +140,9 @@ impl Config {
                 config.senders, config.streaming.samples
             )));
         }
+        if let Some(remote) = &config.engine.spark.spark_remote {
+            flags::check_spark_remote(remote).map_err(Error::Layer)?;
+        }
         // Written out, so that the run's configuration file says what happened on this machine.
         let cores = thread::available_parallelism().map_or(1, |cores| cores.get().try_into().unwrap_or(u32::MAX));
         config.training.partitions.get_or_insert(cores);
@@ -259,6 +262,17 @@ mod tests {
     fn more_senders_than_samples_is_a_usage_error() {
         let error = load(&["--samples", "2", "--senders", "3"]).unwrap_err();
         assert_eq!(error, "--senders 3 is more than --samples 2; every sender needs a sample");
+    }
+
+    #[test]
+    fn a_token_in_a_file_is_a_usage_error_and_not_repeated() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("c.toml");
+        fs::write(&file, "engine = \"spark\"\nspark-remote = \"sc://host/;token=secret\"").unwrap();
+        let error = load(&["--config", file.to_str().unwrap()]).unwrap_err();
+        assert!(error.contains("SPARK_CONNECT_AUTHENTICATE_TOKEN") && !error.contains("secret"), "{error}");
+        let error = load(&["--spark-remote", "http://host"]).unwrap_err();
+        assert!(error.starts_with("--spark-remote `http://host` is no address of a Spark server"), "{error}");
     }
 
     #[test]

@@ -12,7 +12,7 @@ use std::{
 use anyhow::{Context, anyhow, bail};
 use cli::{
     event::Event,
-    exit::{Code, OrExit, failure},
+    exit::{self, Code, OrExit, failure},
     shutdown::Shutdown,
 };
 use serde::Deserialize;
@@ -55,12 +55,18 @@ pub async fn run(config: &Config, console: Console, shutdown: Shutdown) -> anyho
         let partitions = config.training.partitions.unwrap_or(1); // It is always there by now.
         Starting::new(home, run.join("spark"), partitions, console.clone())
     });
-    let mut crew = Crew::new(&programs.directory, console, shutdown);
+    let mut crew = Crew::new(&programs.directory, console.clone(), shutdown);
     let result = phases(config, &run, &mut crew, &mut spark, &mut progress).await;
     progress.clear();
     crew.stop(STOP_LIMIT).await;
     if let Some(spark) = spark {
-        spark.stop().await;
+        // Who is asked to stop has no use for it.
+        let is_failure = |error| !matches!(exit::code_of(error), Code::Interrupted | Code::Terminated);
+        let keep_log = result.as_ref().is_err_and(is_failure);
+        spark.stop(keep_log).await;
+        if keep_log {
+            console.note(&format!("Spark's log is in `{}`", run.join("spark").display()));
+        }
     }
     result?;
     progress.summarise();

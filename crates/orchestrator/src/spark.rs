@@ -25,8 +25,13 @@ const START_LIMIT: Duration = Duration::from_secs(180);
 /// After that it is killed.
 const STOP_LIMIT: Duration = Duration::from_secs(10);
 
-/// Holds the server until stdin ends, which the system sees to if we are killed.
-const LIFELINE: &str = r#""$0" "$@" < /dev/null & child=$!; cat > /dev/null; kill $child 2> /dev/null; wait $child"#;
+/// Holds the server until stdin ends, which the system sees to if we are killed. It lets go of stderr, so that this ends
+/// with the server.
+const LIFELINE: &str =
+    r#""$0" "$@" < /dev/null & child=$!; exec 2> /dev/null; cat > /dev/null; kill $child; wait $child"#;
+
+/// The name of its log.
+const LOG: &str = "spark.log";
 
 /// What Spark says before its address, and before the port of its pages.
 const STARTED: &str = "Spark Connect server started at: ";
@@ -73,8 +78,8 @@ impl Starting {
         ])
     }
 
-    /// Ends it, and removes what it left; of one that failed to start, the log stays.
-    pub(crate) async fn stop(mut self) {
+    /// Ends it, and removes what it left; the log stays of one that failed to start, or if it is to be kept.
+    pub(crate) async fn stop(mut self, keep_log: bool) {
         if let Some(task) = self.task.take() {
             task.abort(); // What it has started ends with it.
             match task.await {
@@ -83,7 +88,7 @@ impl Starting {
             }
         }
         if let Some(server) = self.server.take() {
-            server.stop().await;
+            server.stop(keep_log).await;
         }
     }
 }
@@ -104,7 +109,7 @@ impl Server {
         let token = token()?;
         let mut tool = Tool::start(command(&home, &dir, partitions, &token))?;
         let stderr = tool.child.stderr.take().context("no pipe to stderr")?;
-        let log = dir.join("spark.log");
+        let log = dir.join(LOG);
         let (started, address) = oneshot::channel();
         tokio::spawn(follow(stderr, log.clone(), console, started));
         let failed = || anyhow!("Spark did not start; see `{}`", log.display());
@@ -113,11 +118,18 @@ impl Server {
         Ok(Server { tool, dir, address, token })
     }
 
-    async fn stop(mut self) {
+    async fn stop(mut self, keep_log: bool) {
         drop(self.tool.child.stdin.take());
         let _ = timeout(STOP_LIMIT, self.tool.child.wait()).await; // If it does not end, it is killed now.
         drop(self.tool);
-        let _ = fs::remove_dir_all(&self.dir); // It is in the run folder, for the user to see and remove.
+        // What cannot be removed is in the run folder, for the user to see.
+        for entry in fs::read_dir(&self.dir).into_iter().flatten().flatten() {
+            let path = entry.path();
+            if !(keep_log && path.ends_with(LOG)) {
+                let _ = fs::remove_dir_all(&path).or_else(|_| fs::remove_file(&path));
+            }
+        }
+        let _ = fs::remove_dir(&self.dir);
     }
 }
 
@@ -138,6 +150,8 @@ fn command(home: &Path, dir: &Path, partitions: u32, token: &str) -> Command {
         command.arg("--conf").arg(format!("{key}={value}"));
     }
     command.args(["--name", "tributary", "spark-internal"]).current_dir(dir);
+    // spark-submit would take these for flags, which contradict ours.
+    command.env_remove("SPARK_REMOTE").env_remove("DEPLOY_MODE");
     command.env("SPARK_HOME", home).env("SPARK_LOCAL_IP", "127.0.0.1").env("SPARK_LOCAL_DIRS", dir);
     command.env("SPARK_CONNECT_AUTHENTICATE_TOKEN", token);
     command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
@@ -167,4 +181,52 @@ fn token() -> anyhow::Result<String> {
     let mut bytes = [0; 32];
     getrandom::fill(&mut bytes).context("failed to make a token")?;
     Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::{os::unix::fs::PermissionsExt, time::Instant};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_spark_that_does_not_start_is_told_at_once_and_its_log_stays() {
+        let home = tempfile::tempdir().unwrap();
+        let submit = home.path().join("bin/spark-submit");
+        fs::create_dir(submit.parent().unwrap()).unwrap();
+        fs::write(&submit, "#!/bin/sh\necho \"no memory; $SPARK_REMOTE\" >&2; exit 1\n").unwrap();
+        fs::set_permissions(&submit, fs::Permissions::from_mode(0o755)).unwrap();
+        let (dir, started) = (home.path().join("work"), Instant::now());
+        let mut spark = Starting::new(home.path().to_owned(), dir.clone(), 2, Console::new());
+        let error = spark.environment().await.unwrap_err();
+        spark.stop(false).await;
+        assert!(started.elapsed() < START_LIMIT / 2, "{:?}", started.elapsed());
+        assert_eq!(cli::exit::code_of(&error), Code::Unavailable);
+        assert!(error.to_string().starts_with("Spark did not start; see `"), "{error}");
+        assert_eq!(fs::read_to_string(dir.join(LOG)).unwrap(), "no memory; \n");
+    }
+
+    #[test]
+    fn the_server_listens_on_loopback_wants_a_token_and_hears_of_no_other_server() {
+        let command = command(Path::new("/spark"), Path::new("/run"), 100, "secret");
+        let words: Vec<_> = command.as_std().get_args().map(|word| word.to_str().unwrap()).collect();
+        for expect in [
+            "spark.connect.grpc.binding.address=127.0.0.1",
+            "spark.driver.bindAddress=127.0.0.1",
+            "spark.driver.maxResultSize=0",
+            "spark.driver.memory=1274m",
+        ] {
+            assert!(words.contains(&expect), "{expect}");
+        }
+        assert!(!words.iter().any(|word| word.contains("secret")));
+        let variables: Vec<_> = command.as_std().get_envs().collect();
+        for (name, value) in [
+            ("SPARK_LOCAL_IP", Some("127.0.0.1")),
+            ("SPARK_CONNECT_AUTHENTICATE_TOKEN", Some("secret")),
+            ("SPARK_REMOTE", None),
+            ("DEPLOY_MODE", None),
+        ] {
+            assert!(variables.contains(&(name.as_ref(), value.map(AsRef::as_ref))), "{name}");
+        }
+    }
 }

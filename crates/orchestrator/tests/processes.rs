@@ -6,7 +6,7 @@ mod support;
 
 use std::{fs, net::TcpListener};
 
-use support::Bench;
+use support::{Bench, listening};
 
 #[test]
 fn one_command_streams_trains_and_ends_with_a_model() {
@@ -228,7 +228,11 @@ fn check_spark_stop(signal: &str, code: Option<i32>) {
     let mut run = bench.start(&["--batch-delay=0ms", "--rounds=100000", "--engine=spark"]);
     // More rounds than anybody waits for, so that the signal cannot come too late.
     run.read_stdout_until("round 1/100000");
-    assert!(!bench.children("SparkConnectServer").is_empty());
+    let server = bench.children("org.apache.spark.sql.connect.service.SparkConnectServer");
+    assert!(server.iter().any(|process| !listening(*process).is_empty()));
+    for address in server.iter().flat_map(|process| listening(*process)) {
+        assert!(address.ip().to_canonical().is_loopback(), "{address}");
+    }
     run.signal(signal);
     let run = run.finish();
     assert_eq!(run.code, code, "{}", run.stderr);

@@ -82,7 +82,7 @@ fn a_test_set_that_is_missing_foreign_or_the_training_data_is_refused() {
 
     let digest = dataset::load(&place.path("blobs"), Split::Test).unwrap().digest();
     let digest = digest.iter().map(|byte| format!("{byte:02x}")).collect();
-    receive(&place.path("chunks"), &DatasetId { name: "blobs".into(), digest }, 100, &[("one", 0, N)]);
+    receive(&place.path("chunks"), &DatasetId { name: "blobs".into(), digest }, 0, 100, &[("one", 0, N)]);
     fail(&mut place.train("run", &[]), 65, "the samples received are the test set in `blobs` itself");
 
     fs::write(place.path("blobs/t10k-labels-idx1-ubyte"), "short").unwrap();

@@ -4,6 +4,7 @@
 use std::{
     fs,
     io::{BufRead, BufReader, Read},
+    net::{IpAddr, SocketAddr},
     path::PathBuf,
     process::{Child, Command, Stdio},
     sync::mpsc,
@@ -237,4 +238,34 @@ fn wait_until(what: &str, limit: Duration, mut condition: impl FnMut() -> bool) 
         assert!(start.elapsed() < limit, "no {what}");
         thread::sleep(Duration::from_millis(10));
     }
+}
+
+/// The addresses on which a process listens, as Linux tells them.
+pub(crate) fn listening(process: u32) -> Vec<SocketAddr> {
+    let descriptors = fs::read_dir(format!("/proc/{process}/fd")).into_iter().flatten().flatten();
+    let open: Vec<String> =
+        descriptors.filter_map(|entry| fs::read_link(entry.path()).ok()?.to_str().map(String::from)).collect();
+    let mut found = Vec::new();
+    for table in ["tcp", "tcp6"] {
+        for line in fs::read_to_string(format!("/proc/{process}/net/{table}")).unwrap_or_default().lines().skip(1) {
+            let fields: Vec<&str> = line.split_whitespace().collect();
+            let is_listening = fields[3] == "0A";
+            if is_listening && open.contains(&format!("socket:[{}]", fields[9])) {
+                found.push(address(fields[1]));
+            }
+        }
+    }
+    found
+}
+
+/// `0100007F:1F90` or the same with four words: words of 32 bits in the machine's order of bytes, and the port.
+fn address(text: &str) -> SocketAddr {
+    let (words, port) = text.split_once(':').unwrap();
+    let words = words.as_bytes().chunks(8).map(|word| u32::from_str_radix(str::from_utf8(word).unwrap(), 16).unwrap());
+    let bytes: Vec<u8> = words.flat_map(u32::to_ne_bytes).collect();
+    let ip = match <[u8; 4]>::try_from(&bytes[..]) {
+        Ok(v4) => IpAddr::from(v4),
+        Err(_) => IpAddr::from(<[u8; 16]>::try_from(&bytes[..]).unwrap()),
+    };
+    SocketAddr::new(ip, u16::from_str_radix(port, 16).unwrap())
 }

@@ -14,7 +14,12 @@ mod shipping;
 mod table;
 mod wait;
 
-use std::{cell::Cell, env, fs, path::Path, time::Duration};
+use std::{
+    cell::{Cell, RefCell},
+    env, fs,
+    path::Path,
+    time::Duration,
+};
 
 use anyhow::{Context, anyhow, ensure};
 use cli::{
@@ -51,6 +56,8 @@ pub(super) struct Spark {
     sizes: Vec<u64>,
     /// What identifies the samples of each partition.
     digests: Vec<Digest>,
+    /// The weights that were shipped last, by SHA-256.
+    shipped: RefCell<String>,
     /// Files that are being shipped.
     dir: TempDir,
 }
@@ -92,9 +99,10 @@ impl Spark {
                 .to_string(),
         };
         let reading = || format!("failed to read `{uri}` (--spark-dir) through Spark");
-        let table = table::prepare(&cluster, &uri, placement, &go_on).with_context(reading)?;
+        let table = table::prepare(&cluster, &uri, manifest, placement, &go_on).with_context(reading)?;
         let (local, patience) = (config.local.clone(), flags.spark_patience);
-        let mut spark = Spark { cluster, table, command, local, patience, sizes, digests: Vec::new(), dir };
+        let (digests, shipped) = Default::default();
+        let mut spark = Spark { cluster, table, command, local, patience, sizes, digests, shipped, dir };
         // The first query also brings every sample to its executor.
         let replies = spark.ask(&Job::count(), on_samples).with_context(reading)?;
         spark.digests = replies.iter().map(|reply| reply.digest).collect();
@@ -157,11 +165,13 @@ impl Spark {
     /// Ships weights to every executor; returns their name.
     fn ship(&self, weights: &StateDict, on_samples: OnSamples<'_>) -> anyhow::Result<String> {
         let sha256 = weights.sha256();
-        let path = self.dir.path().join(worker::weights_file(&sha256));
-        if !path.exists() {
-            fs::write(&path, weights.to_safetensors(&Default::default()))
-                .context("failed to write a temporary file")?;
-            self.cluster.ship(vec![path], &|| on_samples(0))?;
+        if *self.shipped.borrow() != sha256 {
+            let path = self.dir.path().join(worker::weights_file(&sha256));
+            let bytes = weights.to_safetensors(&Default::default());
+            fs::write(&path, bytes).context("failed to write a temporary file")?;
+            self.cluster.ship(vec![path.clone()], &|| on_samples(0))?;
+            fs::remove_file(&path).context("failed to remove a temporary file")?;
+            self.shipped.replace(sha256.clone());
             tracing::debug!("the weights are with the server");
         }
         Ok(sha256)
@@ -253,6 +263,7 @@ fn ship_trainer(cluster: &Cluster, dir: &Path, go_on: GoOn<'_>) -> anyhow::Resul
     let sizes = files.iter().map(|path| fs::metadata(path).map_or(0, |metadata| metadata.len()));
     tracing::info!("shipping the trainer and libtorch to Spark, {} MB", sizes.sum::<u64>() / 1_000_000);
     cluster.ship(files, go_on)?;
+    fs::remove_file(dir.join(&name)).context("failed to remove a temporary file")?;
     Ok(shipping::command(&name))
 }
 

@@ -6,8 +6,8 @@ use cli::flags::{BatchSize, Optimizer, Precision};
 
 use crate::config::Local;
 
-/// Version of the rows that driver and worker exchange.
-pub const ROWS: u32 = 1;
+/// Version of what driver and worker exchange: rows, and the worker's command line.
+pub const ROWS: u32 = 2;
 
 /// The flags of `trainer worker`.
 #[derive(Args, Clone, Debug)]

@@ -118,6 +118,11 @@ impl Running {
         support::succeed(Command::new("kill").args(["-INT", &self.child.id().to_string()]));
     }
 
+    fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
     #[track_caller]
     fn end(mut self) -> Ended {
         wait_until("the trainer to end", || self.child.try_wait().unwrap().is_some());

@@ -78,6 +78,21 @@ fn an_executor_killed_in_the_middle_of_a_round_costs_no_bit() {
 }
 
 #[test]
+fn what_a_killed_run_has_left_on_the_cluster_is_not_taken_for_other_samples() {
+    let (place, cluster) = (Place::received(), Cluster::new_local(&[]));
+    let mut running = Running::start(&place, on_spark(&place, &cluster, &held(&place), "killed", &[]));
+    running.wait_for_held(&place, 2);
+    running.kill();
+    fs::write(place.path("go"), "").unwrap();
+    assert_ne!(cluster.says("storage/rdd"), "[]");
+    // The same names, numbers and places; other samples.
+    place.receive_others();
+    let hash = place.hash_of("threads", &[]);
+    Running::start(&place, on_spark(&place, &cluster, TRAINER, "spark", &[])).end().well();
+    assert_eq!(place.summary("spark")["model_sha256"], hash.as_str());
+}
+
+#[test]
 fn a_worker_that_fails_after_its_reply_is_run_again_and_its_reply_counts_once() {
     let (place, cluster) = (Place::received(), Cluster::standalone());
     let hash = place.hash_of("threads", &[]);

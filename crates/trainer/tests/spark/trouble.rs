@@ -25,6 +25,19 @@ fn a_server_that_cannot_be_reached_or_is_named_wrongly_is_told_at_once() {
 }
 
 #[test]
+fn a_server_with_a_token_serves_who_knows_it_and_nobody_else() {
+    let (place, cluster) = (Place::received(), Cluster::new_with_token("correct"));
+    for token in [None, Some("wrong")] {
+        let mut command = on_spark(&place, &cluster, TRAINER, "run", &[]);
+        command.envs(token.map(|token| ("SPARK_CONNECT_AUTHENTICATE_TOKEN", token)));
+        Running::start(&place, command).end().badly(77, &["refuses us", "SPARK_CONNECT_AUTHENTICATE_TOKEN"]);
+    }
+    let mut command = on_spark(&place, &cluster, TRAINER, "run", &[]);
+    command.env("SPARK_CONNECT_AUTHENTICATE_TOKEN", "correct");
+    Running::start(&place, command).end().well();
+}
+
+#[test]
 fn a_server_that_says_nothing_is_given_up() {
     let place = Place::received();
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -111,7 +124,7 @@ fn samples_that_change_on_an_executor_are_noticed() {
 fn a_driver_and_workers_of_two_versions_do_not_work_together() {
     let (place, cluster) = (Place::received(), Cluster::local());
     let text = r#"exec "$trainer" "${@//$(grep -oP -- '(?<=--driver )\S+' <<< "$*")/9.9.9}""#;
-    let line = "the driver version 9.9.9 with rows 1; install the same trainer on both sides";
+    let line = "the driver version 9.9.9 with rows 2; install the same trainer on both sides";
     with_worker(&cluster, &place, text, &[]).badly(64, &["a worker", line]);
 }
 
@@ -132,8 +145,9 @@ fn chunks_that_spark_does_not_find_are_told() {
     for chunk in &chunks[1..] {
         fs::copy(chunk, copy.join(chunk.file_name().unwrap())).unwrap();
     }
+    let name = chunks[0].file_name().unwrap().to_str().unwrap();
     let ended = seen_in(copy.to_str().unwrap());
-    ended.badly(65, &["copy` (--spark-dir) through Spark", "has no sample in place"]);
+    ended.badly(65, &["copy` (--spark-dir) through Spark", &format!("`{name}` is not there")]);
     cluster.check_clean();
 }
 

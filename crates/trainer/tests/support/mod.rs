@@ -42,7 +42,13 @@ impl Place {
     /// Receives the streams (name, first, end), a few samples of each in turn, in chunks of this size.
     pub(crate) fn receive(&self, samples_per_chunk: usize, streams: &[(&str, usize, usize)]) {
         let dataset = DatasetId { name: "blobs".into(), digest: "00".repeat(32) };
-        receive(&self.path("chunks"), &dataset, samples_per_chunk, streams);
+        receive(&self.path("chunks"), &dataset, 0, samples_per_chunk, streams);
+    }
+
+    /// Receives other samples, as [`received`](Self::received) does.
+    pub(crate) fn receive_others(&self) {
+        let dataset = DatasetId { name: "blobs".into(), digest: "00".repeat(32) };
+        receive(&self.path("chunks"), &dataset, 2, 100, &[("one", 0, N)]);
     }
 
     /// The trainer with these flags, and those that every test needs.
@@ -76,8 +82,15 @@ impl Place {
     }
 }
 
-pub(crate) fn receive(dir: &Path, dataset: &DatasetId, samples_per_chunk: usize, streams: &[(&str, usize, usize)]) {
-    let (labels, images) = blobs(0, N);
+/// Receives samples of this kind.
+pub(crate) fn receive(
+    dir: &Path,
+    dataset: &DatasetId,
+    kind: u64,
+    samples_per_chunk: usize,
+    streams: &[(&str, usize, usize)],
+) {
+    let (labels, images) = blobs(kind, N);
     let mut store = Store::open(dir, Mode::Fresh, samples_per_chunk).unwrap();
     for (name, first, end) in streams {
         store.open_stream(name, dataset, *first as u64, *end as u64).unwrap();

@@ -9,7 +9,10 @@ use std::{
 };
 
 use anyhow::{Context, anyhow};
-use cli::exit::{Code, OrExit, failure};
+use cli::{
+    exit::{Code, OrExit, failure},
+    flags,
+};
 use spark_connect::{SparkError, SparkSession};
 use spark_connect_core::{SparkConnectClient, block_on, channel::ChannelBuilder};
 
@@ -175,12 +178,7 @@ impl Drop for Cluster {
 
 fn parse(remote: &str) -> anyhow::Result<ChannelBuilder> {
     // Not after parsing: its errors repeat what they do not understand.
-    if remote.contains("token=") {
-        return Err(anyhow!(
-            "a token in --spark-remote can be seen by every user of this machine; put it into the environment variable \
-             SPARK_CONNECT_AUTHENTICATE_TOKEN"
-        ));
-    }
+    flags::check_spark_remote(remote).map_err(anyhow::Error::msg)?;
     let address = ChannelBuilder::parse(remote).map_err(fault::report);
     address.with_context(|| format!("--spark-remote `{}` is no address of a Spark server", remote.escape_debug()))
 }
@@ -208,5 +206,7 @@ mod tests {
             let text = format!("{error:#}");
             assert!(text.contains("SPARK_CONNECT_AUTHENTICATE_TOKEN") && !text.contains("sec"), "{text}");
         }
+        let error = parse("sc://host/;use_ssl=true;user_id=alice").err().unwrap();
+        assert_eq!(error.to_string(), "--spark-remote with a user_id is not supported");
     }
 }

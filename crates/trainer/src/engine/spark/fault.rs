@@ -5,6 +5,9 @@ use anyhow::anyhow;
 use cli::exit::{Code, failure};
 use spark_connect::SparkError;
 
+/// gRPC's code for who is not known.
+const UNAUTHENTICATED: i32 = 16;
+
 /// The most of an error that is shown.
 const MAX_CHARS: usize = 800;
 
@@ -25,13 +28,19 @@ pub(super) fn report(error: SparkError) -> anyhow::Error {
     if is_lost_connection(&error) {
         return failure(Code::Unavailable, anyhow!("the connection to the Spark server broke: {}", essence(&text)));
     }
+    if error.grpc_code == Some(UNAUTHENTICATED) {
+        let hint = "put its token into the environment variable SPARK_CONNECT_AUTHENTICATE_TOKEN";
+        return failure(Code::Refused, anyhow!("the Spark server refuses us: {}; {hint}", essence(&text)));
+    }
     if let Some((status, said)) = of_worker(&text) {
         let said = essence(said);
         let said = if said.is_empty() { "it said nothing" } else { said.strip_prefix("trainer: ").unwrap_or(&said) };
-        // Those of a shell that does not find the command, or may not run it.
-        let is_missing = matches!(status, 126 | 127);
-        let hint = if is_missing { "; is --worker-command the trainer on every executor?" } else { "" };
-        let code = if is_missing { Code::Usage } else { code_of_worker(status) };
+        // Those of a shell that does not find the command or may not run it, and of `timeout`.
+        let (code, hint) = match status {
+            126 | 127 => (Code::Usage, "; is --worker-command the trainer on every executor?"),
+            124 | 137 => (Code::Unavailable, "; did it take longer than --spark-patience, or too much memory?"),
+            _ => (code_of_worker(status), ""),
+        };
         return failure(code, anyhow!("a worker failed (exit status {status}): {said}{hint}"));
     }
     let is_about_data = ABOUT_DATA.iter().any(|condition| text.contains(condition));
@@ -121,6 +130,9 @@ mod tests {
             let text = format!("Subprocess exited with status {status}. Error: .");
             check(&text, code, &format!("a worker failed (exit status {status}): it said nothing"));
         }
+        let expect = "a worker failed (exit status 124): it said nothing; did it take longer than --spark-patience, or too \
+                      much memory?";
+        check("Subprocess exited with status 124. Error: .", Code::Unavailable, expect);
         let expect = "a worker failed (exit status 127): bash: no such command; is --worker-command the trainer on every \
                       executor?";
         check("Subprocess exited with status 127. Error: bash: no such command\n.", Code::Usage, expect);

@@ -1,11 +1,16 @@
 //! The partitions as a table that the executors keep: every sample of the chunk directory with its partition and its
 //! place there.
 
-use anyhow::Context;
+use std::collections::BTreeSet;
+
+use anyhow::{Context, bail};
+use cli::exit::{Code, OrExit};
 use spark_connect::{
     DataFrame, DataType, SparkError, SparkSession, StorageLevel, StorageLevelExt, col,
     row::{Row, Value},
 };
+
+use store::Manifest;
 
 use super::{Placement, cluster::Cluster, query::quoted, wait::GoOn};
 
@@ -16,26 +21,42 @@ const PLACES: &str = "tributary_places";
 
 /// Enough rows for Spark to share out.
 const SAMPLES_A_ROW: usize = 4096;
-/// 17 MB: a message may have 128 MiB, and takes fifty times its size here while it is made.
-const ROWS_A_MESSAGE: usize = 1024;
+/// 4 MB: a message may have 128 MiB, and takes fifty times its size here while it is made.
+const ROWS_A_MESSAGE: usize = 256;
 /// Spark takes the places for small, whatever they are, and would have every executor hold all of them to join them with
 /// the chunks. With more samples it is to sort both instead; a server of 1 GB can do without up to three million.
 const MAX_BROADCAST: usize = 2_000_000;
 
-/// Makes the table of the chunks at `uri`. Spark reads them when it is first asked for the samples.
+/// Makes the table of the manifest's chunks, which are at `uri`. Spark reads them when it is first asked for the samples.
 ///
 /// # Errors
-/// When Spark finds no chunks there, and those of [`Cluster::query`].
+/// When Spark finds no chunks there, or others, and those of [`Cluster::query`].
 pub(super) fn prepare(
     cluster: &Cluster,
     uri: &str,
+    manifest: &Manifest,
     placement: Placement,
     go_on: GoOn<'_>,
 ) -> anyhow::Result<DataFrame> {
     // Not by the client's own means: to look at the chunks can take as long as a query.
     let sql = format!("CREATE TEMPORARY VIEW {CHUNKS} USING parquet OPTIONS (path {})", quoted(uri));
     cluster.query(sql, go_on, &mut |_| Ok(())).context("failed to look at the chunks")?;
+    let files = cluster.call("list the chunks", go_on, |session| session.table(CHUNKS)?.input_files())?;
+    check_files(&files, manifest).or_exit(Code::Data)?;
     cluster.call("plan the partitions", go_on, move |session| partitions(session, placement))
+}
+
+/// Checks that these are the manifest's chunks. Their names carry digests, so other chunks have other names.
+fn check_files(files: &[String], manifest: &Manifest) -> anyhow::Result<()> {
+    let found: BTreeSet<&str> = files.iter().filter_map(|file| file.rsplit('/').next()).collect();
+    let expected: BTreeSet<&str> = manifest.chunks.iter().map(|chunk| chunk.name.as_str()).collect();
+    if let Some(missing) = expected.difference(&found).next() {
+        bail!("`{missing}` is not there; is it the directory that the manifest in --dir belongs to?");
+    }
+    if let Some(other) = found.difference(&expected).next() {
+        bail!("the manifest in --dir does not know `{}`, which is there", other.escape_debug());
+    }
+    Ok(())
 }
 
 /// Brings every sample to its partition, and has it kept there. Images are kept as the workers get them.
@@ -46,6 +67,8 @@ fn partitions(session: &SparkSession, placement: Placement) -> Result<DataFrame,
     let all = placement.ranges.last().map_or(0, |range| range.end);
     let hint = if all > MAX_BROADCAST { "/*+ MERGE(p) */" } else { "" };
     let places = places(session, placement)?;
+    // Sessions share what is cached: what a killed run with the same plan has left there may be other samples.
+    let own = quoted(session.session_id());
     // Base64 of Spark may break lines.
     let table = session.sql(&format!(
         "SELECT {hint}
@@ -55,7 +78,8 @@ fn partitions(session: &SparkSession, placement: Placement) -> Result<DataFrame,
          FROM {CHUNKS} AS c JOIN
               (SELECT stream, first + offset AS seq, slot
                FROM ({places}) LATERAL VIEW posexplode(slots) AS offset, slot) AS p
-         ON c.stream = p.stream AND c.seq = p.seq",
+         ON c.stream = p.stream AND c.seq = p.seq
+         WHERE {own} IS NOT NULL",
         large = smaller + 1,
     ))?;
     let table = table.repartition_by_id(count as i32, col("part"));
@@ -85,4 +109,31 @@ fn places(session: &SparkSession, placement: Placement) -> Result<String, SparkE
         queries.push(format!("SELECT * FROM {PLACES}_{index}"));
     }
     Ok(queries.join(" UNION ALL "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn other_files_than_the_manifests_are_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut store = store::Store::open(dir.path(), store::Mode::Fresh, 1).unwrap();
+        let dataset = store::DatasetId { name: "two".into(), digest: "00".repeat(32) };
+        store.open_stream("a", &dataset, 0, 2).unwrap();
+        store.append("a", 0, &[1, 2], &[0; 2 * 784]).unwrap();
+        while store.has_pending() {
+            store.commit().unwrap();
+        }
+        let manifest = store.complete(0.5).unwrap();
+        let at = |root: &str, name: &str| format!("{root}/{name}");
+        let names: Vec<&str> = manifest.chunks.iter().map(|chunk| chunk.name.as_str()).collect();
+        let files: Vec<String> = names.iter().map(|name| at("file:/x y", name)).collect();
+        check_files(&files, &manifest).unwrap();
+        let error = check_files(&files[1..], &manifest).unwrap_err().to_string();
+        assert!(error.starts_with(&format!("`{}` is not there", names[0])), "{error}");
+        let more = [&files[..], &[at("s3a://b", "chunk-00000007-0123456789abcdef.parquet")]].concat();
+        let error = check_files(&more, &manifest).unwrap_err().to_string();
+        assert!(error.contains("does not know `chunk-00000007-0123456789abcdef.parquet`"), "{error}");
+    }
 }
