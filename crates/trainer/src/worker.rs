@@ -3,6 +3,7 @@
 //! command line, the weights and the samples: whoever runs it twice gets the same bytes.
 
 mod job;
+mod reader;
 mod row;
 
 use std::{
@@ -12,8 +13,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use anyhow::{Context, anyhow, bail, ensure};
-use cli::exit::{Code, OrExit};
+use anyhow::{Context, anyhow, ensure};
+use cli::exit::{Code, OrExit, failure};
 use dataset::PIXELS;
 use model::{StateDict, evaluate};
 
@@ -40,7 +41,7 @@ pub fn run(job: &Job, input: impl BufRead, mut output: impl Write) -> anyhow::Re
     let partitions = read(input).or_exit(Code::Data)?;
     tracing::debug!("the samples are read");
     for (number, partition) in partitions {
-        let reply = partition.reply(number, job, global.as_ref()).or_exit(Code::Data)?;
+        let reply = partition.reply(number, job, global.as_ref())?;
         tracing::debug!("partition {number} is done");
         writeln!(output, "{}", reply.encode()).context("failed to write to stdout")?;
     }
@@ -90,7 +91,8 @@ impl Partition {
     fn reply(self, partition: u32, job: &Job, global: Option<&StateDict>) -> anyhow::Result<Reply> {
         let n = self.places.len();
         if let Some((expected, _)) = (0..).zip(self.places.keys()).find(|(expected, place)| expected != *place) {
-            bail!("partition {partition} has no sample in place {expected}");
+            let error = anyhow!("partition {partition} has no sample in place {expected}");
+            return Err(failure(Code::Data, error));
         }
         let digest = self.places.values().map(|sample| Digest::of(sample.seq, sample.label, &sample.image)).sum();
         let mut samples = Samples { labels: Vec::with_capacity(n), images: Vec::with_capacity(n * PIXELS) };
@@ -108,12 +110,20 @@ impl Partition {
             }
             (Some(global), Some(round)) => {
                 let slice = Slice { labels: &samples.labels, images: &samples.images };
-                let update = train_partition(round, partition, global, slice, &job.local(), &|_| Ok(()))?;
+                let update = train_partition(round, partition, global, slice, &job.local(), &go_on)?;
                 Outcome::Trained(update.train_loss, Box::new(update.state_dict))
             }
         };
         Ok(Reply { partition, samples: n as u64, digest, result })
     }
+}
+
+/// Ends training when it is for nobody.
+fn go_on(_samples: usize) -> anyhow::Result<()> {
+    if reader::is_gone() {
+        return Err(failure(Code::Unavailable, anyhow!("nobody reads the replies any more")));
+    }
+    Ok(())
 }
 
 /// The name of the file that weights are shipped in.

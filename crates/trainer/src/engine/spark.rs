@@ -12,6 +12,7 @@ mod fault;
 mod query;
 mod shipping;
 mod table;
+mod ui;
 mod wait;
 
 use std::{

@@ -51,14 +51,17 @@ fn a_server_that_says_nothing_is_given_up() {
 #[test]
 fn replies_that_a_server_does_not_take_are_told_before_the_first_round() {
     let place = Place::received();
-    let cluster = Cluster::new_local(&["spark.driver.maxResultSize=5m"]);
+    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let cluster = Cluster::new_local(&["spark.driver.maxResultSize=5m", &format!("spark.ui.port={}", free.port())]);
     let run = |partitions| {
         let flags = ["--partitions", partitions, "--rounds", "1"];
         Running::start(&place, on_spark(&place, &cluster, TRAINER, "run", &flags)).end()
     };
     let line = "the Spark server takes replies of 5m at most, 3 partitions send 6 MB; start it with";
     run("3").badly(69, &[line, "spark.driver.maxResultSize=1g", "--partitions"]);
-    run("2").well();
+    let ended = run("2");
+    assert_eq!(ended.text.matches(&format!("Spark UI: http://{free}\n")).count(), 1, "{}", ended.text);
+    ended.well();
 }
 
 #[test]

@@ -19,6 +19,7 @@ use spark_connect_core::{SparkConnectClient, block_on, channel::ChannelBuilder};
 use super::{
     fault,
     query::{News, Query},
+    ui,
     wait::{GoOn, Wait, reach},
 };
 
@@ -159,14 +160,15 @@ impl Cluster {
         self.call("say its settings", go_on, get).ok().flatten()
     }
 
-    /// The address of Spark's own pages, where the server knows it.
+    /// The address of Spark's own pages, where the server knows it or they can be found.
     fn ui(&self, go_on: GoOn<'_>) -> Option<String> {
         let address = self.setting("spark.driver.appUIAddress", go_on).filter(|address| !address.is_empty());
-        let guess = || {
-            let port = self.setting("spark.ui.port", go_on).filter(|port| port != "0")?;
-            Some(format!("http://{}:{port}", self.setting("spark.driver.host", go_on)?))
+        let find = || {
+            let host = self.setting("spark.driver.host", go_on)?;
+            let first = self.setting("spark.ui.port", go_on).unwrap_or("4040".into()).parse().ok()?;
+            ui::find(&host, first, &self.setting("spark.app.id", go_on)?)
         };
-        address.or_else(guess)
+        address.or_else(find)
     }
 }
 

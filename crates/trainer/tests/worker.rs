@@ -1,0 +1,68 @@
+//! The worker as a process, between two pipes as Spark holds them.
+
+#![cfg(unix)]
+
+mod support;
+
+use std::{
+    fs,
+    io::{BufRead, BufReader, Write},
+    process::{Child, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+use cli::flags::{BatchSize, Optimizer, Precision};
+use dataset::PIXELS;
+use support::Place;
+use trainer::{
+    config::Local,
+    worker::{Job, Sample, weights_file},
+};
+
+/// A worker that trains these samples, so often.
+fn start(place: &Place, samples: u32, local_epochs: u32) -> Child {
+    let weights = model::StateDict::init(1);
+    let sha256 = weights.sha256();
+    fs::write(place.path(&weights_file(&sha256)), weights.to_safetensors(&Default::default())).unwrap();
+    let (optimizer, precision) = (Optimizer::Adam, Precision::F32);
+    let batch_size = BatchSize::Samples(16);
+    let local = Local { seed: 1, local_epochs, batch_size, learning_rate: 0.001, optimizer, precision };
+    let arguments = Job::train(sha256, 1, &local).arguments();
+    let mut command = place.command(&arguments.split(' ').collect::<Vec<_>>());
+    let mut worker = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut input = worker.stdin.take().unwrap();
+    for place in 0..samples {
+        let sample = Sample { partition: 0, place, seq: place.into(), label: 3, image: vec![7; PIXELS] };
+        writeln!(input, "{}", sample.encode()).unwrap();
+    }
+    worker
+}
+
+#[test]
+fn a_worker_ends_when_it_has_replied() {
+    let place = Place::new();
+    let worker = start(&place, 40, 2).wait_with_output().unwrap();
+    assert!(worker.status.success(), "{}", String::from_utf8_lossy(&worker.stderr));
+    assert_eq!(worker.stdout.lines().count(), 1);
+}
+
+#[test]
+fn a_worker_ends_when_nobody_reads_its_replies_any_more() {
+    let place = Place::new();
+    let mut worker = start(&place, 40, u32::MAX);
+    drop(worker.stdout.take());
+    let started = Instant::now();
+    let status = loop {
+        if let Some(status) = worker.try_wait().unwrap() {
+            break status;
+        }
+        if started.elapsed() > Duration::from_secs(60) {
+            worker.kill().unwrap();
+        }
+        thread::sleep(Duration::from_millis(20));
+    };
+    assert_eq!(status.code(), Some(69));
+    let said = BufReader::new(worker.stderr.take().unwrap()).lines().map(Result::unwrap).collect::<Vec<_>>();
+    assert_eq!(said, ["trainer: nobody reads the replies any more"]);
+}
