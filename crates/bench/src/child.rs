@@ -1,0 +1,68 @@
+//! A child is a program that is run to its end, within a limit, and whose stdout is kept.
+
+use std::{
+    io::Read,
+    process::{Child, Command, Stdio},
+    sync::mpsc,
+    thread,
+    time::Duration,
+};
+
+use anyhow::{Context, bail, ensure};
+
+/// Runs a program and returns what it says on stdout. Its stdin is open until it ends, as a lifeline.
+///
+/// # Errors
+/// When it cannot be started, fails, or is not done within `limit`.
+pub fn output(command: &mut Command, limit: Duration) -> anyhow::Result<String> {
+    let name = command.get_program().to_string_lossy().into_owned();
+    command.stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut child = Killed(command.spawn().with_context(|| format!("failed to start `{name}`"))?);
+    let mut stdout = child.0.stdout.take().context("the child has no stdout")?;
+    let (sender, all) = mpsc::channel();
+    thread::spawn(move || {
+        let mut text = String::new();
+        let read = stdout.read_to_string(&mut text).map(|_| text);
+        sender.send(read) // Nobody listens any more where the limit is over.
+    });
+    let Ok(text) = all.recv_timeout(limit) else { bail!("`{name}` was not done within {limit:?}") };
+    let text = text.with_context(|| format!("failed to read what `{name}` says"))?;
+    // The end of stdout is the end of a program that does not close it early.
+    let status = child.0.wait().with_context(|| format!("failed to wait for `{name}`"))?;
+    ensure!(status.success(), "`{name}` failed: {status}");
+    Ok(text)
+}
+
+/// A process that is killed when dropped, unless it has ended.
+pub(crate) struct Killed(pub(crate) Child);
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        // It has ended already, or nobody needs it any more.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use super::*;
+
+    const LONG: Duration = Duration::from_secs(60);
+
+    #[test]
+    fn what_a_program_says_is_kept_and_its_failure_is_ours() {
+        assert_eq!(output(Command::new("echo").arg("42"), LONG).unwrap(), "42\n");
+        let error = output(&mut Command::new("false"), LONG).unwrap_err();
+        assert!(error.to_string().starts_with("`false` failed: "), "{error}");
+    }
+
+    #[test]
+    fn a_program_that_takes_too_long_is_killed() {
+        let start = Instant::now();
+        output(Command::new("sleep").arg("60"), Duration::from_millis(10)).unwrap_err();
+        assert!(start.elapsed() < LONG);
+    }
+}
