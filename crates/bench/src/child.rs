@@ -2,10 +2,10 @@
 
 use std::{
     io::Read,
-    process::{Child, Command, Stdio},
+    process::{Child, Command, ExitStatus, Stdio},
     sync::mpsc,
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context, bail, ensure};
@@ -36,6 +36,29 @@ pub fn output(command: &mut Command, limit: Duration) -> anyhow::Result<String> 
 /// A process that is killed when dropped, unless it has ended.
 pub(crate) struct Killed(pub(crate) Child);
 
+/// How often a process is looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(2);
+
+impl Killed {
+    /// Waits for the end.
+    pub(crate) fn end(&mut self, limit: Duration) -> anyhow::Result<ExitStatus> {
+        self.watch(limit, || {})
+    }
+
+    /// Waits for the end, and looks again and again meanwhile.
+    pub(crate) fn watch(&mut self, limit: Duration, mut look: impl FnMut()) -> anyhow::Result<ExitStatus> {
+        let start = Instant::now();
+        loop {
+            look();
+            if let Some(status) = self.0.try_wait().context("failed to wait for a program")? {
+                return Ok(status);
+            }
+            ensure!(start.elapsed() < limit, "a program was not done within {limit:?}");
+            thread::sleep(LOOK_EVERY);
+        }
+    }
+}
+
 impl Drop for Killed {
     fn drop(&mut self) {
         // It has ended already, or nobody needs it any more.
@@ -46,8 +69,6 @@ impl Drop for Killed {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Instant;
-
     use super::*;
 
     const LONG: Duration = Duration::from_secs(60);

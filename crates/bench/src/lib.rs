@@ -8,11 +8,17 @@
 #![forbid(unsafe_code)]
 
 pub mod child;
+pub mod ingest;
+pub mod memory;
 pub mod peak;
+pub mod programs;
 pub mod python;
 pub mod record;
 pub mod report;
+pub mod run;
+pub mod scaling;
 pub mod series;
+pub mod startup;
 pub mod step;
 pub mod turns;
 

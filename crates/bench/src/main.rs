@@ -4,10 +4,10 @@ use std::{fs, io::Write, process::ExitCode};
 
 use anyhow::{Context, ensure};
 use bench::{
-    Measurement,
+    Measurement, ingest, memory,
     record::{self, Record},
     report::report,
-    step,
+    run as whole_run, scaling, startup, step,
 };
 use clap::{Parser, ValueEnum};
 use torture::record::{checkout, commit};
@@ -31,6 +31,16 @@ struct Flags {
 enum Kind {
     /// Training steps, against PyTorch and the peak of the machine
     Step,
+    /// One sender to fsynced chunks, against raw loopback, raw disk and the codec alone
+    Ingest,
+    /// The default run from start to end, against the original's algorithm on PySpark
+    Run,
+    /// Peak memory of trainer, receiver and sender
+    Memory,
+    /// `--help` of each program
+    Startup,
+    /// Partitions, samples and senders
+    Scaling,
 }
 
 fn main() -> ExitCode {
@@ -50,7 +60,7 @@ fn run(flags: &Flags) -> anyhow::Result<()> {
         say(&format!("== {}", name(kind)));
         match measure(kind, flags.repeats) {
             Ok(measurement) => {
-                Record::new(measurement, flags.repeats, commit.clone(), load).save(&name(kind))?;
+                Record::new(measurement, commit.clone(), load).save(&name(kind))?;
                 write_report()?; // After each: what comes later may take long.
             }
             Err(error) => {
@@ -66,6 +76,11 @@ fn run(flags: &Flags) -> anyhow::Result<()> {
 fn measure(kind: Kind, turns: u32) -> anyhow::Result<Measurement> {
     match kind {
         Kind::Step => step::measure(turns),
+        Kind::Ingest => ingest::measure(turns),
+        Kind::Run => whole_run::measure(turns),
+        Kind::Memory => memory::measure(turns),
+        Kind::Startup => startup::measure(turns),
+        Kind::Scaling => scaling::measure(turns),
     }
 }
 

@@ -14,8 +14,6 @@ use crate::Measurement;
 pub struct Record {
     /// The measurement.
     pub measurement: Measurement,
-    /// How often each contestant took its turn.
-    pub turns: u32,
     /// The commit that it is of; ends in `+` if files were changed since.
     pub commit: String,
     /// The day.
@@ -34,9 +32,9 @@ pub fn load() -> f64 {
 
 impl Record {
     /// The record of a measurement made here and now, of what was there when it began.
-    pub fn new(measurement: Measurement, turns: u32, commit: String, load: f64) -> Record {
+    pub fn new(measurement: Measurement, commit: String, load: f64) -> Record {
         let date = jiff::Zoned::now().date().to_string();
-        Record { measurement, turns, commit, date, machine: machine(), load }
+        Record { measurement, commit, date, machine: machine(), load }
     }
 
     /// Keeps the record as that of `kind`, in place of an older one.

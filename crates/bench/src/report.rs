@@ -37,8 +37,9 @@ fn row(target: &Target) -> String {
 }
 
 fn section(record: &Record) -> String {
-    let Record { measurement, turns, commit, date, machine, load } = record;
+    let Record { measurement, commit, date, machine, load } = record;
     let Measurement { title, about, series, notes, .. } = measurement;
+    let turns = series.first().map_or(0, |series| series.values.len());
     let mut text = format!("\n## {title}\n\n{about}\n\n");
     let _ = writeln!(text, "On {machine}; commit {commit}, {date}; {turns} turns; load before: {load:.2}.\n");
     text += "| | median | least to most |\n|---|---:|---:|\n";
@@ -77,7 +78,7 @@ mod tests {
             notes: vec!["Python 3.11".into()],
         };
         let (commit, date, machine) = ("abc".into(), "2026-01-01".into(), "2 cores".into());
-        let text = report(&[Record { measurement, turns: 3, commit, date, machine, load: 0.125 }]);
+        let text = report(&[Record { measurement, commit, date, machine, load: 0.125 }]);
         let expect = "
 | what | target | median | least to most | |
 |---|---:|---:|---:|---|
