@@ -1,7 +1,8 @@
 //! A child is a program that is run to its end, within a limit, and whose stdout is kept.
 
 use std::{
-    io::Read,
+    fs::File,
+    io::{self, Read, Seek},
     process::{Child, Command, ExitStatus, Stdio},
     sync::mpsc,
     thread,
@@ -10,13 +11,18 @@ use std::{
 
 use anyhow::{Context, bail, ensure};
 
-/// Runs a program and returns what it says on stdout. Its stdin is open until it ends, as a lifeline.
+/// How much of a failed program's last words is shown.
+const LAST_LINES: usize = 20;
+
+/// Runs a program and returns what it says on stdout. Its stdin is open until it ends, as a lifeline; what it says on
+/// stderr is shown if it fails.
 ///
 /// # Errors
 /// When it cannot be started, fails, or is not done within `limit`.
 pub fn output(command: &mut Command, limit: Duration) -> anyhow::Result<String> {
     let name = command.get_program().to_string_lossy().into_owned();
-    command.stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut words = tempfile::tempfile()?; // A file and not a pipe: nobody has to empty it.
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(words.try_clone()?);
     let mut child = Killed(command.spawn().with_context(|| format!("failed to start `{name}`"))?);
     let mut stdout = child.0.stdout.take().context("the child has no stdout")?;
     let (sender, all) = mpsc::channel();
@@ -29,8 +35,19 @@ pub fn output(command: &mut Command, limit: Duration) -> anyhow::Result<String> 
     let text = text.with_context(|| format!("failed to read what `{name}` says"))?;
     // The end of stdout is the end of a program that does not close it early.
     let status = child.0.wait().with_context(|| format!("failed to wait for `{name}`"))?;
-    ensure!(status.success(), "`{name}` failed: {status}");
+    if !status.success() {
+        bail!("`{name}` failed ({status}): {}", last_lines(&mut words)?);
+    }
     Ok(text)
+}
+
+fn last_lines(words: &mut File) -> io::Result<String> {
+    let mut bytes = Vec::new();
+    words.rewind()?;
+    words.read_to_end(&mut bytes)?;
+    let text = String::from_utf8_lossy(&bytes);
+    let lines: Vec<&str> = text.lines().collect();
+    Ok(lines[lines.len().saturating_sub(LAST_LINES)..].join("\n"))
 }
 
 /// A process that is killed when dropped, unless it has ended.
@@ -76,8 +93,8 @@ mod tests {
     #[test]
     fn what_a_program_says_is_kept_and_its_failure_is_ours() {
         assert_eq!(output(Command::new("echo").arg("42"), LONG).unwrap(), "42\n");
-        let error = output(&mut Command::new("false"), LONG).unwrap_err();
-        assert!(error.to_string().starts_with("`false` failed: "), "{error}");
+        let error = output(Command::new("sh").args(["-c", "echo no data >&2; exit 3"]), LONG).unwrap_err();
+        assert_eq!(error.to_string(), "`sh` failed (exit status: 3): no data");
     }
 
     #[test]

@@ -55,7 +55,7 @@ impl Python {
     /// Runs a script, and returns what it found.
     ///
     /// # Errors
-    /// When it fails; what it said stands on stderr.
+    /// When it fails.
     pub fn run<T: DeserializeOwned>(&self, script: &str, arguments: &[OsString]) -> anyhow::Result<T> {
         let mut command = Command::new(&self.program);
         command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("python").join(script)).args(arguments);

@@ -1,12 +1,6 @@
 //! Whole runs: what one command takes from nothing to a trained model, against the original's algorithm on PySpark.
 
-use std::{
-    ffi::OsString,
-    fs,
-    path::Path,
-    process::{Command, Stdio},
-    time::Instant,
-};
+use std::{ffi::OsString, fs, path::Path, process::Command, time::Instant};
 
 use anyhow::Context;
 use serde::Deserialize;
@@ -76,9 +70,10 @@ fn ours(precision: Precision) -> String {
     format!("ours, {}", precision.name())
 }
 
-/// Copies the programs into one directory, as an installation has them: there, nothing is looked for or built.
+/// Copies the programs into one directory outside cargo's, as an installation has them: there, nothing is looked for or
+/// built.
 fn install() -> anyhow::Result<TempDir> {
-    let directory = tempfile::tempdir_in(record::directory()?)?;
+    let directory = tempfile::tempdir()?;
     for name in ["orchestrator", "receiver", "sender", "trainer"] {
         let (from, to) = (programs::path(name)?, directory.path().join(name));
         fs::copy(&from, &to).with_context(|| format!("failed to copy `{}`", from.display()))?;
@@ -89,7 +84,7 @@ fn install() -> anyhow::Result<TempDir> {
 fn run(orchestrator: &Path, precision: Precision) -> anyhow::Result<Vec<Figure>> {
     let folder = tempfile::tempdir_in(record::directory()?)?;
     let mut command = Command::new(orchestrator);
-    command.current_dir(folder.path()).stderr(Stdio::null());
+    command.current_dir(folder.path());
     command.args([format!("--samples={SAMPLES}"), format!("--rounds={ROUNDS}")]);
     command.args(["--dataset=mnist", "--batch-delay=0ms", "--data"]).arg(mnist_dir());
     if precision != Precision::F32 {
