@@ -18,9 +18,9 @@ use crate::child;
 const PACKAGES: [&str; 3] = ["torch==2.13.0", "pyspark==4.3.0", "numpy"];
 /// Where PyTorch is found without CUDA, which is a tenth of the size.
 const CPU_INDEX: &str = "https://download.pytorch.org/whl/cpu";
-/// No pip takes longer that ever ends.
+/// A pip that takes longer is stuck.
 const INSTALL_LIMIT: Duration = Duration::from_secs(60 * 60);
-/// Nor does a script.
+/// So is a script.
 const SCRIPT_LIMIT: Duration = Duration::from_secs(30 * 60);
 
 /// An environment that is ready.
