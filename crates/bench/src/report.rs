@@ -41,7 +41,7 @@ fn section(record: &Record) -> String {
     let Measurement { title, about, series, notes, .. } = measurement;
     let turns = series.first().map_or(0, |series| series.values.len());
     let mut text = format!("\n## {title}\n\n{about}\n\n");
-    let _ = writeln!(text, "On {machine}; commit {commit}, {date}; {turns} turns; load before: {load:.2}.\n");
+    let _ = writeln!(text, "On {machine}; commit {commit}, {date}; turns: {turns}; load before: {load:.2}.\n");
     text += "| | median | least to most |\n|---|---:|---:|\n";
     for series in series {
         let (name, median) = (&series.name, series.unit.show(series.median()));
@@ -90,7 +90,7 @@ mod tests {
 
 Whole runs.
 
-On 2 cores; commit abc, 2026-01-01; 3 turns; load before: 0.12.
+On 2 cores; commit abc, 2026-01-01; turns: 3; load before: 0.12.
 
 | | median | least to most |
 |---|---:|---:|

@@ -43,12 +43,12 @@ pub fn measure(turns: u32) -> anyhow::Result<Measurement> {
     for (samples, directory) in &directories {
         let partitions = if *samples == TRAINED { &PARTITIONS[..] } else { &[2] };
         for partitions in partitions {
-            let name = format!("training, {samples} samples, {partitions} partitions");
+            let name = format!("training, samples {samples}, partitions {partitions}");
             contestants.push(Contestant::of(name, rate, move || train(directory.path(), *partitions)));
         }
     }
     for senders in SENDERS {
-        let name = format!("ingest, {STREAMED} samples, {senders} senders");
+        let name = format!("ingest, samples {STREAMED}, senders {senders}");
         contestants.push(Contestant::of(name, rate, move || stream(senders)));
     }
     let series = turns::take(turns.min(MOST_TURNS), &mut contestants)?.series;
