@@ -24,6 +24,7 @@ use cli::{
 use crate::{commands::Program, console::Console, progress::Phases};
 use checkout::Checkout;
 
+pub use libtorch::cache_dir;
 pub(crate) use tool::Tool;
 
 /// The programs, ready to be started.

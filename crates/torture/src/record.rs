@@ -102,8 +102,8 @@ fn directory() -> PathBuf {
 /// When git cannot tell.
 pub fn commit() -> anyhow::Result<String> {
     let commit = git(&["rev-parse", "--short=10", "HEAD"])?;
-    // The report itself is written after the commit that it is of.
-    let changed = git(&["status", "--porcelain", "--", ".", ":!RELIABILITY.md"])?;
+    // Reports are written after the commit that they are of.
+    let changed = git(&["status", "--porcelain", "--", ".", ":!RELIABILITY.md", ":!BENCHMARKS.md"])?;
     Ok(if changed.is_empty() { commit } else { commit + "+" })
 }
 
@@ -118,7 +118,8 @@ fn git(arguments: &[&str]) -> anyhow::Result<String> {
     Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
-fn machine() -> String {
+/// Processor and number of cores.
+pub fn machine() -> String {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let info = fs::read_to_string("/proc/cpuinfo").unwrap_or_default(); // Elsewhere, the system's name has to do.
     let model = info.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));

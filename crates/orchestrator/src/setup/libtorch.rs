@@ -82,7 +82,11 @@ pub(super) fn check(path: &Path) -> Result<(), String> {
     }
 }
 
-pub(super) fn cache_dir() -> anyhow::Result<PathBuf> {
+/// The directory, one for each user, in which what is fetched is kept for all checkouts.
+///
+/// # Errors
+/// When the user has no home directory.
+pub fn cache_dir() -> anyhow::Result<PathBuf> {
     let variable = |name| env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
     let base = if cfg!(windows) {
         variable("LOCALAPPDATA")

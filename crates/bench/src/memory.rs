@@ -1,0 +1,37 @@
+//! Memory: what each process holds at its peak, as the kernel counts it (`VmHWM`), with all of MNIST.
+
+use crate::{
+    Measurement, Target, mnist, programs, record,
+    series::Unit,
+    turns::{self, Contestant, Figure},
+};
+
+const SAMPLES: u64 = 60_000;
+const TRAINER: &str = "trainer, 2 partitions";
+const RECEIVER: &str = "receiver";
+const SENDER: &str = "sender";
+
+/// Measures it.
+///
+/// # Errors
+/// When there is no MNIST, or a program fails.
+pub fn measure(turns: u32) -> anyhow::Result<Measurement> {
+    mnist()?; // The sender would fetch it, or fail less clearly.
+    let results = turns::take(turns, &mut [Contestant::new("all processes", processes)])?;
+    let target = |bound, name: &str| {
+        Target::at_most(bound, Unit::Megabytes, format!("memory, {name}"), results.get(name).cloned())
+    };
+    let targets = vec![target(700.0, TRAINER), target(64.0, RECEIVER), target(160.0, SENDER)];
+    let about = format!("Peak resident memory with {SAMPLES} samples: one sender, no simulated delay, one round.");
+    Ok(Measurement { title: "Memory".into(), about, series: results.series, targets, notes: Vec::new() })
+}
+
+/// Peaks of one run of each program.
+fn processes() -> anyhow::Result<Vec<Figure>> {
+    let dir = tempfile::tempdir_in(record::directory()?)?;
+    let chunks = dir.path().join("chunks");
+    let streamed = programs::ingest(&chunks, SAMPLES)?;
+    let (_, trainer) = programs::train(&chunks, &["--partitions=2".into()])?;
+    let peaks = [(TRAINER, trainer), (RECEIVER, streamed.receiver), (SENDER, streamed.sender)];
+    Ok(peaks.map(|(name, value)| Figure { name: name.into(), unit: Unit::Megabytes, value }).into())
+}
