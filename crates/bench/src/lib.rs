@@ -97,10 +97,8 @@ pub enum Precision {
 }
 
 impl Precision {
-    /// All that somebody trains in.
+    /// All of them.
     pub const ALL: [Precision; 2] = [Precision::F32, Precision::Bf16];
-    /// Those that the trainer offers.
-    pub const OURS: [Precision; 1] = [Precision::F32];
 
     /// As a flag's value.
     pub fn name(self) -> &'static str {

@@ -32,7 +32,7 @@ pub fn measure(turns: u32) -> anyhow::Result<Measurement> {
         let orchestrator = programs.path().join("orchestrator");
         Contestant::new(ours(precision), move || run(&orchestrator, precision))
     };
-    let mut contestants: Vec<_> = Precision::OURS.iter().map(ours).collect();
+    let mut contestants: Vec<_> = Precision::ALL.iter().map(ours).collect();
     if let Ok(python) = &python {
         contestants.push(Contestant::new(PYSPARK, || original(python)));
     }
@@ -87,9 +87,7 @@ fn run(orchestrator: &Path, precision: Precision) -> anyhow::Result<Vec<Figure>>
     command.current_dir(folder.path());
     command.args([format!("--samples={SAMPLES}"), format!("--rounds={ROUNDS}")]);
     command.args(["--dataset=mnist", "--batch-delay=0ms", "--data"]).arg(mnist_dir());
-    if precision != Precision::F32 {
-        command.arg(format!("--precision={}", precision.name()));
-    }
+    command.arg(format!("--precision={}", precision.name()));
     let start = Instant::now();
     child::output(&mut command, LIMIT)?;
     let total = start.elapsed().as_secs_f64();

@@ -8,7 +8,7 @@ use std::{
 };
 
 use anyhow::anyhow;
-use cli::flags::{BatchSize, Optimizer};
+use cli::flags::{self, BatchSize, Optimizer};
 use dataset::{Dataset, PIXELS};
 use model::StateDict;
 use serde::Deserialize;
@@ -43,19 +43,17 @@ pub fn measure(turns: u32) -> anyhow::Result<Measurement> {
         if let Ok(python) = &python {
             contestants.push(pytorch(python, "eager.py", eager(precision), precision));
         }
-        if Precision::OURS.contains(&precision) {
-            for partitions in [1, 2] {
-                let train = move || train(data, partitions, precision);
-                contestants.push(Contestant::of(ours(partitions, precision), Unit::SamplesPerSecond, train));
-            }
-            if let Ok(python) = &python {
-                contestants.push(pytorch(python, "ddp.py", ddp(precision), precision));
-            }
+        for partitions in [1, 2] {
+            let train = move || train(data, partitions, precision);
+            contestants.push(Contestant::of(ours(partitions, precision), Unit::SamplesPerSecond, train));
+        }
+        if let Ok(python) = &python {
+            contestants.push(pytorch(python, "ddp.py", ddp(precision), precision));
         }
     }
     let mut results = turns::take(turns, &mut contestants)?;
     let targets = targets(&results);
-    let shares: Vec<_> = Precision::OURS.iter().filter_map(|&precision| share(&results, precision)).collect();
+    let shares: Vec<_> = Precision::ALL.iter().filter_map(|&precision| share(&results, precision)).collect();
     results.series.extend(shares);
     let about = format!(
         "SimpleCNN on MNIST, Adam, {BATCH} samples a step, one thread a partition or process, {STEPS} steps in a turn \
@@ -141,13 +139,17 @@ fn train(data: &Dataset, partitions: usize, precision: Precision) -> anyhow::Res
 
 /// How the trainer is told to do what PyTorch does here.
 fn local(precision: Precision) -> Local {
-    let Precision::F32 = precision else { unreachable!("the trainer has no {}", precision.name()) };
+    let precision = match precision {
+        Precision::F32 => flags::Precision::F32,
+        Precision::Bf16 => flags::Precision::Bf16,
+    };
     Local {
         seed: 42,
         local_epochs: 1,
         batch_size: BatchSize::Samples(BATCH),
         learning_rate: 0.001,
         optimizer: Optimizer::Adam,
+        precision,
     }
 }
 
