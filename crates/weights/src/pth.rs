@@ -4,7 +4,10 @@
 //! `NAME/byteorder` says how they are written. The file may come from anywhere, so everything that it says about sizes
 //! is checked before memory is reserved for it.
 
-use std::io::{Cursor, Read};
+use std::{
+    io::{Cursor, Read},
+    iter,
+};
 
 use zip::ZipArchive;
 
@@ -125,11 +128,22 @@ impl<'a> Archive<'a> {
             return Err(wrong("has a storage of another length than it says"));
         }
 
-        let mut places = vec![*offset];
-        for (&dim, &stride) in shape.iter().zip(strides) {
-            places = places.iter().flat_map(|&place| (0..dim).map(move |i| place + i * stride)).collect();
+        let dims: Vec<(usize, usize)> = shape.iter().copied().zip(strides.iter().copied()).collect();
+        let (&(length, step), outer) = dims.split_last().unwrap_or((&(1, 1), &[]));
+        let mut rows = vec![*offset];
+        for &(dim, stride) in outer {
+            rows = rows.iter().flat_map(|&row| (0..dim).map(move |i| row + i * stride)).collect();
         }
-        Ok(places.into_iter().map(|place| f32::from_le_bytes(numbers[place])).collect())
+        let number = |place: usize| f32::from_le_bytes(numbers[place]);
+        let mut values = Vec::with_capacity(rows.len() * length);
+        for row in rows {
+            match step {
+                0 => values.extend(iter::repeat_n(number(row), length)),
+                1 => values.extend(numbers[row..row + length].iter().copied().map(f32::from_le_bytes)),
+                _ => values.extend((0..length).map(|i| number(row + i * step))),
+            }
+        }
+        Ok(values)
     }
 }
 
