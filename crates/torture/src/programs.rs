@@ -41,8 +41,18 @@ fn build() -> anyhow::Result<PathBuf> {
     if !cfg!(debug_assertions) {
         command.arg("--release");
     }
+    // What `cargo run` sets for this program, ring's build script looks at: it, and all that is built on it, would be
+    // built again whenever cargo is called from here after a call by hand, and the other way round.
+    for (name, _) in std::env::vars_os().filter(|(name, _)| is_set_by_cargo(&name.to_string_lossy())) {
+        command.env_remove(name);
+    }
     ensure!(command.status().context("failed to run cargo")?.success(), "failed to build the programs");
     Ok(directory.to_owned())
+}
+
+fn is_set_by_cargo(variable: &str) -> bool {
+    ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_"].iter().any(|prefix| variable.starts_with(prefix))
+        || ["CARGO", "CARGO_CRATE_NAME", "CARGO_PRIMARY_PACKAGE", "OUT_DIR"].contains(&variable)
 }
 
 /// The key file of the receiver of this chunk directory: it lies beside it.
