@@ -85,8 +85,8 @@ pub struct Training {
     /// Optimizer; it starts afresh in every partition and round
     #[arg(long, value_enum, default_value = "adam")]
     pub optimizer: Optimizer,
-    /// What training computes in. bf16 is about twice as fast where the processor has instructions for it (AVX512-BF16,
-    /// AMX), and learns as well; weights and averages are f32 in any case
+    /// What training computes in. bf16 is faster where the processor has instructions for it (AVX512-BF16, AMX), and learns
+    /// as well; weights and averages are f32 in any case
     #[arg(long, value_enum, default_value = "f32")]
     pub precision: Precision,
     /// Disjoint parts of the data that are trained in parallel [default: CPU cores]

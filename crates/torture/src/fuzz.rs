@@ -19,6 +19,9 @@ use crate::{
 /// What a target may hold in memory at its peak, in MiB.
 const MEMORY: u64 = 128;
 
+/// Where outcomes are kept.
+const KEPT: &str = "target/torture/fuzz";
+
 /// What came of one target. It is kept: all targets take hours, and who breaks off loses but the one at hand.
 #[derive(Serialize, Deserialize)]
 struct Outcome {
@@ -69,7 +72,7 @@ fn passed(target: &str, inputs: u64, seed: u64) -> anyhow::Result<Option<Outcome
 
 /// Where the outcome of a target is kept.
 fn kept(target: &str) -> PathBuf {
-    checkout().join("target/torture/fuzz").join(target).with_extension("json")
+    checkout().join(KEPT).join(target).with_extension("json")
 }
 
 /// Runs a target on so many inputs.
@@ -97,7 +100,7 @@ fn fuzz(target: &str, inputs: u64, seed: u64) -> anyhow::Result<Outcome> {
         violations.push(format!("{target} held {peak} MiB"));
     }
     let outcome = Outcome { commit, inputs, seed, tried, peak, seconds: began.elapsed().as_secs(), violations };
-    fs::create_dir_all(kept(target).with_file_name("")).context("failed to create a directory for outcomes")?;
+    fs::create_dir_all(checkout().join(KEPT)).context("failed to create a directory for outcomes")?;
     fs::write(kept(target), serde_json::to_vec_pretty(&outcome)?).context("failed to keep an outcome")?;
     Ok(outcome)
 }
