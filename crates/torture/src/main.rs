@@ -103,10 +103,15 @@ async fn torture(kind: Kind, inputs: u64) -> anyhow::Result<Finding> {
 }
 
 fn write_report() -> anyhow::Result<()> {
+    let path = record::checkout().join("RELIABILITY.md");
+    fs::write(&path, report()?).with_context(|| format!("failed to write `{}`", path.display()))
+}
+
+/// The report of all records that there are.
+fn report() -> anyhow::Result<String> {
     let records = Kind::value_variants().iter().map(|kind| Record::load(&name(*kind)));
     let records: Vec<Record> = records.filter_map(Result::transpose).collect::<Result<_, _>>()?;
-    let path = record::checkout().join("RELIABILITY.md");
-    fs::write(&path, record::report(&records)).with_context(|| format!("failed to write `{}`", path.display()))
+    Ok(record::report(&records))
 }
 
 fn name(kind: Kind) -> String {
@@ -115,4 +120,16 @@ fn name(kind: Kind) -> String {
 
 fn say(line: &str) {
     let _ = writeln!(std::io::stdout(), "{line}"); // Nobody may be listening; the report says it all.
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_report_that_is_committed_is_that_of_the_records() -> anyhow::Result<()> {
+        let committed = fs::read_to_string(record::checkout().join("RELIABILITY.md"))?;
+        assert!(report()? == committed, "RELIABILITY.md is not what its records say");
+        Ok(())
+    }
 }

@@ -1,5 +1,5 @@
-//! What is kept of each kind of trouble: its finding, and of which commit and on which machine. `RELIABILITY.md` is
-//! written from the records alone.
+//! What is kept of each kind of trouble: its finding, and of which commit and on which machine. Records are committed, and
+//! `RELIABILITY.md` is written from them alone: a kind can be tried again by itself, on any machine.
 
 use std::{
     fmt::Write,
@@ -93,7 +93,7 @@ directory; for identical bits, the same binary and instruction set.
 
 /// Where records are kept, in the checkout.
 fn directory() -> PathBuf {
-    checkout().join("target/torture")
+    checkout().join("crates/torture/records")
 }
 
 /// The commit that is checked out; ends in `+` if files were changed since.
@@ -103,7 +103,8 @@ fn directory() -> PathBuf {
 pub fn commit() -> anyhow::Result<String> {
     let commit = git(&["rev-parse", "--short=10", "HEAD"])?;
     // Reports are written after the commit that they are of.
-    let changed = git(&["status", "--porcelain", "--", ".", ":!RELIABILITY.md", ":!BENCHMARKS.md"])?;
+    let reports = [":!RELIABILITY.md", ":!BENCHMARKS.md", ":!crates/torture/records", ":!crates/bench/records"];
+    let changed = git(&[&["status", "--porcelain", "--", "."][..], &reports].concat())?;
     Ok(if changed.is_empty() { commit } else { commit + "+" })
 }
 
