@@ -151,8 +151,8 @@ pub struct Spark {
     #[arg(long, value_name = "COMMAND")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub worker_command: Option<String>,
-    /// How long Spark may take to finish the next partition before the run is given up; also, how long a partition may
-    /// take on an executor
+    /// How long Spark may take to finish another task before the run is given up; also, how long a task may take on an
+    /// executor
     #[arg(long, value_name = "TIME", default_value = "10min", value_parser = humantime::parse_duration)]
     #[serde(with = "humantime_serde")]
     pub spark_patience: Duration,

@@ -1,5 +1,5 @@
 //! `trainer worker`: the part of the trainer that runs on the executors of a cluster. It reads samples from stdin, does
-//! its job with each partition that they make up, and writes a reply for each to stdout. It is a pure function of its
+//! its job with one partition after the other, and writes a reply for each to stdout. It is a pure function of its
 //! command line, the weights and the samples: whoever runs it twice gets the same bytes.
 
 mod job;
@@ -7,7 +7,7 @@ mod reader;
 mod row;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     env, fs,
     io::{BufRead, Read, Write},
     path::{Path, PathBuf},
@@ -30,7 +30,8 @@ use crate::{
 /// The longest line that is read; a sample takes about a thousand bytes.
 const MAX_LINE: u64 = 4096;
 
-/// Does the job with the samples in `input`, and writes the replies to `output`.
+/// Does the job with the samples in `input`, and writes the replies to `output`. The rows of a partition come together, in
+/// any order.
 ///
 /// # Errors
 /// When the driver is another version, a row is not one, samples are missing, or the weights are.
@@ -38,9 +39,9 @@ pub fn run(job: &Job, input: impl BufRead, mut output: impl Write) -> anyhow::Re
     check_version(job).or_exit(Code::Usage)?;
     let global = job.weights.as_deref().map(find_weights).transpose()?;
     tracing::debug!("the weights are read");
-    let partitions = read(input).or_exit(Code::Data)?;
-    tracing::debug!("the samples are read");
-    for (number, partition) in partitions {
+    let mut rows = Rows::new(input);
+    while let Some((number, partition)) = rows.next_partition().or_exit(Code::Data)? {
+        tracing::debug!("the samples of partition {number} are read");
         let reply = partition.reply(number, job, global.as_ref())?;
         tracing::debug!("partition {number} is done");
         writeln!(output, "{}", reply.encode()).context("failed to write to stdout")?;
@@ -67,24 +68,53 @@ struct Partition {
     places: BTreeMap<u32, Sample>,
 }
 
-/// The samples by partition.
-fn read(mut input: impl BufRead) -> anyhow::Result<BTreeMap<u32, Partition>> {
-    let mut partitions: BTreeMap<u32, Partition> = BTreeMap::new();
-    let mut line = Vec::new();
-    for number in 1.. {
-        line.clear();
-        let length = input.by_ref().take(MAX_LINE).read_until(b'\n', &mut line).context("failed to read stdin")?;
-        if length == 0 {
-            break;
+/// The rows, which are read partition by partition: a worker holds one at a time.
+struct Rows<R> {
+    input: R,
+    /// The number of the last row, from 1.
+    number: u64,
+    /// The first row of the next partition.
+    ahead: Option<Sample>,
+    /// The partitions that were read.
+    read: BTreeSet<u32>,
+}
+
+impl<R: BufRead> Rows<R> {
+    fn new(input: R) -> Self {
+        Rows { input, number: 0, ahead: None, read: BTreeSet::new() }
+    }
+
+    /// The next partition and its number; nothing at the end.
+    fn next_partition(&mut self) -> anyhow::Result<Option<(u32, Partition)>> {
+        let ahead = self.ahead.take();
+        let Some(first) = ahead.map_or_else(|| self.next(), |sample| Ok(Some(sample)))? else { return Ok(None) };
+        let (number, mut partition) = (first.partition, Partition::default());
+        ensure!(self.read.insert(number), "row {} on stdin: partition {number} was over before", self.number);
+        let mut next = Some(first);
+        while let Some(sample) = next.take_if(|sample| sample.partition == number) {
+            let place = sample.place;
+            let twice = partition.places.insert(place, sample);
+            let row = self.number;
+            ensure!(twice.is_none(), "row {row} on stdin: partition {number} has two samples in place {place}");
+            next = self.next()?;
+        }
+        self.ahead = next;
+        Ok(Some((number, partition)))
+    }
+
+    /// The next sample; nothing at the end.
+    fn next(&mut self) -> anyhow::Result<Option<Sample>> {
+        self.number += 1;
+        let (number, mut line) = (self.number, Vec::new());
+        self.input.by_ref().take(MAX_LINE).read_until(b'\n', &mut line).context("failed to read stdin")?;
+        if line.is_empty() {
+            return Ok(None);
         }
         let text = str::from_utf8(&line).ok().and_then(|line| line.strip_suffix('\n'));
         let text = text.ok_or_else(|| anyhow!("row {number} on stdin is no line of text, or too long"))?;
         let sample = Sample::decode(text).map_err(|what| anyhow!("row {number} on stdin is no sample: {what}"))?;
-        let (partition, place) = (sample.partition, sample.place);
-        let twice = partitions.entry(partition).or_default().places.insert(place, sample);
-        ensure!(twice.is_none(), "row {number} on stdin: partition {partition} has two samples in place {place}");
+        Ok(Some(sample))
     }
-    Ok(partitions)
 }
 
 impl Partition {
@@ -181,7 +211,7 @@ mod tests {
     fn every_partition_gets_its_reply() {
         let input = rows(&Samples::example(5), 1) + &rows(&Samples::example(3), 0);
         let replies = replies(&Job::count(), &input).unwrap();
-        assert_eq!(replies.iter().map(|reply| (reply.partition, reply.samples)).collect::<Vec<_>>(), [(0, 3), (1, 5)]);
+        assert_eq!(replies.iter().map(|reply| (reply.partition, reply.samples)).collect::<Vec<_>>(), [(1, 5), (0, 3)]);
         assert!(replies.iter().all(|reply| reply.result == Outcome::Counted));
         assert_ne!(replies[0].digest, replies[1].digest);
         assert!(self::replies(&Job::count(), "").unwrap().is_empty());
@@ -189,12 +219,13 @@ mod tests {
 
     #[test]
     fn garbage_is_an_error_that_names_the_row() {
-        let good = rows(&Samples::example(2), 0);
+        let (good, other) = (rows(&Samples::example(2), 0), rows(&Samples::example(1), 1));
         for (input, what) in [
             ("\n".to_owned(), "row 1 on stdin is no sample: its partition is ``"),
             (good.clone() + "x", "row 3 on stdin is no line of text, or too long"),
             (good.clone() + &"x".repeat(5000), "row 3 on stdin is no line of text, or too long"),
             (good.clone() + &good, "row 3 on stdin: partition 0 has two samples in place 1"),
+            (good.clone() + &other + &good, "row 4 on stdin: partition 0 was over before"),
             (good.lines().next().unwrap().to_owned() + "\n", "partition 0 has no sample in place 0"),
         ] {
             let error = replies(&Job::count(), &input).unwrap_err();

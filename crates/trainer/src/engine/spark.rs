@@ -100,7 +100,8 @@ impl Spark {
                 .to_string(),
         };
         let reading = || format!("failed to read `{uri}` (--spark-dir) through Spark");
-        let table = table::prepare(&cluster, &uri, manifest, placement, &go_on).with_context(reading)?;
+        let epochs = config.local.local_epochs;
+        let table = table::prepare(&cluster, &uri, manifest, placement, epochs, &go_on).with_context(reading)?;
         let (local, patience) = (config.local.clone(), flags.spark_patience);
         let (digests, shipped) = Default::default();
         let mut spark = Spark { cluster, table, command, local, patience, sizes, digests, shipped, dir };

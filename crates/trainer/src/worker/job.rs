@@ -6,8 +6,8 @@ use cli::flags::{BatchSize, Optimizer, Precision};
 
 use crate::config::Local;
 
-/// Version of what driver and worker exchange: rows, and the worker's command line.
-pub const ROWS: u32 = 2;
+/// Version of what driver and worker exchange: rows, their order, and the worker's command line.
+pub const ROWS: u32 = 3;
 
 /// The flags of `trainer worker`.
 #[derive(Args, Clone, Debug)]

@@ -71,7 +71,9 @@ fn an_executor_killed_in_the_middle_of_a_round_costs_no_bit() {
     wait_until("death", || cluster.executors().iter().all(|process| process.pid != executors[0].pid));
     fs::write(place.path("go"), "").unwrap();
     running.end().well();
-    assert!(fs::read_dir(place.path("started")).unwrap().count() > 8, "its workers were run again");
+    // Two cores, so two workers a round; those of the lost executor were run again.
+    let workers = fs::read_dir(place.path("started")).unwrap().count();
+    assert!((5..8).contains(&workers), "{workers} workers");
     assert_eq!(place.summary("spark")["model_sha256"], hash.as_str());
     wait_until("the executor's successor", || cluster.executors().len() == 2);
     cluster.check_clean();
@@ -96,7 +98,7 @@ fn what_a_killed_run_has_left_on_the_cluster_is_not_taken_for_other_samples() {
 fn a_worker_that_fails_after_its_reply_is_run_again_and_its_reply_counts_once() {
     let (place, cluster) = (Place::received(), Cluster::standalone());
     let hash = place.hash_of("threads", &[]);
-    // Of the three workers of each query, the first.
+    // Of the two workers of each query, the first.
     let text = r#""$trainer" "$@" && ! mkdir "$here/failed-$(tr -c a-z0-9 - <<< "$*")" 2>/dev/null"#;
     let worker = script(&place, "flaky-worker", text);
     Running::start(&place, on_spark(&place, &cluster, &worker, "spark", &[])).end().well();

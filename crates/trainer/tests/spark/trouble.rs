@@ -127,7 +127,7 @@ fn samples_that_change_on_an_executor_are_noticed() {
 fn a_driver_and_workers_of_two_versions_do_not_work_together() {
     let (place, cluster) = (Place::received(), Cluster::local());
     let text = r#"exec "$trainer" "${@//$(grep -oP -- '(?<=--driver )\S+' <<< "$*")/9.9.9}""#;
-    let line = "the driver version 9.9.9 with rows 2; install the same trainer on both sides";
+    let line = "the driver version 9.9.9 with rows 3; install the same trainer on both sides";
     with_worker(&cluster, &place, text, &[]).badly(64, &["a worker", line]);
 }
 

@@ -7,12 +7,18 @@ use anyhow::{Context, bail};
 use cli::exit::{Code, OrExit};
 use spark_connect::{
     DataFrame, DataType, SparkError, SparkSession, StorageLevel, StorageLevelExt, col,
+    functions::expr,
     row::{Row, Value},
 };
 
 use store::Manifest;
 
-use super::{Placement, cluster::Cluster, query::quoted, wait::GoOn};
+use super::{
+    Placement,
+    cluster::Cluster,
+    query::{News, quoted},
+    wait::GoOn,
+};
 
 /// The name of the table. It belongs to the session, as those that it is made of.
 pub(super) const PARTITIONS: &str = "tributary_partitions";
@@ -26,6 +32,9 @@ const ROWS_A_MESSAGE: usize = 256;
 /// Spark takes the places for small, whatever they are, and would have every executor hold all of them to join them with
 /// the chunks. With more samples it is to sort both instead; a server of 1 GB can do without up to three million.
 const MAX_BROADCAST: usize = 2_000_000;
+/// Samples that a worker trains on, once or in local epochs, in about 8 s. To start one takes a third of a second: a task
+/// with more of them gains little, and makes the round wait longer where it is slow.
+const SAMPLES_A_TASK: u64 = 20_000;
 
 /// Makes the table of the manifest's chunks, which are at `uri`. Spark reads them when it is first asked for the samples.
 ///
@@ -36,6 +45,7 @@ pub(super) fn prepare(
     uri: &str,
     manifest: &Manifest,
     placement: Placement,
+    local_epochs: u32,
     go_on: GoOn<'_>,
 ) -> anyhow::Result<DataFrame> {
     // Not by the client's own means: to look at the chunks can take as long as a query.
@@ -43,7 +53,31 @@ pub(super) fn prepare(
     cluster.query(sql, go_on, &mut |_| Ok(())).context("failed to look at the chunks")?;
     let files = cluster.call("list the chunks", go_on, |session| session.table(CHUNKS)?.input_files())?;
     check_files(&files, manifest).or_exit(Code::Data)?;
-    cluster.call("plan the partitions", go_on, move |session| partitions(session, placement))
+    let partitions = placement.ranges.len() as u32;
+    let tasks = tasks(partitions, cores(cluster, go_on)?, manifest.samples.saturating_mul(local_epochs.into()));
+    tracing::debug!("{partitions} partitions in {tasks} tasks");
+    cluster.call("plan the partitions", go_on, move |session| plan(session, placement, tasks))
+}
+
+/// The tasks that Spark makes of all when nobody says how many: as many as it has cores.
+fn cores(cluster: &Cluster, go_on: GoOn<'_>) -> anyhow::Result<u32> {
+    let sql = "SELECT CAST(max(task) + 1 AS STRING) FROM (SELECT spark_partition_id() AS task FROM range(100000))";
+    let mut cores = None;
+    cluster.query(sql.into(), go_on, &mut |news| {
+        if let News::Row(row) = news {
+            cores = row.first().and_then(|count| count.parse().ok());
+        }
+        Ok(())
+    })?;
+    cores.context("Spark does not say how many cores it has").or_exit(Code::Unavailable)
+}
+
+/// How many tasks so many partitions make, which train on so many samples: one for each core, or several if these would
+/// take long, but no more, since each starts a worker in every round.
+fn tasks(partitions: u32, cores: u32, samples: u64) -> u32 {
+    let cores = u64::from(cores.max(1));
+    let waves = samples.div_ceil(cores.saturating_mul(SAMPLES_A_TASK)).max(1);
+    u64::from(partitions).min(cores.saturating_mul(waves)) as u32
 }
 
 /// Checks that these are the manifest's chunks. Their names carry digests, so other chunks have other names.
@@ -59,8 +93,9 @@ fn check_files(files: &[String], manifest: &Manifest) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Brings every sample to its partition, and has it kept there. Images are kept as the workers get them.
-fn partitions(session: &SparkSession, placement: Placement) -> Result<DataFrame, SparkError> {
+/// Brings every sample to the task of its partition, and has it kept there, partition by partition. Images are kept as the
+/// workers get them.
+fn plan(session: &SparkSession, placement: Placement, tasks: u32) -> Result<DataFrame, SparkError> {
     let (count, smaller) = (placement.ranges.len(), placement.ranges.last().map_or(1, ExactSizeIterator::len));
     let larger = placement.ranges.iter().filter(|range| range.len() > smaller).count();
     let border = larger * (smaller + 1);
@@ -82,7 +117,9 @@ fn partitions(session: &SparkSession, placement: Placement) -> Result<DataFrame,
          WHERE {own} IS NOT NULL",
         large = smaller + 1,
     ))?;
-    let table = table.repartition_by_id(count as i32, col("part"));
+    let task = expr(&format!("CAST(part * {tasks}L DIV {count} AS INT)"));
+    let table = table.repartition_by_id(tasks as i32, task);
+    let table = table.sort_within_partitions(vec![col("part").asc().expression().clone()]);
     let table = table.persist(StorageLevel::memory_and_disk())?;
     table.create_or_replace_temp_view(PARTITIONS)?;
     Ok(table)
@@ -114,6 +151,22 @@ fn places(session: &SparkSession, placement: Placement) -> Result<String, SparkE
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn there_are_no_more_tasks_than_cores_need_unless_they_would_take_long() {
+        for ((partitions, cores, samples), expect) in [
+            ((12, 2, 20_000), 2),
+            ((12, 2, 40_001), 4),
+            ((2, 2, 20_000), 2),
+            ((3, 8, 20_000), 3),
+            ((1024, 8, 1_000_000), 56),
+            ((1024, 100, 1_000_000), 100),
+            ((1024, 8, u64::MAX), 1024),
+            ((5, 0, 0), 1),
+        ] {
+            assert_eq!(tasks(partitions, cores, samples), expect, "{partitions} {cores} {samples}");
+        }
+    }
 
     #[test]
     fn other_files_than_the_manifests_are_refused() {
