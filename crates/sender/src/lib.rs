@@ -15,7 +15,7 @@ use cli::{
     exit::{Code, failure},
     shutdown::{Cause, Shutdown},
 };
-use proto::{ErrorCode, IMAGE_BYTES, StreamDigest};
+use proto::{ErrorCode, IMAGE_BYTES};
 
 pub use patience::Patience;
 
@@ -51,12 +51,6 @@ impl Source {
     /// One past the last sample.
     pub fn end(&self) -> u64 {
         self.first + self.labels.len() as u64
-    }
-
-    fn digest(&self) -> [u8; 32] {
-        let mut digest = StreamDigest::default();
-        digest.update(&self.labels, &self.images);
-        digest.finish()
     }
 
     /// Labels and images of samples `from..to`.

@@ -4,7 +4,7 @@ use std::io;
 
 use cli::shutdown::{Cause, Shutdown};
 use proto::{
-    Batch, Binding, Client, ClientEvent, Credentials, ErrorCode, MAX_CONTROL_BODY, Message, Violation,
+    Batch, Binding, Client, ClientEvent, Credentials, ErrorCode, MAX_CONTROL_BODY, Message, StreamDigest, Violation,
     message::{Failure, Open},
 };
 use tokio::{
@@ -180,6 +180,9 @@ struct Sending<'a> {
     source: &'a Source,
     config: &'a Config,
     client: Client,
+    /// Over the samples before `digested`. It is made on the way, while the network is busy.
+    digest: StreamDigest,
+    digested: u64,
     /// The batch that begins at this position has not waited for its simulated latency yet.
     next_batch: u64,
     /// When the latency of the batch at `next_batch` is over.
@@ -200,6 +203,8 @@ impl<'a> Sending<'a> {
             source,
             config,
             client,
+            digest: StreamDigest::default(),
+            digested: source.first,
             next_batch,
             due: now + config.batch_delay,
             last_heard: now,
@@ -217,7 +222,8 @@ impl<'a> Sending<'a> {
     ) -> Result<(), Error> {
         loop {
             if self.client.is_all_sent() {
-                let end = self.client.end(self.source.digest());
+                self.digest_to(self.source.end());
+                let end = self.client.end(self.digest.finish());
                 writer.send(&end).await?;
             }
             let sendable = self.client.sendable();
@@ -284,10 +290,18 @@ impl<'a> Sending<'a> {
         let (labels, images) = self.source.slice(sendable.start, to);
         writer.write(&Batch::frame(sendable.start, labels, images)).await?;
         self.client.sent(to - sendable.start);
+        self.digest_to(to);
         if to == self.next_batch {
             self.due = Instant::now() + self.config.batch_delay;
         }
         Ok(())
+    }
+
+    /// Takes samples into the digest: those of the frame that was sent, and once after a reconnect all before it.
+    fn digest_to(&mut self, to: u64) {
+        let (labels, images) = self.source.slice(self.digested, to);
+        self.digest.update(labels, images);
+        self.digested = to;
     }
 
     /// Where the batch that holds `position` ends. Batches are cut from the start of the stream, so a resumed stream has

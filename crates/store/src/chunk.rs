@@ -70,7 +70,7 @@ pub(crate) struct Chunk {
     pub(crate) footer: Footer,
     pub(crate) runs: Vec<Run>,
     pub(crate) labels: Vec<u8>,
-    pub(crate) images: Vec<u8>,
+    pub(crate) images: Bytes,
 }
 
 /// The chunk as the bytes of a Parquet file. Everything is stored plain: compression is not worth its time at the rate of
@@ -85,12 +85,13 @@ pub(crate) fn encode(chunk: &Chunk) -> Result<Vec<u8>, ParquetError> {
         seqs.extend((run.first_seq..).take(run.samples).map(u64::cast_signed));
     }
     let labels: Vec<i32> = chunk.labels.iter().map(|&label| i32::from(label)).collect();
-    let pixels = Bytes::copy_from_slice(&chunk.images);
-    let images: Vec<FixedLenByteArray> =
-        (0..samples).map(|i| ByteArray::from(pixels.slice(i * IMAGE_BYTES..(i + 1) * IMAGE_BYTES)).into()).collect();
+    let image = |i| ByteArray::from(chunk.images.slice(i * IMAGE_BYTES..(i + 1) * IMAGE_BYTES)).into();
+    let images: Vec<FixedLenByteArray> = (0..samples).map(image).collect();
 
     let schema = Arc::new(parse_message_type(SCHEMA)?);
-    let mut file = SerializedFileWriter::new(Vec::new(), schema, Arc::new(properties(&chunk.footer)?))?;
+    // A file that grew by and by would be copied several times.
+    let size = samples * (IMAGE_BYTES + 32) + 8192;
+    let mut file = SerializedFileWriter::new(Vec::with_capacity(size), schema, Arc::new(properties(&chunk.footer)?))?;
     let mut group = file.next_row_group()?;
     write_column::<ByteArrayType>(&mut group, &streams)?;
     write_column::<Int64Type>(&mut group, &seqs)?;
@@ -150,7 +151,7 @@ fn decode_rows(bytes: &[u8]) -> Result<Chunk, String> {
     let labels = labels.into_iter().map(u8::try_from).collect::<Result<Vec<_>, _>>();
     let labels = labels.map_err(|_| "a label is not between 0 and 255")?;
     let runs = runs(&footer, &streams, &seqs)?;
-    Ok(Chunk { footer, runs, labels, images })
+    Ok(Chunk { footer, runs, labels, images: images.into() })
 }
 
 /// Folds rows into runs.

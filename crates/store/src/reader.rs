@@ -151,7 +151,7 @@ impl<'a> Assembly<'a> {
             self.samples.seqs.extend((run.first_seq..).take(run.samples));
         }
         self.samples.labels.append(&mut chunk.labels);
-        self.samples.images.append(&mut chunk.images);
+        self.samples.images.extend_from_slice(&chunk.images);
         Ok(())
     }
 

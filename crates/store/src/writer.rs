@@ -4,6 +4,8 @@
 
 use std::{collections::BTreeMap, path::Path, sync::Arc};
 
+use bytes::Bytes;
+
 use crate::{
     ChunkEntry, DatasetId, Disk, Error, FileSystem, IMAGE_BYTES, Lock, Manifest, StreamEntry,
     chunk::{self, Chunk, FORMAT, Footer, Run, Span},
@@ -394,7 +396,7 @@ impl Pending {
             footer: Footer { format: FORMAT, image: [28, 28], dataset, streams: spans },
             runs,
             labels: self.labels[..samples].to_vec(),
-            images: self.images[..samples * IMAGE_BYTES].to_vec(),
+            images: Bytes::copy_from_slice(&self.images[..samples * IMAGE_BYTES]),
         }
     }
 
