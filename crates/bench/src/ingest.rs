@@ -52,12 +52,12 @@ pub fn measure(turns: u32) -> anyhow::Result<Measurement> {
         turns,
         &mut [
             Contestant::of(OURS, Unit::SamplesPerSecond, || {
-                let dir = tempfile::tempdir_in(record::directory()?)?;
+                let dir = record::scratch()?;
                 Ok(SAMPLES as f64 / programs::ingest(&dir.path().join("chunks"), SAMPLES as u64)?.seconds)
             }),
             Contestant::new(LOOPBACK, || Ok(both(LOOPBACK, LOOPBACK_BYTES as f64 / loopback()?, SAMPLE_BYTES))),
             Contestant::new(DISK, || {
-                let dir = tempfile::tempdir_in(record::directory()?)?;
+                let dir = record::scratch()?;
                 let bytes = (SAMPLES / CHUNK * chunk) as f64;
                 Ok(both(DISK, bytes / disk(dir.path(), chunk)?, chunk as f64 / CHUNK as f64))
             }),

@@ -28,7 +28,7 @@ pub fn measure(turns: u32) -> anyhow::Result<Measurement> {
 
 /// Peaks of one run of each program.
 fn processes() -> anyhow::Result<Vec<Figure>> {
-    let dir = tempfile::tempdir_in(record::directory()?)?;
+    let dir = record::scratch()?;
     let chunks = dir.path().join("chunks");
     let streamed = programs::ingest(&chunks, SAMPLES)?;
     let (_, trainer) = programs::train(&chunks, &["--partitions=2".into()])?;

@@ -1,10 +1,11 @@
-//! What is kept of each kind: its measurement, and of which commit, when and on which machine it was made. The report is
-//! written from the records alone.
+//! What is kept of each kind: its measurement, and of which commit, when and on which machine it was made. Records are
+//! committed, and the report is written from them alone: a kind can be measured again by itself.
 
 use std::{fs, path::PathBuf};
 
 use anyhow::Context;
 use serde::{Deserialize, Serialize};
+use tempfile::TempDir;
 use torture::record::{checkout, machine};
 
 use crate::Measurement;
@@ -42,7 +43,8 @@ impl Record {
     /// # Errors
     /// When it cannot be written.
     pub fn save(&self, kind: &str) -> anyhow::Result<()> {
-        let path = directory()?.join(kind).with_extension("json");
+        fs::create_dir_all(directory())?;
+        let path = directory().join(kind).with_extension("json");
         fs::write(&path, serde_json::to_vec_pretty(self)?)
             .with_context(|| format!("failed to write `{}`", path.display()))
     }
@@ -52,7 +54,7 @@ impl Record {
     /// # Errors
     /// When there is one that cannot be read.
     pub fn load(kind: &str) -> anyhow::Result<Option<Record>> {
-        let path = directory()?.join(kind).with_extension("json");
+        let path = directory().join(kind).with_extension("json");
         if !path.exists() {
             return Ok(None);
         }
@@ -62,12 +64,18 @@ impl Record {
     }
 }
 
-/// Where records are kept, in the checkout; made if it is not there.
+/// Where records are kept, in the checkout.
+fn directory() -> PathBuf {
+    checkout().join("crates/bench/records")
+}
+
+/// A directory for one measurement, on the disk of the checkout. It goes when it is dropped.
 ///
 /// # Errors
 /// When it cannot be made.
-pub fn directory() -> anyhow::Result<PathBuf> {
-    let directory = checkout().join("target/bench");
-    fs::create_dir_all(&directory).with_context(|| format!("failed to create `{}`", directory.display()))?;
-    Ok(directory)
+pub fn scratch() -> anyhow::Result<TempDir> {
+    let parent = checkout().join("target");
+    fs::create_dir_all(&parent)
+        .and_then(|()| tempfile::tempdir_in(&parent))
+        .with_context(|| format!("failed to create a directory in `{}`", parent.display()))
 }

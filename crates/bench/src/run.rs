@@ -82,7 +82,7 @@ fn install() -> anyhow::Result<TempDir> {
 }
 
 fn run(orchestrator: &Path, precision: Precision) -> anyhow::Result<Vec<Figure>> {
-    let folder = tempfile::tempdir_in(record::directory()?)?;
+    let folder = record::scratch()?;
     let mut command = Command::new(orchestrator);
     command.current_dir(folder.path());
     command.args([format!("--samples={SAMPLES}"), format!("--rounds={ROUNDS}")]);

@@ -60,7 +60,7 @@ pub fn measure(turns: u32) -> anyhow::Result<Measurement> {
 
 /// A chunk directory with so many samples.
 fn received(samples: u64) -> anyhow::Result<TempDir> {
-    let directory = tempfile::tempdir_in(record::directory()?)?;
+    let directory = record::scratch()?;
     programs::ingest(&directory.path().join("chunks"), samples)?;
     Ok(directory)
 }
@@ -74,7 +74,7 @@ fn train(directory: &Path, partitions: u32) -> anyhow::Result<f64> {
 /// Samples per second that so many senders at once bring to a receiver. They are here and not in processes of their own,
 /// because each of those would read and check all of MNIST before it sends its part.
 fn stream(senders: u64) -> anyhow::Result<f64> {
-    let directory = tempfile::tempdir_in(record::directory()?)?;
+    let directory = record::scratch()?;
     let chunks = directory.path().join("chunks");
     let each = STREAMED / senders;
     let sources = (0..senders).map(|i| samples::source(&format!("s-{i}"), i * each, (i + 1) * each));
