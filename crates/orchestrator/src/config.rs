@@ -95,6 +95,18 @@ pub enum Command {
 pub enum Preset {
     /// The values of the Python project that this one follows: one full-batch step per partition and round
     Original,
+    /// All of MNIST to 99 % test accuracy in the shortest time on two cores with bfloat16
+    Fast,
+}
+
+impl Preset {
+    /// Its name and its values.
+    fn layer(self) -> (&'static str, &'static str) {
+        match self {
+            Preset::Original => ("preset original", ORIGINAL),
+            Preset::Fast => ("preset fast", FAST),
+        }
+    }
 }
 
 /// `--preset original`.
@@ -111,6 +123,17 @@ learning-rate = 0.0005
 optimizer = "adam"
 weighting = "uniform"
 received-accuracy = "each-round"
+"#;
+
+/// `--preset fast`. The partitions are given because they decide the model: with more of them a round learns less.
+const FAST: &str = r#"
+samples = 60000
+batch-delay = "0s"
+partitions = 2
+rounds = 3
+batch-size = 64
+learning-rate = 0.002
+precision = "bf16"
 "#;
 
 impl Config {
@@ -130,8 +153,8 @@ impl Config {
             Some(preset) => Some(preset),
             None => resolve::<Config>(arguments, &layers)?.preset, // The file may name one.
         };
-        if let Some(Preset::Original) = preset {
-            layers.push(parse_layer("preset original", ORIGINAL)?);
+        if let Some((name, values)) = preset.map(Preset::layer) {
+            layers.push(parse_layer(name, values)?);
         }
         let mut config: Config = resolve(arguments, &layers)?;
         if u64::from(config.senders) > config.streaming.samples {
@@ -224,6 +247,16 @@ mod tests {
         assert_eq!(config.training.batch_size, BatchSize::Full);
         assert_eq!(config.training.weighting, Weighting::Uniform);
         assert_eq!(config.training.seed, 42);
+    }
+
+    #[test]
+    fn every_preset_can_be_loaded() {
+        let config = load(&["--preset", "fast", "--rounds", "4"]).unwrap();
+        let values = (config.streaming.samples, config.training.partitions, config.training.rounds);
+        assert_eq!(values, (60_000, Some(2), 4));
+        for preset in Preset::value_variants() {
+            load(&["--preset", preset.to_possible_value().unwrap().get_name()]).unwrap();
+        }
     }
 
     #[test]
