@@ -85,10 +85,15 @@ fn measure(kind: Kind, turns: u32) -> anyhow::Result<Measurement> {
 }
 
 fn write_report() -> anyhow::Result<()> {
+    let path = checkout().join("BENCHMARKS.md");
+    fs::write(&path, whole_report()?).with_context(|| format!("failed to write `{}`", path.display()))
+}
+
+/// The report of all records that there are.
+fn whole_report() -> anyhow::Result<String> {
     let records = Kind::value_variants().iter().map(|&kind| Record::load(&name(kind)));
     let records: Vec<Record> = records.filter_map(Result::transpose).collect::<Result<_, _>>()?;
-    let path = checkout().join("BENCHMARKS.md");
-    fs::write(&path, report(&records)).with_context(|| format!("failed to write `{}`", path.display()))
+    Ok(report(&records))
 }
 
 fn name(kind: Kind) -> String {
@@ -97,4 +102,16 @@ fn name(kind: Kind) -> String {
 
 fn say(line: &str) {
     let _ = writeln!(std::io::stderr(), "{line}"); // Nobody may be watching; the report says it all.
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_report_that_is_committed_is_that_of_the_records() -> anyhow::Result<()> {
+        let committed = fs::read_to_string(checkout().join("BENCHMARKS.md"))?;
+        assert!(whole_report()? == committed, "BENCHMARKS.md is not what its records say");
+        Ok(())
+    }
 }

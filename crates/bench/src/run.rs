@@ -43,9 +43,10 @@ pub fn measure(turns: u32) -> anyhow::Result<Measurement> {
     let about = format!(
         "{SAMPLES} samples, {ROUNDS} rounds. Ours: the orchestrator with its defaults and no simulated delay, from its \
          start to its end: it streams, stores, trains {ROUNDS} epochs in minibatches of 32 on as many partitions as \
-         there are cores, and evaluates on the test set; or with the preset, which must reach 99 %. PySpark: 12 partitions, each one full-batch step of a fresh \
-         Adam a round, uniform average on the driver, accuracy on the training data; nothing is streamed, the chunks \
-         lie there when it starts. The rest is start-up, reading chunks and saving."
+         there are cores, and evaluates on the test set; or with the preset, which must reach 99 %. PySpark: 12 \
+         partitions, each one full-batch step of a fresh Adam a round, uniform average on the driver, accuracy on the \
+         training data; nothing is streamed, the chunks lie there when it starts. The rest is start-up, reading chunks \
+         and saving."
     );
     Ok(Measurement {
         title: "Whole run".into(),
