@@ -11,7 +11,11 @@ use std::{
     process::ExitCode,
 };
 
-use clap::{ArgMatches, Command, Parser, error::ErrorKind, parser::ValueSource};
+use clap::{
+    ArgMatches, Command, Parser,
+    error::{ContextKind, ContextValue, ErrorKind},
+    parser::ValueSource,
+};
 
 use crate::exit::Code;
 
@@ -106,7 +110,11 @@ fn is_typed(matches: &ArgMatches, key: &str) -> bool {
 fn as_flag(command: &Command, layer: &Layer, key: &str, value: &toml::Value) -> Result<Option<String>, Error> {
     let name = &layer.name;
     let Some(argument) = command.get_arguments().find(|argument| argument.get_long() == Some(key)) else {
-        return Err(Error::Layer(format!("unknown key `{key}` in `{name}`; the keys are the long flags of --help")));
+        let hint = match near_flag(command, key) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => "the keys are the long flags of --help".into(),
+        };
+        return Err(Error::Layer(format!("unknown key `{key}` in `{name}`; {hint}")));
     };
     let is_switch = !argument.get_action().takes_values();
     let flag = match value {
@@ -123,6 +131,15 @@ fn as_flag(command: &Command, layer: &Layer, key: &str, value: &toml::Value) -> 
             let line = first_line(&error);
             Err(Error::Layer(format!("`{name}`: {}", line.trim_start_matches("error: "))))
         }
+    }
+}
+
+/// The flag that clap takes an unknown one to be meant for, if there is one like it.
+fn near_flag(command: &Command, key: &str) -> Option<String> {
+    let error = command.clone().try_get_matches_from(["x", &format!("--{key}")]).err()?;
+    match error.get(ContextKind::SuggestedArg) {
+        Some(ContextValue::String(flag)) => Some(flag.trim_start_matches('-').to_owned()),
+        _ => None,
     }
 }
 
@@ -182,7 +199,12 @@ mod tests {
         check(
             &[],
             &[layer("run.toml", "round = 7")],
-            Err("unknown key `round` in `run.toml`; the keys are the long flags of --help"),
+            Err("unknown key `round` in `run.toml`; did you mean `rounds`?"),
+        );
+        check(
+            &[],
+            &[layer("run.toml", "colour = 7")],
+            Err("unknown key `colour` in `run.toml`; the keys are the long flags of --help"),
         );
         check(
             &[],

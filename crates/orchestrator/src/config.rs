@@ -284,7 +284,7 @@ mod tests {
 
     #[test]
     fn a_wrong_file_is_named_in_one_line() {
-        check_file("round = 7", "unknown key `round` in `FILE`; the keys are the long flags of --help");
+        check_file("round = 7", "unknown key `round` in `FILE`; did you mean `rounds`?");
         check_file("rounds = 5\nseed == 3", "`FILE` line 2: extra `=`, expected nothing");
         check_file("resume = \"x\"", "`resume` cannot stand in `FILE`; give it as a flag");
         check_file("rounds = 0", "`FILE`: invalid value '0' for '--rounds <N>': give a whole number, at least 1");
