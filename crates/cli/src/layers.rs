@@ -196,11 +196,7 @@ mod tests {
 
     #[test]
     fn a_wrong_key_or_value_names_the_file() {
-        check(
-            &[],
-            &[layer("run.toml", "round = 7")],
-            Err("unknown key `round` in `run.toml`; did you mean `rounds`?"),
-        );
+        check(&[], &[layer("run.toml", "round = 7")], Err("unknown key `round` in `run.toml`; did you mean `rounds`?"));
         check(
             &[],
             &[layer("run.toml", "colour = 7")],

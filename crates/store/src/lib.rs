@@ -55,7 +55,7 @@ pub struct DatasetId {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// There is no such directory.
-    #[error("chunk directory `{}` does not exist; start a receiver and a sender first, or name it with --dir", .0.display())]
+    #[error("chunk directory `{}` does not exist; start a receiver and a sender first, or name another one", .0.display())]
     Missing(PathBuf),
     /// The directory has no manifest.
     #[error("chunk directory `{}` is not complete: it has no `_SUCCESS`; let the receiver and its senders finish", .0.display())]

@@ -34,6 +34,18 @@ pub(crate) enum Command {
         #[arg(long, value_name = "DIR")]
         test_data: Option<PathBuf>,
     },
+    /// Show what a chunk directory holds: streams, labels, the first digits
+    Inspect {
+        /// A complete chunk directory
+        #[arg(default_value = "data/streaming_input")]
+        dir: PathBuf,
+    },
+    /// Check every byte of a chunk directory
+    Verify {
+        /// A complete chunk directory
+        #[arg(default_value = "data/streaming_input")]
+        dir: PathBuf,
+    },
     /// Train partitions of samples from stdin: what Spark's executors run
     #[command(hide = true)]
     Worker(worker::Job),

@@ -38,6 +38,7 @@ pub mod digest;
 mod disk;
 pub mod engine;
 pub mod evaluation;
+pub mod inspection;
 pub mod local;
 mod output;
 pub mod partition;

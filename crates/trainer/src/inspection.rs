@@ -1,0 +1,126 @@
+//! `trainer inspect` and `trainer verify`: what a chunk directory holds, and that it is whole. Both read all of it, so both
+//! find any damage.
+
+use std::{fmt::Write, path::Path};
+
+use dataset::{CLASSES, COLS, PIXELS, ROWS};
+use store::Manifest;
+
+use crate::{
+    data::{self, Samples},
+    digest::Digest,
+    output,
+};
+
+/// Digits that are drawn, and how many of them beside each other: a line of them fits into 80 columns.
+const DRAWN: usize = 10;
+const BESIDE: usize = 5;
+
+/// Length of the longest bar of the histogram.
+const BAR: usize = 40;
+
+/// A dot of a drawn digit is set where the pixel is at least so bright.
+const BRIGHT: u8 = 100;
+
+/// Reads a complete chunk directory, and says on stdout what it holds.
+///
+/// # Errors
+/// When it is missing, incomplete or damaged.
+pub fn inspect(dir: &Path) -> anyhow::Result<()> {
+    let (manifest, samples, digest) = read(dir)?;
+    let Manifest { dataset, streams, chunks, seconds, .. } = &manifest;
+    let megabytes = chunks.iter().map(|chunk| chunk.bytes).sum::<u64>() as f64 / 1e6;
+    let mut text = format!(
+        "dataset        {} ({:.16})\n\
+         samples        {} in {} chunks, {megabytes:.1} MB, received in {seconds:.1} s\n\
+         data           {digest}\n",
+        dataset.name,
+        dataset.digest,
+        samples.len(),
+        chunks.len(),
+    );
+    for stream in streams {
+        let _ = writeln!(text, "stream         {}: samples {}..{}", stream.name, stream.first, stream.end);
+    }
+    let counts = counts(&samples.labels);
+    let most = counts.iter().max().map_or(1, |&most| most.max(1));
+    for (label, count) in counts.iter().enumerate() {
+        let bar = "█".repeat((count * BAR).div_ceil(most));
+        let _ = writeln!(text, "label {label}        {count:>6} {bar}");
+    }
+    for row in samples.images.chunks(BESIDE * PIXELS).take(DRAWN / BESIDE) {
+        text += "\n";
+        text += &drawing(row);
+    }
+    output::say(text.trim_end());
+    Ok(())
+}
+
+/// Reads a complete chunk directory, and says on stdout that nothing in it is damaged or missing.
+///
+/// # Errors
+/// When it is missing, incomplete or damaged.
+pub fn verify(dir: &Path) -> anyhow::Result<()> {
+    let (manifest, samples, _) = read(dir)?;
+    let (chunks, streams) = (manifest.chunks.len(), manifest.streams.len());
+    output::say(&format!(
+        "`{}` is whole: every digest agrees; samples {}, chunks {chunks}, streams {streams}",
+        dir.display(),
+        samples.len(),
+    ));
+    Ok(())
+}
+
+fn read(dir: &Path) -> anyhow::Result<(Manifest, Samples, Digest)> {
+    let manifest = data::manifest(dir)?;
+    let (samples, digest) = data::read(dir, &manifest)?;
+    Ok((manifest, samples, digest))
+}
+
+fn counts(labels: &[u8]) -> [usize; CLASSES] {
+    let mut counts = [0; CLASSES];
+    labels.iter().for_each(|&label| counts[usize::from(label)] += 1);
+    counts
+}
+
+/// Images beside each other as Braille, two by four pixels a character.
+fn drawing(images: &[u8]) -> String {
+    // The dots of a character by row and column: Unicode numbers them so.
+    const DOTS: [[u32; 2]; 4] = [[0x01, 0x08], [0x02, 0x10], [0x04, 0x20], [0x40, 0x80]];
+    let mut text = String::new();
+    for top in (0..ROWS).step_by(DOTS.len()) {
+        let mut line = String::new();
+        for image in images.chunks_exact(PIXELS) {
+            for left in (0..COLS).step_by(2) {
+                let is_set = |row: usize, column: usize| image[(top + row) * COLS + left + column] >= BRIGHT;
+                let dot = |(row, column)| if is_set(row, column) { DOTS[row][column] } else { 0 };
+                let dots: u32 = (0..4).flat_map(|row| [(row, 0), (row, 1)]).map(dot).sum();
+                line.extend(char::from_u32(0x2800 + dots));
+            }
+            line.push(' ');
+        }
+        text += line.trim_end();
+        text.push('\n');
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_digit_is_drawn_dot_by_dot() {
+        let mut image = [0; PIXELS];
+        image[0] = 255; // The first dot of the first character,
+        image[3 * COLS + 1] = BRIGHT; // its last one,
+        image[27 * COLS + 27] = 255; // and the last one of the last character.
+        image[14 * COLS + 14] = BRIGHT - 1;
+        let text = drawing(&[image, [255; PIXELS]].concat());
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines.len(), 7);
+        assert_eq!(lines[0], format!("⢁{} {}", "⠀".repeat(13), "⣿".repeat(14)));
+        assert_eq!(lines[3], format!("{} {}", "⠀".repeat(14), "⣿".repeat(14)));
+        assert_eq!(lines[6], format!("{}⢀ {}", "⠀".repeat(13), "⣿".repeat(14)));
+    }
+}
