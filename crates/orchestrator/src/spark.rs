@@ -164,7 +164,9 @@ async fn follow(stderr: ChildStderr, log: PathBuf, console: Console, started: on
     let mut lines = BufReader::new(stderr).lines();
     let mut started = Some(started);
     while let Ok(Some(line)) = lines.next_line().await {
-        let _ = log.write_all(format!("{line}\n").as_bytes()).await; // A full disk has other ways to be told.
+        // A full disk has other ways to be told. Flushed at once: the log is read as soon as the server has ended.
+        let _ = log.write_all(format!("{line}\n").as_bytes()).await;
+        let _ = log.flush().await;
         if let Some((_, port)) = line.split_once(UI) {
             console.note(&format!("Spark UI: http://127.0.0.1:{}", port.trim_end_matches('.')));
         }
