@@ -1,0 +1,66 @@
+//! A picture is a rectangle of grey pixels, 0 black and 255 white, row by row. Digits become pictures so that people can
+//! look at them, and pictures from elsewhere become digits.
+
+#![forbid(unsafe_code)]
+
+use image::{ExtendedColorType, ImageEncoder, codecs::png::PngEncoder};
+
+/// A grey picture.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Picture {
+    width: usize,
+    height: usize,
+    pixels: Vec<u8>,
+}
+
+impl Picture {
+    /// A picture of these pixels, row by row.
+    ///
+    /// # Panics
+    /// If there are not `width * height` of them, or none.
+    pub fn new(width: usize, height: usize, pixels: Vec<u8>) -> Self {
+        assert!(width > 0 && height > 0 && pixels.len() == width * height, "{width} by {height} pixels");
+        Self { width, height, pixels }
+    }
+
+    /// Pixels in a row.
+    pub fn width(&self) -> usize {
+        self.width
+    }
+
+    /// Rows.
+    pub fn height(&self) -> usize {
+        self.height
+    }
+
+    /// All pixels, row by row.
+    pub fn pixels(&self) -> &[u8] {
+        &self.pixels
+    }
+
+    /// The bytes of a PNG file.
+    ///
+    /// # Panics
+    /// If a side is longer than 2³² - 1 pixels.
+    pub fn png(&self) -> Vec<u8> {
+        let side = |pixels| u32::try_from(pixels).expect("a side of a picture");
+        let mut bytes = Vec::new();
+        PngEncoder::new(&mut bytes)
+            .write_image(&self.pixels, side(self.width), side(self.height), ExtendedColorType::L8)
+            .expect("memory takes whatever is written");
+        bytes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_png_holds_the_pixels() {
+        let picture = Picture::new(3, 2, vec![0, 50, 100, 150, 200, 255]);
+        let back = image::load_from_memory(&picture.png()).unwrap().into_luma8();
+        assert_eq!((back.width(), back.height()), (3, 2));
+        assert_eq!(back.into_raw(), picture.pixels());
+    }
+}
