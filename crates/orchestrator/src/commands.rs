@@ -1,7 +1,7 @@
 //! The command lines of the children. They are made from the very flag groups that the children parse, so that a flag
 //! is declared once and its name is written nowhere else.
 
-use std::{net::SocketAddr, path::Path};
+use std::{net::SocketAddr, path::Path, time::Duration};
 
 use anyhow::Context;
 use cli::{
@@ -114,18 +114,19 @@ pub fn senders(config: &Config, receiver: SocketAddr) -> anyhow::Result<Vec<Invo
     shares(config).into_iter().map(sender).collect()
 }
 
-/// The trainer; the chunk directory is complete, so it has nothing to wait for. It goes on from the run folder's newest
+/// The trainer, which waits up to `wait` for the chunk directory to be complete. It goes on from the run folder's newest
 /// checkpoint, and begins with the first round if there is none; so it can be started as often as need be.
 ///
 /// # Errors
 /// See [`receiver`].
-pub fn trainer(config: &Config, run_dir: &Path) -> anyhow::Result<Invocation> {
+pub fn trainer(config: &Config, run_dir: &Path, wait: Duration) -> anyhow::Result<Invocation> {
     let run_dir = run_dir.to_str().context("the run folder's path is not UTF-8").or_exit(Code::Usage)?;
-    let mut arguments = vec![format!("--resume={run_dir}"), "--wait=0s".into()];
+    let mut arguments = vec![format!("--resume={run_dir}"), format!("--wait={}s", wait.as_secs())];
     arguments.extend(arguments_of(&config.directory)?);
     arguments.extend(arguments_of(&config.training)?);
     arguments.extend(arguments_of(&config.engine)?); // Always: the run folder may name another engine.
-    Ok(child("trainer", Program::Trainer, arguments))
+    let passing = (!wait.is_zero()).then_some(Code::Unavailable);
+    Ok(Invocation { passing, ..child("trainer", Program::Trainer, arguments) })
 }
 
 /// A group of flags as a flat table: long flags without dashes, and their values.
@@ -185,7 +186,7 @@ mod tests {
             ]
         );
         assert_eq!(
-            line(&trainer(&config, Path::new("runs/x")).unwrap()),
+            line(&trainer(&config, Path::new("runs/x"), Duration::ZERO).unwrap()),
             "trainer --resume=runs/x --wait=0s --dir=data/streaming_input --batch-size=full --learning-rate=0.0005 \
              --local-epochs=1 --optimizer=adam --partitions=12 --precision=f32 --received-accuracy=each-round --rounds=5 --seed=42 \
              --test-data=mnist --weighting=uniform --engine=rayon --spark-patience=10m --json --lifeline"

@@ -50,7 +50,7 @@ pub struct Crew {
     programs: PathBuf,
     members: Vec<Member>,
     sender: mpsc::Sender<(usize, Report)>,
-    reports: mpsc::Receiver<(usize, Report)>,
+    inbox: Inbox,
     console: Console,
     shutdown: Shutdown,
     environment: Vec<(&'static str, String)>,
@@ -99,13 +99,48 @@ enum Report {
     Ended(io::Result<ExitStatus>),
 }
 
+/// What the children report, each with its number.
+#[derive(Debug)]
+struct Inbox {
+    reports: mpsc::Receiver<(usize, Report)>,
+    /// The child that was started before its turn.
+    unheard: Option<usize>,
+    /// What that child has reported.
+    later: VecDeque<(usize, Report)>,
+}
+
+impl Inbox {
+    /// The next report of those whose turn it is.
+    async fn next(&mut self) -> Option<(usize, Report)> {
+        if self.unheard.is_none()
+            && let Some(report) = self.later.pop_front()
+        {
+            return Some(report);
+        }
+        loop {
+            let (child, report) = self.reports.recv().await?;
+            if self.unheard != Some(child) {
+                return Some((child, report));
+            }
+            self.later.push_back((child, report));
+        }
+    }
+}
+
 impl Crew {
     /// Nobody yet. `programs` is the directory with the children's binaries.
     pub fn new(programs: &Path, console: Console, shutdown: Shutdown) -> Crew {
         // Bounded: a child that reports faster than we show it has to wait.
         let (sender, reports) = mpsc::channel(256);
-        let members = Vec::new();
-        Crew { programs: programs.into(), members, sender, reports, console, shutdown, environment: Vec::new() }
+        Crew {
+            programs: programs.into(),
+            members: Vec::new(),
+            sender,
+            inbox: Inbox { reports, unheard: None, later: VecDeque::new() },
+            console,
+            shutdown,
+            environment: Vec::new(),
+        }
     }
 
     /// Gives the children that are started from here on these environment variables.
@@ -143,6 +178,20 @@ impl Crew {
         });
         self.spawn(child)?;
         Ok(child)
+    }
+
+    /// Starts a child before its turn. What it reports is kept until [`Crew::heed`].
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn start_ahead(&mut self, invocation: Invocation) -> anyhow::Result<()> {
+        self.inbox.unheard = Some(self.start(invocation)?);
+        Ok(())
+    }
+
+    /// Whether a child was started before its turn. From here on it is listened to.
+    pub fn heed(&mut self) -> bool {
+        self.inbox.unheard.take().is_some()
     }
 
     /// How a child is to be started, should it be started again.
@@ -208,7 +257,7 @@ impl Crew {
                     self.spawn(child)?;
                     continue;
                 }
-                report = timeout(limit, self.reports.recv()) => report,
+                report = timeout(limit, self.inbox.next()) => report,
             };
             let Ok(Some((child, report))) = report else {
                 return Err(gave_up(limit, doing));
@@ -236,26 +285,28 @@ impl Crew {
         }
     }
 
-    /// Lets the children end by themselves, whatever with, and stops those that take longer than `limit`.
-    pub async fn dismiss(&mut self, limit: Duration) {
+    /// Lets the children of these programs end by themselves, whatever with, and stops those that take longer than `limit`.
+    pub async fn dismiss(&mut self, programs: &[Program], limit: Duration) {
         let all = async {
-            for program in Program::ALL {
+            for &program in programs {
                 self.end_of(program).await;
             }
         };
         drop(timeout(limit, all).await);
-        self.stop(STOP_LIMIT).await;
+        self.stop_all(programs, STOP_LIMIT).await;
     }
 
     /// Stops whoever still runs, in order: senders, so that the receiver can seal what it has; trainer; receiver. A
     /// child that takes longer than `limit` is killed. None is started again.
     pub async fn stop(&mut self, limit: Duration) {
-        for member in &mut self.members {
-            member.due = None;
-        }
-        for program in [Program::Sender, Program::Trainer, Program::Receiver] {
+        self.heed();
+        self.stop_all(&[Program::Sender, Program::Trainer, Program::Receiver], limit).await;
+    }
+
+    async fn stop_all(&mut self, programs: &[Program], limit: Duration) {
+        for &program in programs {
             for member in self.members.iter_mut().filter(|member| member.invocation.program == program) {
-                member.lifeline = None;
+                (member.due, member.lifeline) = (None, None);
             }
             if timeout(limit, self.end_of(program)).await.is_err() {
                 self.kill(program, limit);
@@ -266,7 +317,7 @@ impl Crew {
 
     async fn end_of(&mut self, program: Program) {
         while self.runs(program) {
-            match self.reports.recv().await {
+            match self.inbox.next().await {
                 Some((child, Report::Log(line))) => self.log(child, line),
                 Some((child, Report::Ended(_))) => self.members[child].running = false,
                 _ => {}
@@ -414,7 +465,7 @@ mod tests {
         let mut crew = Crew::new(programs.path(), Console::new(), shutdown);
         let (name, program) = ("receiver".into(), Program::Receiver);
         crew.start(Invocation { name, program, arguments: Vec::new(), passing: None }).unwrap();
-        let Some((0, Report::Log(process))) = crew.reports.recv().await else { panic!("no log") };
+        let Some((0, Report::Log(process))) = crew.inbox.next().await else { panic!("no log") };
         crew.stop(Duration::ZERO).await;
         let alive = std::process::Command::new("sh").args(["-c", &format!("kill -0 {process}")]).status().unwrap();
         assert!(!alive.success());

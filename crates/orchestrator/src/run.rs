@@ -13,6 +13,7 @@ use anyhow::{Context, anyhow, bail};
 use cli::{
     event::Event,
     exit::{self, Code, OrExit, failure},
+    flags::EngineName,
     shutdown::Shutdown,
 };
 use serde::Deserialize;
@@ -36,6 +37,9 @@ const DATA_LIMIT: Duration = Duration::from_secs(15 * 60);
 const STREAM_LIMIT: Duration = Duration::from_secs(5 * 60);
 /// One full-batch step over a large partition says nothing for long.
 const TRAIN_LIMIT: Duration = Duration::from_secs(30 * 60);
+
+/// How long a trainer that was started ahead waits for the samples before it is started again. It ends with us in any case.
+const AHEAD_LIMIT: Duration = Duration::from_secs(60 * 60);
 
 /// How long the children may take to end once the chunk directory is complete. A sender that the good news did not reach
 /// would look for its receiver for much longer.
@@ -163,10 +167,14 @@ async fn stream(
     for sender in commands::senders(config, address)? {
         crew.start(sender)?;
     }
+    if config.engine.engine == EngineName::Rayon {
+        // Loading libtorch takes longer than all else that a program does before its work. (Spark must be there first.)
+        crew.start_ahead(commands::trainer(config, run, AHEAD_LIMIT)?)?;
+    }
     progress.sending(config.streaming.samples);
     completion(config, run, crew, progress).await?;
     progress.clear();
-    crew.dismiss(GOODBYE_LIMIT).await;
+    crew.dismiss(&[Program::Sender, Program::Receiver], GOODBYE_LIMIT).await;
     Ok(())
 }
 
@@ -221,7 +229,9 @@ async fn listening(
 }
 
 async fn train(config: &Config, run: &Path, crew: &mut Crew, progress: &mut Progress) -> anyhow::Result<()> {
-    crew.start(commands::trainer(config, run)?)?;
+    if !crew.heed() {
+        crew.start(commands::trainer(config, run, Duration::ZERO)?)?;
+    }
     let mut rounds = 0;
     loop {
         match crew.next(TRAIN_LIMIT, "training").await? {

@@ -87,6 +87,22 @@ fn a_killed_receiver_and_a_killed_sender_are_started_again() {
 }
 
 #[test]
+fn a_trainer_is_there_before_its_samples_and_started_again_if_it_is_killed_by_then() {
+    let bench = Bench::new();
+    let flags = ["--samples-per-batch=50", "--samples-per-chunk=100", "--batch-delay=50ms", "--rounds=1"];
+    let mut run = bench.start(&flags);
+    run.wait_for_child(&bench, "/trainer ");
+    bench.kill_and_wait("/trainer ");
+    assert!(!bench.path("chunks/_SUCCESS").exists());
+    let run = run.finish();
+    run.assert_code(0);
+    assert!(run.stderr.contains("trainer died (signal: 9 (SIGKILL)); starting it again (1 of 5)\n"), "{}", run.stderr);
+    assert!(!run.stderr.contains("waiting up to"), "{}", run.stderr);
+    let place = |text| run.stdout.find(text).unwrap_or_else(|| panic!("no `{text}` in:\n{}", run.stdout));
+    assert!(place("received 2000 samples in 20 chunks") < place("training on 2000 samples"), "{}", run.stdout);
+}
+
+#[test]
 fn a_receiver_that_dies_again_and_again_without_progress_ends_the_run_and_is_named() {
     let bench = Bench::new();
     let mut run = bench.start(&["--batch-delay=1m"]);

@@ -88,17 +88,17 @@ impl Slice<'_> {
     }
 }
 
-/// Waits until the chunk directory is there and complete, for up to `patience`.
+/// Waits until the chunk directory is there and complete, for up to `patience`; a person is told so.
 ///
 /// # Errors
 /// When the time is over (exit code 65 if the directory is missing, 69 if it is incomplete), the directory is damaged, or
 /// the program is told to stop.
-pub fn wait(dir: &Path, patience: Duration, shutdown: &Shutdown) -> anyhow::Result<()> {
+pub fn wait(dir: &Path, patience: Duration, to_a_person: bool, shutdown: &Shutdown) -> anyhow::Result<()> {
     // Often enough to go unnoticed, and nothing to the disk.
-    const POLL: Duration = Duration::from_millis(50);
+    const POLL: Duration = Duration::from_millis(10);
     let started = Instant::now();
     let limit = humantime::format_duration(patience);
-    let mut told = false;
+    let mut told = !to_a_person;
     loop {
         let missing = match store::read_manifest(dir) {
             Ok(Some(_)) => return Ok(()),

@@ -54,7 +54,7 @@ pub mod worker;
 /// When data, test set, run folder or checkpoint are not what they must be, training diverges, or the run is
 /// stopped. Each error carries the exit code for it.
 pub fn run(config: &Config, shutdown: &Shutdown) -> anyhow::Result<()> {
-    data::wait(&config.dir, config.wait, shutdown)?;
+    data::wait(&config.dir, config.wait, !config.json, shutdown)?;
     let started = Instant::now();
     let manifest = data::manifest(&config.dir)?;
     let test_set = test_set::load_for(&manifest.dataset, config.test_data.as_deref())?;
