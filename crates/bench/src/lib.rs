@@ -7,6 +7,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod accuracy;
 pub mod child;
 pub mod ingest;
 pub mod memory;

@@ -4,7 +4,7 @@ use std::{fs, io::Write, process::ExitCode};
 
 use anyhow::{Context, ensure};
 use bench::{
-    Measurement, ingest, memory,
+    Measurement, accuracy, ingest, memory,
     record::{self, Record},
     report::report,
     run as whole_run, scaling, startup, step,
@@ -33,6 +33,8 @@ enum Kind {
     Step,
     /// One sender to fsynced chunks, against raw loopback, raw disk and the codec alone
     Ingest,
+    /// What bfloat16 does to the accuracy of the default training, over five seeds
+    Accuracy,
     /// The default run from start to end, against the original's algorithm on PySpark
     Run,
     /// Peak memory of trainer, receiver and sender
@@ -77,6 +79,7 @@ fn measure(kind: Kind, turns: u32) -> anyhow::Result<Measurement> {
     match kind {
         Kind::Step => step::measure(turns),
         Kind::Ingest => ingest::measure(turns),
+        Kind::Accuracy => accuracy::measure(),
         Kind::Run => whole_run::measure(turns),
         Kind::Memory => memory::measure(turns),
         Kind::Startup => startup::measure(turns),

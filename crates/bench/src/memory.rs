@@ -31,7 +31,7 @@ fn processes() -> anyhow::Result<Vec<Figure>> {
     let dir = record::scratch()?;
     let chunks = dir.path().join("chunks");
     let streamed = programs::ingest(&chunks, SAMPLES)?;
-    let (_, trainer) = programs::train(&chunks, &["--partitions=2".into()])?;
+    let (_, trainer) = programs::train(&chunks, &["--rounds=1".into(), "--partitions=2".into()])?;
     let peaks = [(TRAINER, trainer), (RECEIVER, streamed.receiver), (SENDER, streamed.sender)];
     Ok(peaks.map(|(name, value)| Figure { name: name.into(), unit: Unit::Megabytes, value }).into())
 }

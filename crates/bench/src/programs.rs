@@ -120,7 +120,7 @@ impl Summary {
     }
 }
 
-/// Trains on a chunk directory for one round; returns the summary and the trainer's peak memory in MB.
+/// Trains on a chunk directory with these flags; returns the summary and the trainer's peak memory in MB.
 ///
 /// # Errors
 /// When the trainer fails.
@@ -128,7 +128,7 @@ pub fn train(chunks: &Path, flags: &[String]) -> anyhow::Result<(Summary, f64)> 
     let folder = tempfile::tempdir()?;
     let run = folder.path().join("run");
     let mut trainer = command("trainer")?;
-    trainer.args(["--rounds=1", "--json", "--test-data"]).arg(mnist_dir()).args(flags);
+    trainer.args(["--json", "--test-data"]).arg(mnist_dir()).args(flags);
     trainer.arg("--dir").arg(chunks).arg("--run-dir").arg(&run).stdout(Stdio::null());
     let mut trainer = Killed(trainer.spawn().context("failed to start the trainer")?);
     let mut peak = None;

@@ -67,7 +67,8 @@ fn received(samples: u64) -> anyhow::Result<TempDir> {
 
 /// Samples per second of a round of training.
 fn train(directory: &Path, partitions: u32) -> anyhow::Result<f64> {
-    let (summary, _) = programs::train(&directory.join("chunks"), &[format!("--partitions={partitions}")])?;
+    let (summary, _) =
+        programs::train(&directory.join("chunks"), &["--rounds=1".into(), format!("--partitions={partitions}")])?;
     Ok(summary.samples_per_second.train)
 }
 

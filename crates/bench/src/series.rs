@@ -26,6 +26,8 @@ pub enum Unit {
     Milliseconds,
     Times,
     Percent,
+    /// Percent, to the hundredth: of 10,000 images, one.
+    Accuracy,
 }
 
 impl Series {
@@ -78,6 +80,7 @@ impl Unit {
             Unit::Milliseconds => format!("{value:.1} ms"),
             Unit::Times => format!("{value:.2}×"),
             Unit::Percent => format!("{value:.1} %"),
+            Unit::Accuracy => format!("{value:.2} %"),
         }
     }
 }
