@@ -25,7 +25,7 @@ pub use crate::{
     checksums::Checksums,
     error::Error,
     idx::{FILES, Kind, check_idx, unpack as unpack_idx, write_idx},
-    load::{Dataset, load},
+    load::{Checked, Dataset, check, load},
     provide::{Choice, Provided, Sources, provide},
 };
 

@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 
 use crate::{
     Error, PIXELS, Split, checksums,
-    idx::{self, FILES, IMAGES_HEADER, LABELS_HEADER},
+    idx::{self, FILES, IMAGES_HEADER, LABELS_HEADER, Unpacked},
 };
 
 /// A labelled set of images, by column.
@@ -60,6 +60,26 @@ impl Dataset {
 /// [`Error::Corrupt`] if one of them is not a whole, well-formed file, if they do not belong together, or if the
 /// dataset is MNIST with a damaged file.
 pub fn load(dir: &Path, split: Split) -> Result<Dataset, Error> {
+    check(dir, split)?.read()
+}
+
+/// One split of a dataset that has been unpacked and checked, but not read.
+pub struct Checked {
+    /// As that of a [`Dataset`].
+    pub name: String,
+    /// As [`Dataset::digest`].
+    pub digest: [u8; 32],
+    /// Number of samples.
+    pub count: usize,
+    images: Unpacked,
+    labels: Unpacked,
+}
+
+/// Unpacks and checks one split of the dataset in `dir`, which is most of what [`load()`] does and fails as it does.
+///
+/// # Errors
+/// As [`load()`].
+pub fn check(dir: &Path, split: Split) -> Result<Checked, Error> {
     let [images_file, labels_file] = split.files();
     let images = idx::read(dir, FILES[images_file])?;
     let labels = idx::read(dir, FILES[labels_file])?;
@@ -71,8 +91,15 @@ pub fn load(dir: &Path, split: Split) -> Result<Dataset, Error> {
     }
     let name = checksums::name(dir, split, &images, &labels)?;
     let digest = Sha256::new().chain_update(images.sha256).chain_update(labels.sha256).finalize().into();
-    let (images, labels) = read_checked(images.bytes, labels.bytes, image_count)?;
-    Ok(Dataset { name, images, labels, digest })
+    Ok(Checked { name, digest, count: image_count, images, labels })
+}
+
+impl Checked {
+    fn read(self) -> Result<Dataset, Error> {
+        let Self { name, digest, count, images, labels } = self;
+        let (images, labels) = read_checked(images.bytes, labels.bytes, count)?;
+        Ok(Dataset { name, images, labels, digest })
+    }
 }
 
 /// Reads `count` samples from the bytes of two checked files with the `mnist` crate.

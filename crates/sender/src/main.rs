@@ -61,17 +61,23 @@ fn run(flags: &Flags, mut shutdown: Shutdown) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let output = Output::new(flags.output.json);
     let (streaming, stream) = (flags.streaming.clone(), flags.stream.clone());
-    let preparing = output.clone();
+    let (preparing, only) = (output.clone(), flags.prepare);
     let prepared = runtime.block_on(async {
-        let work = move || source::prepare(&streaming, stream, &preparing);
+        let work = move || {
+            if only {
+                source::check(&streaming, &preparing).map(|()| None)
+            } else {
+                source::read(&streaming, stream, &preparing).map(Some)
+            }
+        };
         tokio::select! {
             prepared = tokio::task::spawn_blocking(work) => prepared?,
             cause = shutdown.wait() => Err(failure(cause.code(), anyhow::anyhow!("stopped by {}", cause.as_str()))),
         }
     });
     let source = match prepared {
-        Ok(_) if flags.prepare => return Ok(()),
-        Ok(source) => source,
+        Ok(Some(source)) => source,
+        Ok(None) => return Ok(()), // That was all that was asked for.
         Err(error) => {
             runtime.shutdown_background(); // A download may be under way; it leaves nothing half done.
             return Err(error);

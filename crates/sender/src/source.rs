@@ -1,6 +1,9 @@
 //! From flags to samples in memory.
 
-use std::path::{Path, PathBuf};
+use std::{
+    ops::Range,
+    path::{Path, PathBuf},
+};
 
 use anyhow::anyhow;
 use cli::{
@@ -12,8 +15,17 @@ use sender::Source;
 
 use crate::output::Output;
 
+/// Provides the dataset and checks that it holds what is to be streamed.
+pub(crate) fn check(flags: &Streaming, output: &Output) -> anyhow::Result<()> {
+    let dir = provide(flags, output)?;
+    let dataset = dataset::check(&dir, Split::Train).map_err(coded)?;
+    range(dataset.count, flags, &dir)?;
+    output.data(&dir, dataset.digest);
+    Ok(())
+}
+
 /// Provides the dataset and reads what is to be streamed.
-pub(crate) fn prepare(flags: &Streaming, stream: Option<String>, output: &Output) -> anyhow::Result<Source> {
+pub(crate) fn read(flags: &Streaming, stream: Option<String>, output: &Output) -> anyhow::Result<Source> {
     let dir = provide(flags, output)?;
     let dataset = dataset::load(&dir, Split::Train).map_err(coded)?;
     let digest = dataset.digest();
@@ -42,22 +54,26 @@ fn provide(flags: &Streaming, output: &Output) -> anyhow::Result<PathBuf> {
 
 /// The part of the dataset that the flags ask for.
 fn slice(dataset: Dataset, flags: &Streaming, dir: &Path, stream: Option<String>) -> anyhow::Result<Source> {
-    let (first, length) = (flags.offset, dataset.len() as u64);
-    let end = first.saturating_add(flags.samples);
-    if end > length {
-        let text =
-            format!("--samples {} from --offset {first}: `{}` has {length} samples", flags.samples, dir.display());
-        return Err(failure(Code::Usage, anyhow!(text)));
-    }
-    let (from, to) = (first as usize, end as usize);
+    let Range { start, end } = range(dataset.len(), flags, dir)?;
     Ok(Source {
-        stream: stream.unwrap_or_else(|| format!("from-{first}")),
+        stream: stream.unwrap_or_else(|| format!("from-{start}")),
         dataset: dataset.name.clone(),
         dataset_digest: dataset.digest(),
-        first,
-        labels: dataset.labels[from..to].to_vec(),
-        images: dataset.images[from * PIXELS..to * PIXELS].to_vec(),
+        first: start as u64,
+        labels: dataset.labels[start..end].to_vec(),
+        images: dataset.images[start * PIXELS..end * PIXELS].to_vec(),
     })
+}
+
+/// Which of so many samples the flags ask for.
+fn range(samples: usize, flags: &Streaming, dir: &Path) -> anyhow::Result<Range<usize>> {
+    let (first, end) = (flags.offset, flags.offset.saturating_add(flags.samples));
+    if end > samples as u64 {
+        let text =
+            format!("--samples {} from --offset {first}: `{}` has {samples} samples", flags.samples, dir.display());
+        return Err(failure(Code::Usage, anyhow!(text)));
+    }
+    Ok(first as usize..end as usize)
 }
 
 fn coded(error: dataset::Error) -> anyhow::Error {
