@@ -73,6 +73,8 @@ struct Rows<R> {
     input: R,
     /// The number of the last row, from 1.
     number: u64,
+    /// Its text; one buffer for all rows.
+    line: Vec<u8>,
     /// The first row of the next partition.
     ahead: Option<Sample>,
     /// The partitions that were read.
@@ -81,7 +83,7 @@ struct Rows<R> {
 
 impl<R: BufRead> Rows<R> {
     fn new(input: R) -> Self {
-        Rows { input, number: 0, ahead: None, read: BTreeSet::new() }
+        Rows { input, number: 0, line: Vec::new(), ahead: None, read: BTreeSet::new() }
     }
 
     /// The next partition and its number; nothing at the end.
@@ -105,12 +107,13 @@ impl<R: BufRead> Rows<R> {
     /// The next sample; nothing at the end.
     fn next(&mut self) -> anyhow::Result<Option<Sample>> {
         self.number += 1;
-        let (number, mut line) = (self.number, Vec::new());
-        self.input.by_ref().take(MAX_LINE).read_until(b'\n', &mut line).context("failed to read stdin")?;
+        let (number, line) = (self.number, &mut self.line);
+        line.clear();
+        self.input.by_ref().take(MAX_LINE).read_until(b'\n', line).context("failed to read stdin")?;
         if line.is_empty() {
             return Ok(None);
         }
-        let text = str::from_utf8(&line).ok().and_then(|line| line.strip_suffix('\n'));
+        let text = str::from_utf8(line).ok().and_then(|line| line.strip_suffix('\n'));
         let text = text.ok_or_else(|| anyhow!("row {number} on stdin is no line of text, or too long"))?;
         let sample = Sample::decode(text).map_err(|what| anyhow!("row {number} on stdin is no sample: {what}"))?;
         Ok(Some(sample))
