@@ -32,6 +32,7 @@ use crate::{
 };
 
 pub mod average;
+mod board;
 pub mod config;
 pub mod data;
 pub mod digest;
@@ -100,7 +101,7 @@ pub fn run(config: &Config, shutdown: &Shutdown) -> anyhow::Result<()> {
             train_seconds,
             evaluate_seconds: evaluating.elapsed().as_secs_f64(),
         };
-        run.record(record, global)?; // Every round: a late failure must not cost earlier results.
+        run.record(record, global, &test.confusion)?; // Every round: a late failure must not cost earlier results.
     }
     let last = run.history().last().context("there is no round to sum up: --rounds is 0")?;
     let results = Results {

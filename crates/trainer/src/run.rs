@@ -18,6 +18,7 @@ use model::StateDict;
 use store::Manifest;
 
 use crate::{
+    board::{Board, Confusion},
     config::Config,
     output,
     run_folder::{FINAL_MODEL, RunFolder, SUMMARY},
@@ -27,6 +28,7 @@ use crate::{
 pub(crate) struct Run<'a> {
     config: &'a Config,
     folder: RunFolder,
+    board: Board,
     /// The run after the last round that was recorded.
     state: Checkpoint,
 }
@@ -56,7 +58,8 @@ impl<'a> Run<'a> {
         }
         folder.write_config(&config.effective)?;
         folder.write_rounds(&state.history)?;
-        Ok(Self { config, folder, state })
+        let board = Board::open(folder.path(), &state)?;
+        Ok(Self { config, folder, board, state })
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -108,7 +111,8 @@ impl<'a> Run<'a> {
     }
 
     /// Makes a round durable, then shows it.
-    pub(crate) fn record(&mut self, record: Record, global: StateDict) -> anyhow::Result<()> {
+    pub(crate) fn record(&mut self, record: Record, global: StateDict, confusion: &Confusion) -> anyhow::Result<()> {
+        self.board.record(&record, &global, confusion)?; // Before the checkpoint; `Board` says why.
         let (event, text) = (record.event(), record.line(self.shows_received()));
         self.state.history.push(record);
         self.state.global = global;
@@ -142,6 +146,7 @@ impl<'a> Run<'a> {
         let mut json = serde_json::to_vec_pretty(summary)?;
         json.push(b'\n');
         self.folder.write(SUMMARY, &json)?;
+        self.board.finish()?;
         let text = summary.text(self.folder.path());
         self.show(&Event::Summary { text: text.clone() }, &format!("\n{text}"))
     }

@@ -1,5 +1,6 @@
 //! A run folder holds everything that a run leaves behind: its effective configuration, its events, a row and a
-//! checkpoint for every round, the final model and the summary. Each file is complete or absent.
+//! checkpoint for every round, the final model, the summary, and in `tensorboard/` what TensorBoard shows of it. Each file is
+//! complete or absent, and of the events each one.
 
 use std::{
     collections::BTreeSet,

@@ -211,6 +211,24 @@ fn a_resumed_run_reports_every_round_and_logs_the_one_that_a_kill_cut_off() {
 }
 
 #[test]
+fn tensorboard_is_told_of_each_round_once_and_of_the_end_of_a_run_once() {
+    let place = Place::received();
+    succeed(&mut place.train("run", &[]));
+    // As a kill leaves it between the second round's event and its checkpoint.
+    fs::remove_file(place.path("run/checkpoints/round-002.safetensors")).unwrap();
+    succeed(&mut place.command(&["--resume", "run", "--rounds", "3"]));
+    succeed(&mut place.command(&["--resume", "run"]));
+    let file = fs::read_dir(place.path("run/tensorboard")).unwrap().next().unwrap().unwrap();
+    let bytes = fs::read(file.path()).unwrap();
+    let count = |text: &str| bytes.windows(text.len()).filter(|window| *window == text.as_bytes()).count();
+    for tag in ["accuracy/test", "loss/train", "confusion/test", "fc1/weight"] {
+        assert_eq!(count(tag), 3, "{tag}");
+    }
+    assert_eq!(count("accuracy/received"), 1, "it is measured at the end only");
+    assert_eq!((count("session_start_info"), count("session_end_info")), (1, 1));
+}
+
+#[test]
 fn a_run_that_is_continued_is_no_longer_judged_by_its_old_final_model() {
     let place = Place::received();
     succeed(&mut place.train("run", &["--rounds", "1"]));
