@@ -4,6 +4,7 @@
 //! they had been typed, so each is checked by the same rules and nothing has to be said twice.
 
 use std::{
+    collections::BTreeMap,
     ffi::OsString,
     fs::File,
     io::{self, Read},
@@ -12,7 +13,7 @@ use std::{
 };
 
 use clap::{
-    ArgMatches, Command, Parser,
+    Arg, ArgMatches, Command, Parser,
     error::{ContextKind, ContextValue, ErrorKind},
     parser::ValueSource,
 };
@@ -80,6 +81,33 @@ pub fn resolve<T: Parser>(arguments: &[OsString], layers: &[Layer]) -> Result<T,
     combined.extend(arguments.iter().skip(1).cloned());
     let matches = command.try_get_matches_from(combined).map_err(Error::Flags)?;
     T::from_arg_matches(&matches).map_err(Error::Flags)
+}
+
+/// Where the value of a flag comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// It was typed.
+    Flag,
+    /// The layer of this name.
+    Layer(String),
+    /// Nobody gave it.
+    Default,
+}
+
+/// Where each value comes from that `T` has after [`resolve`] with the same arguments and layers, by long flag.
+///
+/// # Errors
+/// For wrong flags.
+pub fn origins<T: Parser>(arguments: &[OsString], layers: &[Layer]) -> Result<BTreeMap<String, Origin>, Error> {
+    let mut command = T::command();
+    let typed = command.try_get_matches_from_mut(arguments).map_err(Error::Flags)?;
+    let origin = |key: &str| match layers.iter().find(|layer| layer.values.contains_key(key)) {
+        _ if is_typed(&typed, key) => Origin::Flag,
+        Some(layer) => Origin::Layer(layer.name.clone()),
+        None => Origin::Default,
+    };
+    let keys = command.get_arguments().filter_map(Arg::get_long);
+    Ok(keys.map(|key| (key.to_owned(), origin(key))).collect())
 }
 
 /// Prints an error of the flags, or the help if that was asked for, and returns the exit code.
@@ -183,6 +211,21 @@ mod tests {
         check(&[], &layers, Ok(Flags { rounds: 7, batch_size: "full".into(), fresh: true }));
         check(&["--rounds", "8"], &layers, Ok(Flags { rounds: 8, batch_size: "full".into(), fresh: true }));
         check(&[], &[], Ok(Flags { rounds: 5, batch_size: "32".into(), fresh: false }));
+    }
+
+    #[test]
+    fn every_value_knows_where_it_comes_from() {
+        let layers = [layer("run.toml", "rounds = 7"), layer("original", "rounds = 6\nbatch-size = \"full\"")];
+        let origins = |arguments: &[&str]| {
+            let arguments: Vec<OsString> = ["x"].iter().chain(arguments).map(Into::into).collect();
+            origins::<Flags>(&arguments, &layers).unwrap()
+        };
+        let found = origins(&["--fresh"]);
+        let expect = |name: &str| Origin::Layer(name.into());
+        assert_eq!([&found["rounds"], &found["batch-size"]], [&expect("run.toml"), &expect("original")]);
+        assert_eq!(found["fresh"], Origin::Flag);
+        assert_eq!(origins(&["--rounds=7"])["rounds"], Origin::Flag);
+        assert_eq!(origins(&[])["fresh"], Origin::Default);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::{
     thread,
 };
 
-use clap::{Parser, Subcommand, ValueEnum, builder::RangedU64ValueParser};
+use clap::{Args, Parser, Subcommand, ValueEnum, builder::RangedU64ValueParser};
 use cli::{
     flags::{self, Chunking, Dataset, Directory, Engine, EngineName, Security, Streaming, Training},
     layers::{self, Error, Layer, resolve},
@@ -18,11 +18,27 @@ use serde::Serialize;
 
 use crate::run_dir;
 
-/// Runs everything: stream MNIST from sender to receiver, train on the received chunks, show the result
-///
-/// In a fresh checkout, libtorch is fetched and the other programs are built first.
-#[derive(Parser, Clone, Debug, Serialize)]
+/// The command line: the whole run, or something else to do.
+#[derive(Parser, Clone, Debug)]
 #[command(name = "orchestrator", version, args_conflicts_with_subcommands = true)]
+#[command(about = ABOUT, long_about = LONG_ABOUT)]
+pub struct CommandLine {
+    /// What to do, if not the whole run.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    /// The whole run.
+    #[command(flatten)]
+    pub run: Config,
+}
+
+const ABOUT: &str =
+    "Runs everything: stream MNIST from sender to receiver, train on the received chunks, show the result";
+const LONG_ABOUT: &str = "Runs everything: stream MNIST from sender to receiver, train on the received chunks, show the \
+                          result\n\nIn a fresh checkout, libtorch is fetched and the other programs are built first.";
+
+/// A configuration: the flags of a run.
+#[derive(Parser, Clone, Debug, Serialize)]
+#[command(name = "orchestrator")]
 #[serde(rename_all = "kebab-case")]
 pub struct Config {
     /// What is streamed, and how fast.
@@ -72,15 +88,10 @@ pub struct Config {
     #[arg(long, value_name = "FILE.toml", help_heading = "Run")]
     #[serde(skip)]
     pub config: Option<PathBuf>,
-
-    /// What to do, if not the whole run.
-    #[command(subcommand)]
-    #[serde(skip)]
-    pub command: Option<Command>,
 }
 
 /// What to do instead of the whole run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Subcommand)]
+#[derive(Clone, Debug, Subcommand)]
 pub enum Command {
     /// Only provide libtorch and build the other programs, and say where they are
     Setup {
@@ -88,6 +99,25 @@ pub enum Command {
         #[arg(long, value_enum, default_value = "rayon")]
         engine: EngineName,
     },
+    /// Only show the configuration that a run with these flags would have, and where each value comes from; the output is
+    /// a file that --config reads
+    Config(Listing),
+}
+
+/// What to show of a configuration.
+#[derive(Args, Clone, Debug)]
+pub struct Listing {
+    /// Instead, explain every key that a configuration file can have
+    #[arg(long, exclusive = true)]
+    pub explain: bool,
+    /// The flags of the run.
+    #[command(flatten)]
+    pub run: Box<Config>,
+}
+
+/// The arguments of the run that a subcommand is about: all but the subcommand's name, which clap wants first.
+pub fn without_subcommand(arguments: &[OsString]) -> Vec<OsString> {
+    arguments.iter().take(1).chain(arguments.iter().skip(2)).cloned().collect()
 }
 
 /// A named set of values.
@@ -143,6 +173,14 @@ impl Config {
     /// # Errors
     /// For wrong flags, files that cannot be read, and values that do not fit together.
     pub fn load(arguments: &[OsString]) -> Result<Config, Error> {
+        Config::load_with_layers(arguments).map(|(config, _)| config)
+    }
+
+    /// [`Config::load`], and the layers that the values below the flags come from, the strongest first.
+    ///
+    /// # Errors
+    /// See [`Config::load`].
+    pub(crate) fn load_with_layers(arguments: &[OsString]) -> Result<(Config, Vec<Layer>), Error> {
         let typed: Config = resolve(arguments, &[])?;
         let mut layers = Vec::new();
         let file = typed.config.clone().or_else(|| typed.resume.as_ref().map(|run| run.join(run_dir::CONFIG)));
@@ -172,7 +210,7 @@ impl Config {
         if config.training.test_data.is_none() {
             config.training.test_data.clone_from(&config.streaming.data);
         }
-        Ok(config)
+        Ok((config, layers))
     }
 
     /// With the data provided in `dir`, for training and testing, so that no child has to look for it again.

@@ -1,33 +1,45 @@
 //! `orchestrator`: the whole run with one command, from set-up to the trained model.
 
-use std::{env, process::ExitCode};
+use std::{env, ffi::OsString, process::ExitCode};
 
-use cli::flags::Engine;
+use cli::{flags, layers::Error, shutdown::Shutdown};
 use orchestrator::{
-    config::{Command, Config},
+    config::{Command, CommandLine, Config, without_subcommand},
     console::Console,
+    listing, run, setup,
 };
 use tokio::runtime;
 
 fn main() -> ExitCode {
     let arguments: Vec<_> = env::args_os().collect();
-    match Config::load(&arguments) {
-        Ok(config) => cli::exit::report("orchestrator", start(&config)),
+    match start(&arguments) {
+        Ok(result) => cli::exit::report("orchestrator", result),
         Err(error) => cli::layers::explain(&error),
     }
 }
 
-fn start(config: &Config) -> anyhow::Result<()> {
-    let (_trigger, shutdown) = cli::shutdown::listen(false)?;
+/// Does what the command line says; the outer error is one of the command line itself.
+fn start(arguments: &[OsString]) -> Result<anyhow::Result<()>, Error> {
     let console = Console::new();
-    let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(async {
-        match config.command {
-            Some(Command::Setup { engine }) => {
-                let engine = Engine { engine, ..config.engine.clone() };
-                orchestrator::setup::report(&engine, &console, shutdown).await
-            }
-            None => orchestrator::run::run(config, console, shutdown).await,
+    Ok(match cli::layers::resolve::<CommandLine>(arguments, &[])?.command {
+        None => {
+            let config = Config::load(arguments)?;
+            block_on(async |shutdown| run::run(&config, console, shutdown).await)
+        }
+        Some(Command::Setup { engine }) => {
+            let engine = flags::Engine { engine, ..Config::load(&arguments[..1])?.engine };
+            block_on(async |shutdown| setup::report(&engine, &console, shutdown).await)
+        }
+        Some(Command::Config(what)) => {
+            let text =
+                if what.explain { listing::explained() } else { listing::effective(&without_subcommand(arguments))? };
+            console.result(text.trim_end());
+            Ok(())
         }
     })
+}
+
+fn block_on(work: impl AsyncFnOnce(Shutdown) -> anyhow::Result<()>) -> anyhow::Result<()> {
+    let (_trigger, shutdown) = cli::shutdown::listen(false)?;
+    runtime::Builder::new_current_thread().enable_all().build()?.block_on(work(shutdown))
 }

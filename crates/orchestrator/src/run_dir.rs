@@ -97,6 +97,16 @@ fn write(path: &Path, text: &str) -> io::Result<()> {
 
 /// The configuration as a file that `--config` and `--resume` read.
 fn effective(config: &Config) -> anyhow::Result<String> {
+    let values = values(config)?;
+    let body = toml::to_string(&values).context("failed to write the configuration").or_exit(Code::Software)?;
+    Ok(format!("# What this run was started with. `orchestrator --config FILE` repeats it.\n{body}"))
+}
+
+/// The configuration as values that a file can hold, by long flag.
+///
+/// # Errors
+/// When a path is not UTF-8.
+pub(crate) fn values(config: &Config) -> anyhow::Result<toml::Table> {
     let mut values = toml::Table::new();
     for (key, value) in commands::table(config)? {
         let value = match value {
@@ -111,8 +121,7 @@ fn effective(config: &Config) -> anyhow::Result<String> {
         };
         values.insert(key, value);
     }
-    let body = toml::to_string(&values).context("failed to write the configuration").or_exit(Code::Software)?;
-    Ok(format!("# What this run was started with. `orchestrator --config FILE` repeats it.\n{body}"))
+    Ok(values)
 }
 
 #[cfg(test)]

@@ -1,0 +1,260 @@
+//! A listing: the flags of a run as a configuration file that people read, in the order and under the headings of
+//! `--help`. [`effective`] says where each value comes from, [`explained`] what each key means.
+
+use std::{env, ffi::OsString, fmt::Write};
+
+use clap::{Arg, ArgAction, CommandFactory};
+use cli::{
+    flags::{Dataset, EngineName},
+    layers::{self, Error, Origin},
+};
+use toml::Value;
+
+use crate::{config::Config, run_dir};
+
+/// Flags that say where a configuration comes from or its results go; no file can have them. A preset's values stand for
+/// its name.
+const NOT_KEYS: [&str; 4] = ["config", "resume", "run-dir", "help"];
+
+/// Width of the lines that explain a key.
+const WIDTH: usize = 100;
+
+/// One line of a listing: a key with its value, or why it has none; and the origin of that.
+struct Line {
+    text: String,
+    origin: String,
+}
+
+/// The configuration of a run with these arguments (the program's name first), as a file for `--config`, each value with
+/// its origin in a comment.
+///
+/// # Errors
+/// For wrong flags and files, and paths that are not UTF-8.
+pub fn effective(arguments: &[OsString]) -> Result<String, Error> {
+    let (config, layers) = Config::load_with_layers(arguments)?;
+    let origins = layers::origins::<Config>(arguments, &layers)?;
+    let values = run_dir::values(&config).map_err(|error| Error::Layer(format!("{error:#}")))?;
+    let mut out = "# What a run would be started with. `orchestrator --config FILE` does it.\n".to_owned();
+    let mut heading = None;
+    let lines = keys().into_iter().filter(|key| key.get_long() != Some("preset")).map(|key| {
+        let name = key.get_long().unwrap_or_default();
+        (key.get_help_heading().map(str::to_owned), line(name, values.get(name), &origins[name], &config))
+    });
+    let lines: Vec<_> = lines.collect();
+    let width = lines.iter().map(|(_, line)| line.text.chars().count()).max().unwrap_or(0);
+    for (under, Line { text, origin }) in lines {
+        if heading != under {
+            begin(&mut out, under.as_deref());
+            heading = under;
+        }
+        let _ = writeln!(out, "{text:<width$}  # {origin}"); // Writing to a string cannot fail.
+    }
+    Ok(out)
+}
+
+/// Every key that a configuration file can have, with its meaning and its default, as such a file.
+pub fn explained() -> String {
+    let mut out = "# Every key of a configuration file, with its default; `orchestrator config --explain` prints this.\n\
+                   # Each is a flag of the same name, which wins over the file. Keep what you need and leave out the rest.\n"
+        .to_owned();
+    let mut heading = None;
+    for key in keys() {
+        if heading.as_deref() != key.get_help_heading() {
+            begin(&mut out, key.get_help_heading());
+            heading = key.get_help_heading().map(str::to_owned);
+        }
+        explain(&mut out, &key);
+    }
+    out
+}
+
+/// The flags that can be keys of a file, those under one heading together.
+fn keys() -> Vec<Arg> {
+    let command = Config::command();
+    let is_key = |key: &&Arg| key.get_long().is_some_and(|name| !NOT_KEYS.contains(&name));
+    let mut keys: Vec<Arg> = command.get_arguments().filter(is_key).cloned().collect();
+    let headings: Vec<Option<String>> = keys.iter().map(|key| key.get_help_heading().map(str::to_owned)).collect();
+    keys.sort_by_key(|key| headings.iter().position(|heading| heading.as_deref() == key.get_help_heading()));
+    keys
+}
+
+fn begin(out: &mut String, heading: Option<&str>) {
+    let _ = writeln!(out, "\n# --- {} ---", heading.unwrap_or("Options"));
+}
+
+fn line(name: &str, value: Option<&Value>, origin: &Origin, config: &Config) -> Line {
+    let from = match origin {
+        Origin::Flag => "flag".to_owned(),
+        Origin::Layer(layer) => layer.escape_debug().to_string(), // A path may hold a line break.
+        Origin::Default if name == "partitions" => "default: CPU cores".to_owned(),
+        Origin::Default if name == "test-data" && value.is_some() => "default: as data".to_owned(),
+        Origin::Default => "default".to_owned(),
+    };
+    let set = |value: &Value, origin: &str| Line { text: format!("{name} = {value}"), origin: origin.to_owned() };
+    let unset = |origin: &str| Line { text: format!("# {name} is not set"), origin: origin.to_owned() };
+    let mnist =
+        env::var("MNIST_DIR").ok().filter(|dir| !dir.is_empty() && config.streaming.dataset != Dataset::Generated);
+    match (name, value) {
+        (_, Some(value)) => set(value, &from),
+        ("data" | "test-data", None) => match mnist {
+            Some(dir) => set(&dir.into(), "environment: $MNIST_DIR"),
+            None if config.streaming.dataset == Dataset::Generated => unset("default: data/generated"),
+            None => unset("default: data/mnist, where MNIST is downloaded to if need be"),
+        },
+        ("spark-remote", None) if config.engine.engine == EngineName::Spark => unset("default: a Spark of its own"),
+        ("spark-dir", None) => unset("default: as dir"),
+        (_, None) => unset(&from),
+    }
+}
+
+fn explain(out: &mut String, key: &Arg) {
+    let name = key.get_long().unwrap_or_default();
+    let help = key.get_long_help().or(key.get_help()).map(ToString::to_string).unwrap_or_default();
+    let values: Vec<String> = match key.get_action() {
+        ArgAction::Set => key.get_possible_values().iter().map(|value| value.get_name().to_owned()).collect(),
+        _ => Vec::new(),
+    };
+    let mut text = help.split_whitespace().collect::<Vec<_>>().join(" ");
+    if !values.is_empty() {
+        let _ = write!(text, ". One of: {}", values.join(", "));
+    }
+    out.push('\n');
+    for line in wrap(&text) {
+        let _ = writeln!(out, "# {line}");
+    }
+    let _ = match key.get_default_values().first() {
+        Some(default) => writeln!(out, "{name} = {}", as_value(&default.to_string_lossy())),
+        None => writeln!(out, "# {name} = {}", placeholder(key)),
+    };
+}
+
+/// What is typed as a flag, as a value of TOML.
+fn as_value(text: &str) -> Value {
+    match (text.parse::<i64>(), text.parse::<f64>()) {
+        (Ok(integer), _) => integer.into(),
+        (_, Ok(float)) => float.into(),
+        _ => text.into(),
+    }
+}
+
+/// What stands for a value that has no default.
+fn placeholder(key: &Arg) -> String {
+    match key.get_possible_values().first() {
+        Some(value) => format!("\"{}\"", value.get_name()),
+        None => match key.get_value_names().and_then(|names| names.first()) {
+            Some(name) if name.as_str() == "N" => "2".into(),
+            Some(name) => format!("\"{name}\""),
+            None => "true".into(),
+        },
+    }
+}
+
+fn wrap(text: &str) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    for word in text.split(' ') {
+        let is_full = lines.last().is_some_and(|line| !line.is_empty() && line.len() + 1 + word.len() > WIDTH);
+        if is_full {
+            lines.push(String::new());
+        }
+        if let Some(line) = lines.last_mut() {
+            if !line.is_empty() {
+                line.push(' ');
+            }
+            line.push_str(word);
+        }
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, path::Path};
+
+    use super::*;
+
+    fn arguments(flags: &[&str]) -> Vec<OsString> {
+        ["orchestrator"].iter().chain(flags).map(Into::into).collect()
+    }
+
+    fn list(flags: &[&str]) -> String {
+        match effective(&arguments(flags)) {
+            Ok(text) => text,
+            Err(error) => panic!("{error:?}"),
+        }
+    }
+
+    #[track_caller]
+    fn check_line(text: &str, start: &str, origin: &str) {
+        let line = text.lines().find(|line| line.starts_with(start)).unwrap_or_else(|| panic!("no {start} in\n{text}"));
+        assert_eq!(line.split_once("  # ").unwrap().1, origin, "{line}");
+    }
+
+    #[test]
+    fn each_value_says_where_it_comes_from() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("a.toml");
+        fs::write(&file, "rounds = 7\npreset = \"fast\"\n").unwrap();
+        let name = file.to_str().unwrap();
+        let text = list(&["--config", name, "--samples", "100"]);
+        check_line(&text, "samples = 100 ", "flag");
+        check_line(&text, "rounds = 7 ", name);
+        check_line(&text, "precision = \"bf16\" ", "preset fast");
+        check_line(&text, "seed = 42 ", "default");
+        check_line(&list(&[]), "partitions = ", "default: CPU cores");
+        check_line(&list(&["--data=a"]), "test-data = \"a\" ", "default: as data");
+        check_line(&list(&["--dataset=generated"]), "# data is not set ", "default: data/generated");
+    }
+
+    #[test]
+    fn a_listing_is_a_configuration_file_that_gives_the_same_configuration() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("run.toml");
+        for flags in [
+            &["--preset=original"][..],
+            &["--preset=fast", "--samples=100"],
+            &["--data=a \"b\"\n#\t\\", "--learning-rate=1e-7", "--seed=18446744073709551615"],
+            &["--dataset=generated", "--engine=spark", "--worker-command=a # b"],
+        ] {
+            fs::write(&file, list(flags)).unwrap();
+            let repeated = Config::load(&arguments(&["--config", file.to_str().unwrap()])).unwrap();
+            let mut expect = Config::load(&arguments(flags)).unwrap();
+            // The environment's directory is written out, so that the file does not depend on it.
+            if env::var_os("MNIST_DIR").is_some() {
+                expect.streaming.data = expect.streaming.data.or(repeated.streaming.data.clone());
+                expect.training.test_data = expect.training.test_data.or(repeated.training.test_data.clone());
+            }
+            assert_eq!(run_dir::values(&repeated).unwrap(), run_dir::values(&expect).unwrap());
+        }
+    }
+
+    #[test]
+    fn every_heading_stands_once() {
+        let headings = |text: String| text.lines().filter(|line| line.starts_with("# --- ")).count();
+        let distinct: std::collections::BTreeSet<_> =
+            keys().iter().map(|key| key.get_help_heading().map(str::to_owned)).collect();
+        assert_eq!([headings(explained()), headings(list(&[]))], [distinct.len(); 2]);
+    }
+
+    #[test]
+    fn the_example_with_every_key_is_current() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/every-key.toml");
+        let advice = "write it anew: cargo run --bin orchestrator -- config --explain > examples/every-key.toml";
+        assert_eq!(fs::read_to_string(path).unwrap_or_default(), explained(), "{advice}");
+    }
+
+    #[test]
+    fn every_key_is_explained_and_the_defaults_are_the_defaults() {
+        let text = explained();
+        for key in keys() {
+            let name = key.get_long().unwrap();
+            let is_key = |line: &str| line.trim_start_matches("# ").starts_with(&format!("{name} = "));
+            assert_eq!(text.lines().filter(|line| is_key(line)).count(), 1, "{name}");
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("a.toml");
+        fs::write(&file, &text).unwrap();
+        let loaded = Config::load(&arguments(&["--config", file.to_str().unwrap()])).unwrap();
+        let defaults = Config::load(&arguments(&[])).unwrap();
+        assert_eq!(run_dir::values(&loaded).unwrap(), run_dir::values(&defaults).unwrap());
+    }
+}
