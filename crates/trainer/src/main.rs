@@ -21,6 +21,7 @@ fn run(args: Args) -> anyhow::Result<()> {
     match args.command {
         Some(Command::Evaluate { model, test_data }) => return trainer::evaluation::run(&model, test_data.as_deref()),
         Some(Command::Inspect { dir }) => return trainer::inspection::inspect(&dir),
+        Some(Command::Import(import)) => return trainer::import::Import::from(import).run(),
         Some(Command::Verify { dir }) => return trainer::inspection::verify(&dir),
         Some(Command::Worker(job)) => return trainer::worker::run(&job, io::stdin().lock(), io::stdout().lock()),
         None => {}
