@@ -34,12 +34,21 @@ pub(crate) enum Command {
         /// model of generated digits]
         #[arg(long, value_name = "DIR")]
         test_data: Option<PathBuf>,
+        /// Write each image's label and ten scores before softmax, too: a row of a CSV file
+        #[arg(long, value_name = "FILE")]
+        logits: Option<PathBuf>,
     },
     /// Show what a chunk directory holds: streams, labels, the first digits
     Inspect {
         /// A complete chunk directory
         #[arg(default_value = "data/streaming_input")]
         dir: PathBuf,
+        /// Show it as one JSON object
+        #[arg(long)]
+        json: bool,
+        /// Write a picture of the first hundred digits, too
+        #[arg(long, value_name = "FILE")]
+        png: Option<PathBuf>,
     },
     /// Make a chunk directory of the .npz files that the Python original wrote, with arrays `images` and `labels`
     Import(Import),
