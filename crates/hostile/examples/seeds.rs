@@ -45,6 +45,8 @@ fn main() {
         ("images", images()),
         ("labels", labels()),
         ("gzip", gzip()),
+        ("npz", npz()),
+        ("npy", npy()),
         ("config", configs()),
     ] {
         let dir = corpus.join(target);
@@ -304,6 +306,40 @@ fn gzip() -> Seeds {
         ("hostile-bomb", pack(&vec![0; 4 << 20])),
         ("hostile-members", pack(b"").repeat(100)),
         ("hostile-name", [&[0x1f, 0x8b, 8, 0x08, 0, 0, 0, 0, 0, 0][..], &[b'n'; 2000]].concat()),
+    ]
+}
+
+const NPZ: &[u8] = include_bytes!("../../npz/tests/reference/saved.npz");
+
+fn npz() -> Seeds {
+    let mut entries = hostile::entries(NPZ);
+    let valid = packed(&entries);
+    entries[0].1.resize(1 << 22, 0);
+    let bomb = packed(&entries);
+    let swapped: Vec<_> = hostile::entries(NPZ).into_iter().map(|(name, _)| (name, npy().remove(0).1)).collect();
+    vec![
+        ("valid-numpy", NPZ.to_vec()),
+        ("valid-packed", valid),
+        ("hostile-bomb", bomb),
+        ("hostile-labels", packed(&swapped)),
+    ]
+}
+
+fn npy() -> Seeds {
+    let file = |element: &str, shape: &str, content: &[u8]| {
+        let text = format!("{{'descr': {element}, 'fortran_order': False, 'shape': {shape}, }}\n");
+        [b"\x93NUMPY\x01\0", &(text.len() as u16).to_le_bytes()[..], text.as_bytes(), content].concat()
+    };
+    vec![
+        ("valid-bytes", file("'|u1'", "(3,)", &[0, 5, 9])),
+        ("valid-big-endian", file("'>i2'", "(3,)", &[0, 0, 0, 5, 0, 9])),
+        ("hostile-label", file("'|i1'", "(3,)", &[0, 5, 0xff])),
+        ("hostile-objects", file("'|O'", "(3,)", b"\x80\x04cposix\nsystem\nX\x04\0\0\0echo\x85R.")),
+        ("hostile-many", file("'<i8'", "(18446744073709551615,)", &[])),
+        ("hostile-overflow", file("'<i8'", "(2305843009213693952, 8)", &[])),
+        ("hostile-size", file("'<i18446744073709551615'", "(3,)", &[])),
+        ("hostile-nesting", file(&"[".repeat(900), "(3,)", &[])),
+        ("hostile-long-header", [&b"\x93NUMPY\x02\0"[..], &[0xff; 4]].concat()),
     ]
 }
 

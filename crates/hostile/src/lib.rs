@@ -15,6 +15,7 @@
 mod config;
 mod files;
 mod handshake;
+mod samples;
 mod session;
 mod weights;
 mod wire;
@@ -22,6 +23,7 @@ mod wire;
 pub use config::config;
 pub use files::{chunk, gzip, images, labels, manifest};
 pub use handshake::handshake;
+pub use samples::{npy, npz};
 pub use session::{client, server};
 pub use weights::{checkpoint, entries, pickle, pth, safetensors};
 pub use wire::{frame, put_frame};
@@ -49,7 +51,7 @@ pub fn feed(target: Target, data: &[u8]) -> bool {
 }
 
 /// All functions, by name.
-pub const TARGETS: [(&str, Target); 14] = [
+pub const TARGETS: [(&str, Target); 16] = [
     ("frame", frame),
     ("handshake", handshake),
     ("client", client),
@@ -63,5 +65,7 @@ pub const TARGETS: [(&str, Target); 14] = [
     ("images", images),
     ("labels", labels),
     ("gzip", gzip),
+    ("npz", npz),
+    ("npy", npy),
     ("config", config),
 ];

@@ -98,6 +98,19 @@ fn pth_bomb() -> Vec<u8> {
     zip.finish().unwrap().into_inner()
 }
 
+/// An `.npz` file of some hundred kilobytes, of which one array goes on for 256 MiB, as long as its shape lets it.
+fn npz_bomb() -> Vec<u8> {
+    let header = format!("{{'descr': '|u1', 'fortran_order': False, 'shape': ({}, 28, 28), }}\n", 1 << 16);
+    let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
+    for name in ["images.npy", "labels.npy"] {
+        zip.start_file(name, SimpleFileOptions::default()).unwrap();
+        zip.write_all(&[b"\x93NUMPY\x01\0", &(header.len() as u16).to_le_bytes()[..], header.as_bytes()].concat())
+            .unwrap();
+        (0..1 << 12).for_each(|_| zip.write_all(&[0; 1 << 16]).unwrap());
+    }
+    zip.finish().unwrap().into_inner()
+}
+
 #[test]
 fn large_files_cost_no_more_than_their_size() {
     let _alone = ALONE.lock().unwrap();
@@ -109,6 +122,7 @@ fn large_files_cost_no_more_than_their_size() {
     let file = |metadata: &[u8]| [b"PAR1", metadata, &(metadata.len() as u32).to_le_bytes(), b"PAR1"].concat();
     assert!(!accepts(hostile::gzip, &packed(1 << 30)));
     assert!(!accepts(hostile::pth, &pth_bomb()));
+    assert!(!accepts(hostile::npz, &npz_bomb()));
     assert!(!accepts(hostile::gzip, &packed(1).repeat(200_000)));
     assert!(!accepts(hostile::chunk, &file(&vec![0x19; 1 << 20])));
     assert!(!accepts(hostile::chunk, &file(&vec![0x15; 1 << 20])));

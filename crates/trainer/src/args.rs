@@ -5,12 +5,13 @@ use std::{env, path::PathBuf, process::ExitCode, time::Duration};
 use clap::{Args as _, Parser, Subcommand};
 use cli::{
     exit,
-    flags::{self, Directory, Output, Training},
+    flags::{self, Chunking, Directory, Output, Training},
     layers::{self, Layer},
 };
+use store::Mode;
 use trainer::{
     config::{Config, Folder},
-    run_folder, worker,
+    import, run_folder, worker,
 };
 
 /// Trains a SimpleCNN on partitions of received data in parallel, and averages them, round by round
@@ -33,13 +34,24 @@ pub(crate) enum Command {
         /// model of generated digits]
         #[arg(long, value_name = "DIR")]
         test_data: Option<PathBuf>,
+        /// Write each image's label and ten scores before softmax, too: a row of a CSV file
+        #[arg(long, value_name = "FILE")]
+        logits: Option<PathBuf>,
     },
     /// Show what a chunk directory holds: streams, labels, the first digits
     Inspect {
         /// A complete chunk directory
         #[arg(default_value = "data/streaming_input")]
         dir: PathBuf,
+        /// Show it as one JSON object
+        #[arg(long)]
+        json: bool,
+        /// Write a picture of the first hundred digits, too
+        #[arg(long, value_name = "FILE")]
+        png: Option<PathBuf>,
     },
+    /// Make a chunk directory of the .npz files that the Python original wrote, with arrays `images` and `labels`
+    Import(Import),
     /// Check every byte of a chunk directory
     Verify {
         /// A complete chunk directory
@@ -49,6 +61,22 @@ pub(crate) enum Command {
     /// Train partitions of samples from stdin: what Spark's executors run
     #[command(hide = true)]
     Worker(worker::Job),
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Import {
+    /// Directory with .npz files; they are read in the natural order of their names
+    npz_dir: PathBuf,
+    #[command(flatten)]
+    directory: Directory,
+    #[command(flatten)]
+    chunking: Chunking,
+    /// Remove an earlier run from the chunk directory first (only files of ours)
+    #[arg(long)]
+    fresh: bool,
+    /// Name of the dataset: mnist, or that of the folder that holds its test set
+    #[arg(long, value_name = "NAME", default_value = "mnist")]
+    dataset: String,
 }
 
 #[derive(Debug, clap::Args)]
@@ -85,6 +113,18 @@ pub(crate) fn parse() -> Result<Args, ExitCode> {
     let layer = Layer { name: run.join(run_folder::CONFIG).display().to_string(), values };
     let arguments: Vec<_> = env::args_os().collect();
     layers::resolve(&arguments, &[layer]).map_err(|error| layers::explain(&error))
+}
+
+impl From<Import> for import::Import {
+    fn from(flags: Import) -> Self {
+        import::Import {
+            from: flags.npz_dir,
+            dir: flags.directory.dir,
+            mode: if flags.fresh { Mode::Fresh } else { Mode::Continue },
+            samples_per_chunk: flags.chunking.samples_per_chunk as usize,
+            dataset: flags.dataset,
+        }
+    }
 }
 
 impl Train {

@@ -5,19 +5,22 @@ use std::path::{Path, PathBuf};
 use anyhow::anyhow;
 use checkpoint::seal;
 use cli::exit::{Code, failure};
+use dataset::CLASSES;
 use model::{Evaluation, evaluate};
 
 use crate::{
-    output,
+    disk, output,
     run_folder::{CHECKPOINTS, FINAL_MODEL},
     test_set,
 };
 
-/// Evaluates a model file, or a run folder's final model or else its newest checkpoint, and says the result on stdout.
+/// Evaluates a model file, or a run folder's final model or else its newest checkpoint, and says the result on stdout. What
+/// each image scores goes into the file `logits`, if one is named.
 ///
 /// # Errors
-/// When there is no such model, or the test set is missing, damaged, or of another dataset than the model was trained on.
-pub fn run(model: &Path, test_data: Option<&Path>) -> anyhow::Result<()> {
+/// When there is no such model, or the test set is missing, damaged, or of another dataset than the model was trained on;
+/// when `logits` cannot be written.
+pub fn run(model: &Path, test_data: Option<&Path>, logits: Option<&Path>) -> anyhow::Result<()> {
     let path = if model.is_dir() { model_in(model)? } else { model.to_owned() };
     let (weights, metadata) = seal::read(&path)?;
     let trained_on = metadata.get("dataset").map(String::as_str);
@@ -34,6 +37,10 @@ pub fn run(model: &Path, test_data: Option<&Path>) -> anyhow::Result<()> {
         return Err(failure(Code::Data, error));
     }
     let Evaluation { n, correct, loss, .. } = evaluate(&weights, &test_set.images, &test_set.labels);
+    if let Some(path) = logits {
+        let scores = model::logits(&weights, &test_set.images);
+        disk::replace(path, csv(&test_set.labels, &scores).as_bytes())?;
+    }
     let accuracy = 100.0 * correct as f64 / n as f64;
     output::say(&format!(
         "model          {}\n\
@@ -48,6 +55,17 @@ pub fn run(model: &Path, test_data: Option<&Path>) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// A row for each image, after a line of headings. A score read back is the same to the bit.
+fn csv(labels: &[u8], scores: &[[f32; CLASSES]]) -> String {
+    let headings = (0..CLASSES).map(|class| format!(",logit_{class}"));
+    let mut text = format!("label{}\n", headings.collect::<String>());
+    for (label, scores) in labels.iter().zip(scores) {
+        let scores = scores.map(|score| format!(",{score}")).concat();
+        text += &format!("{label}{scores}\n");
+    }
+    text
+}
+
 fn model_in(run_folder: &Path) -> anyhow::Result<PathBuf> {
     let model = run_folder.join(FINAL_MODEL);
     if model.is_file() {
@@ -55,4 +73,20 @@ fn model_in(run_folder: &Path) -> anyhow::Result<PathBuf> {
     }
     let none = || failure(Code::Data, anyhow!("there is no model in `{}`", run_folder.display()));
     checkpoint::newest(&run_folder.join(CHECKPOINTS))?.ok_or_else(none)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scores_are_written_to_the_last_bit() {
+        let scores = [0.1, -2.5, 1e-7, f32::MIN_POSITIVE, 0.0, 1.0, 2.0, 16_777_216.0, 0.3, f32::MAX];
+        let text = csv(&[7], &[scores]);
+        let (headings, row) = text.trim_end().split_once('\n').unwrap();
+        assert!(headings.starts_with("label,logit_0,") && headings.ends_with(",logit_9"), "{headings}");
+        let (label, row) = row.split_once(',').unwrap();
+        let back: Vec<f32> = row.split(',').map(|score| score.parse().unwrap()).collect();
+        assert_eq!((label, &back[..]), ("7", &scores[..]));
+    }
 }

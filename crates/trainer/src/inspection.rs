@@ -1,20 +1,27 @@
 //! `trainer inspect` and `trainer verify`: what a chunk directory holds, and that it is whole. Both read all of it, so both
 //! find any damage.
 
-use std::{fmt::Write, path::Path};
+use std::{
+    fmt::Write,
+    path::{Path, PathBuf},
+};
 
 use dataset::{CLASSES, COLS, PIXELS, ROWS};
+use picture::Picture;
 use store::Manifest;
 
 use crate::{
     data::{self, Samples},
     digest::Digest,
-    output,
+    disk, output,
 };
 
 /// Digits that are drawn, and how many of them beside each other: a line of them fits into 80 columns.
 const DRAWN: usize = 10;
 const BESIDE: usize = 5;
+
+/// Rows and columns of digits in a picture.
+const SHEET: usize = 10;
 
 /// Length of the longest bar of the histogram.
 const BAR: usize = 40;
@@ -22,13 +29,43 @@ const BAR: usize = 40;
 /// A dot of a drawn digit is set where the pixel is at least so bright.
 const BRIGHT: u8 = 100;
 
+/// How a chunk directory is shown.
+#[derive(Clone, Debug, Default)]
+pub struct View {
+    /// As one JSON object instead of text.
+    pub json: bool,
+    /// Where a picture of the first digits goes, a PNG file.
+    pub png: Option<PathBuf>,
+}
+
 /// Reads a complete chunk directory, and says on stdout what it holds.
 ///
 /// # Errors
-/// When it is missing, incomplete or damaged.
-pub fn inspect(dir: &Path) -> anyhow::Result<()> {
+/// When it is missing, incomplete or damaged, and when the picture cannot be written.
+pub fn inspect(dir: &Path, view: &View) -> anyhow::Result<()> {
     let (manifest, samples, digest) = read(dir)?;
-    let Manifest { dataset, streams, chunks, seconds, .. } = &manifest;
+    if let Some(path) = &view.png {
+        disk::replace(path, &contact_sheet(&samples.images).png())?;
+    }
+    let counts = counts(&samples.labels);
+    let said = if view.json { json(&manifest, digest, &counts) } else { text(&manifest, digest, &counts, &samples) };
+    output::say(said.trim_end());
+    Ok(())
+}
+
+fn json(manifest: &Manifest, digest: Digest, counts: &[usize; CLASSES]) -> String {
+    let Manifest { dataset, samples, streams, chunks, seconds, .. } = manifest;
+    let bytes: u64 = chunks.iter().map(|chunk| chunk.bytes).sum();
+    let (chunks, data) = (chunks.len(), digest.to_string());
+    serde_json::json!({
+        "dataset": dataset, "samples": samples, "chunks": chunks, "bytes": bytes, "seconds": seconds, "data": data,
+        "streams": streams, "labels": counts,
+    })
+    .to_string()
+}
+
+fn text(manifest: &Manifest, digest: Digest, counts: &[usize; CLASSES], samples: &Samples) -> String {
+    let Manifest { dataset, streams, chunks, seconds, .. } = manifest;
     let megabytes = chunks.iter().map(|chunk| chunk.bytes).sum::<u64>() as f64 / 1e6;
     let mut text = format!(
         "dataset        {} ({:.16})\n\
@@ -42,7 +79,6 @@ pub fn inspect(dir: &Path) -> anyhow::Result<()> {
     for stream in streams {
         let _ = writeln!(text, "stream         {}: samples {}..{}", stream.name, stream.first, stream.end);
     }
-    let counts = counts(&samples.labels);
     let most = counts.iter().max().map_or(1, |&most| most.max(1));
     for (label, count) in counts.iter().enumerate() {
         let bar = "█".repeat((count * BAR).div_ceil(most));
@@ -52,8 +88,7 @@ pub fn inspect(dir: &Path) -> anyhow::Result<()> {
         text += "\n";
         text += &drawing(row);
     }
-    output::say(text.trim_end());
-    Ok(())
+    text
 }
 
 /// Reads a complete chunk directory, and says on stdout that nothing in it is damaged or missing.
@@ -83,6 +118,19 @@ fn counts(labels: &[u8]) -> [usize; CLASSES] {
     counts
 }
 
+/// The first digits, row by row, on black.
+fn contact_sheet(images: &[u8]) -> Picture {
+    let width = SHEET * COLS;
+    let mut pixels = vec![0; width * SHEET * ROWS];
+    for (at, image) in images.chunks_exact(PIXELS).take(SHEET * SHEET).enumerate() {
+        let corner = at / SHEET * ROWS * width + at % SHEET * COLS;
+        for (row, line) in image.chunks_exact(COLS).enumerate() {
+            pixels[corner + row * width..][..COLS].copy_from_slice(line);
+        }
+    }
+    Picture::new(width, SHEET * ROWS, pixels)
+}
+
 /// Images beside each other as Braille, two by four pixels a character.
 fn drawing(images: &[u8]) -> String {
     // The dots of a character by row and column: Unicode numbers them so.
@@ -108,6 +156,17 @@ fn drawing(images: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_picture_holds_a_hundred_digits_row_by_row() {
+        let images: Vec<u8> = (0..101).flat_map(|digit| [digit; PIXELS]).collect();
+        let picture = contact_sheet(&images);
+        assert_eq!((picture.width(), picture.height()), (280, 280));
+        let digit = |row: usize, column: usize| picture.pixels()[(row * ROWS + 27) * 280 + column * COLS + 27];
+        assert_eq!((digit(0, 0), digit(0, 9), digit(1, 0), digit(9, 9)), (0, 9, 10, 99));
+        let picture = contact_sheet(&images[..2 * PIXELS]);
+        assert_eq!(picture.pixels().iter().filter(|&&pixel| pixel > 0).count(), PIXELS);
+    }
 
     #[test]
     fn a_digit_is_drawn_dot_by_dot() {

@@ -39,6 +39,7 @@ pub mod digest;
 mod disk;
 pub mod engine;
 pub mod evaluation;
+pub mod import;
 pub mod inspection;
 pub mod local;
 mod output;

@@ -8,6 +8,7 @@ use std::{io, process::ExitCode};
 
 use args::{Args, Command};
 use cli::{exit, logging, shutdown};
+use trainer::inspection::View;
 
 fn main() -> ExitCode {
     logging::init();
@@ -19,8 +20,11 @@ fn main() -> ExitCode {
 
 fn run(args: Args) -> anyhow::Result<()> {
     match args.command {
-        Some(Command::Evaluate { model, test_data }) => return trainer::evaluation::run(&model, test_data.as_deref()),
-        Some(Command::Inspect { dir }) => return trainer::inspection::inspect(&dir),
+        Some(Command::Evaluate { model, test_data, logits }) => {
+            return trainer::evaluation::run(&model, test_data.as_deref(), logits.as_deref());
+        }
+        Some(Command::Inspect { dir, json, png }) => return trainer::inspection::inspect(&dir, &View { json, png }),
+        Some(Command::Import(import)) => return trainer::import::Import::from(import).run(),
         Some(Command::Verify { dir }) => return trainer::inspection::verify(&dir),
         Some(Command::Worker(job)) => return trainer::worker::run(&job, io::stdin().lock(), io::stdout().lock()),
         None => {}

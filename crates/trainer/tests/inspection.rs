@@ -26,6 +26,26 @@ fn a_chunk_directory_is_shown_with_its_streams_labels_and_digits() {
 }
 
 #[test]
+fn a_chunk_directory_is_shown_to_programs_and_as_a_picture() {
+    let place = Place::new();
+    place.receive(100, &[("one", 0, 120), ("two", 120, N)]);
+    let text = succeed(&mut place.command(&["inspect", "chunks", "--json", "--png", "digits.png"]));
+    let shown: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(
+        (&shown["dataset"]["name"], &shown["samples"], &shown["chunks"]),
+        (&"blobs".into(), &N.into(), &3.into())
+    );
+    assert_eq!(shown["streams"][1], serde_json::json!({"name": "two", "first": 120, "end": 250}));
+    let (_, samples) = store::read(&place.path("chunks")).unwrap();
+    for (label, count) in shown["labels"].as_array().unwrap().iter().enumerate() {
+        let expect = samples.labels.iter().filter(|&&found| usize::from(found) == label).count();
+        assert_eq!(count.as_u64(), Some(expect as u64), "{label}");
+    }
+    assert_eq!(fs::read(place.path("digits.png")).unwrap()[..8], *b"\x89PNG\r\n\x1a\n");
+    fail(&mut place.command(&["inspect", "chunks", "--png", "absent/digits.png"]), 74, "`absent/digits.png`");
+}
+
+#[test]
 fn a_chunk_directory_is_whole_or_the_damaged_file_is_named() {
     let place = Place::received();
     let text = succeed(&mut place.command(&["verify", "chunks"]));
