@@ -102,6 +102,17 @@ pub enum Command {
     /// Only show the configuration that a run with these flags would have, and where each value comes from; the output is
     /// a file that --config reads
     Config(Listing),
+    /// Only look at this machine: what a run with these flags needs, whether it is there, and what to do if it is not.
+    /// Nothing is changed. Exit code 69 if a run could not go ahead
+    Doctor(Examination),
+}
+
+/// What to look at.
+#[derive(Args, Clone, Debug)]
+pub struct Examination {
+    /// The flags of the run.
+    #[command(flatten)]
+    pub run: Box<Config>,
 }
 
 /// What to show of a configuration.

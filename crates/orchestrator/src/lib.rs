@@ -3,6 +3,7 @@
 //!
 //! - [`config`]: the flags of all programs in one, over files and presets;
 //! - [`listing`]: those flags as a configuration file, with where each value comes from or what it means;
+//! - [`doctor`]: what this machine has and lacks for a run;
 //! - [`setup`]: libtorch and the sibling programs, in a checkout that lacks them;
 //! - [`commands`]: the command lines of the children; [`crew`]: the children, started, heard and stopped;
 //! - [`run`]: the phases of a run; [`progress`]: how its events are shown; [`run_dir`]: where its results go;
@@ -17,6 +18,7 @@ pub mod commands;
 pub mod config;
 pub mod console;
 pub mod crew;
+pub mod doctor;
 pub mod listing;
 mod platform;
 pub mod progress;

@@ -6,7 +6,7 @@ use cli::{flags, layers::Error, shutdown::Shutdown};
 use orchestrator::{
     config::{Command, CommandLine, Config, without_subcommand},
     console::Console,
-    listing, run, setup,
+    doctor, listing, run, setup,
 };
 use tokio::runtime;
 
@@ -35,6 +35,10 @@ fn start(arguments: &[OsString]) -> Result<anyhow::Result<()>, Error> {
                 if what.explain { listing::explained() } else { listing::effective(&without_subcommand(arguments))? };
             console.result(text.trim_end());
             Ok(())
+        }
+        Some(Command::Doctor(_)) => {
+            let config = Config::load(&without_subcommand(arguments))?;
+            block_on(async |_| doctor::report(&config, &console).await)
         }
     })
 }

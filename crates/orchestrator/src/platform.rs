@@ -38,6 +38,19 @@ pub(crate) fn kill_group(leader: u32) {
 #[cfg(windows)]
 pub(crate) fn kill_group(_leader: u32) {}
 
+/// Bytes that can be written to the disk of `directory`, which exists; `None` if nobody knows.
+#[cfg(unix)]
+pub(crate) fn free_space(directory: &Path) -> Option<u64> {
+    let disk = rustix::fs::statvfs(directory).ok()?;
+    disk.f_bavail.checked_mul(disk.f_frsize)
+}
+
+/// Bytes that can be written to the disk of `directory`: nobody knows.
+#[cfg(windows)]
+pub(crate) fn free_space(_directory: &Path) -> Option<u64> {
+    None
+}
+
 /// Makes renames and new files in `directory` durable.
 #[cfg(unix)]
 pub(crate) fn sync_directory(directory: &Path) -> io::Result<()> {

@@ -3,13 +3,13 @@
 //!
 //! An orchestrator that is installed elsewhere finds its siblings beside itself and sets nothing up.
 
-mod checkout;
-mod libtorch;
+pub(crate) mod checkout;
+pub(crate) mod libtorch;
 mod libtorch_wheels;
-mod pip;
-mod siblings;
-mod spark;
-mod tool;
+pub(crate) mod pip;
+pub(crate) mod siblings;
+pub(crate) mod spark;
+pub(crate) mod tool;
 mod wheel;
 
 use std::{env, ffi::OsString, path::PathBuf, time::Instant};

@@ -5,20 +5,20 @@ use std::path::{Path, PathBuf};
 
 /// Where this program was built, and how.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Checkout {
+pub(crate) struct Checkout {
     /// The workspace's folder.
-    pub(super) root: PathBuf,
+    pub(crate) root: PathBuf,
     /// cargo's target folder.
-    pub(super) target_dir: PathBuf,
+    pub(crate) target_dir: PathBuf,
     /// The target triple, if one was asked for: cargo then adds a folder of that name.
-    pub(super) triple: Option<String>,
+    pub(crate) triple: Option<String>,
     /// The profile's folder, where the binaries are; its name is the profile's, but for `debug`.
-    pub(super) profile_dir: PathBuf,
+    pub(crate) profile_dir: PathBuf,
 }
 
 impl Checkout {
     /// The checkout that `exe` was built from and lies in, if that is so.
-    pub(super) fn of(exe: &Path) -> Option<Checkout> {
+    pub(crate) fn of(exe: &Path) -> Option<Checkout> {
         let crate_dir = Path::new(env!("CARGO_MANIFEST_DIR"));
         let root = crate_dir.ancestors().nth(2)?;
         if !crate_dir.join("Cargo.toml").is_file() || !root.join("Cargo.toml").is_file() {
@@ -43,7 +43,7 @@ impl Checkout {
     }
 
     /// The profile's name, as `cargo build --profile` wants it.
-    pub(super) fn profile(&self) -> &str {
+    pub(crate) fn profile(&self) -> &str {
         match self.profile_dir.file_name().and_then(|name| name.to_str()) {
             None | Some("debug") => "dev",
             Some(profile) => profile,

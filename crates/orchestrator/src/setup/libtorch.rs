@@ -21,7 +21,9 @@ use super::{checkout::Checkout, libtorch_wheels};
 use crate::{console::Console, platform};
 
 /// The version that the `tch` crate is bound to.
-pub(super) const VERSION: &str = "2.13.0";
+pub(crate) const VERSION: &str = "2.13.0";
+/// The link in the checkout, which `.cargo/config.toml` names.
+const LINK: &str = ".libtorch";
 /// Holds the version; written last, so that its presence says that the rest is there.
 pub(super) const VERSION_FILE: &str = "build-version";
 
@@ -30,19 +32,46 @@ pub(super) const VERSION_FILE: &str = "build-version";
 /// # Errors
 /// When `$LIBTORCH` is not what is needed, or nothing can be fetched; the message says what to do.
 pub(super) async fn provide(checkout: &Checkout, console: &Console, shutdown: &Shutdown) -> anyhow::Result<PathBuf> {
+    if let Some(path) = in_place(checkout)? {
+        return Ok(path);
+    }
+    let (cache, cached) = (cache_dir()?, cached()?);
+    if check(&cached).is_err() {
+        libtorch_wheels::fetch(&cache, &cached, console, shutdown).await?;
+    }
+    libtorch_wheels::remove_wheels(&cache)?;
+    console.note(&format!("libtorch {VERSION} is in `{}`", cached.display()));
+    let link = checkout.root.join(LINK);
+    relink(&cached, &link).with_context(|| format!("failed to make the link `{}`", link.display()))?;
+    Ok(cached)
+}
+
+/// The directory of libtorch if it is there, also if the checkout does not know of it yet.
+///
+/// # Errors
+/// When something else is in its place; the message says what to do.
+pub(crate) fn find(checkout: &Checkout) -> anyhow::Result<Option<PathBuf>> {
+    match in_place(checkout)? {
+        Some(path) => Ok(Some(path)),
+        None => cached().map(|path| check(&path).is_ok().then_some(path)),
+    }
+}
+
+/// libtorch where cargo looks for it.
+fn in_place(checkout: &Checkout) -> anyhow::Result<Option<PathBuf>> {
     if let Some(path) = chosen_by_user(checkout) {
         let path = PathBuf::from(path);
         return match check(&path) {
-            Ok(()) => Ok(path),
+            Ok(()) => Ok(Some(path)),
             Err(problem) => Err(failure(
                 Code::Unavailable,
                 anyhow!("LIBTORCH is `{}`, but {problem}; unset it to have libtorch fetched", path.display()),
             )),
         };
     }
-    let link = checkout.root.join(".libtorch");
+    let link = checkout.root.join(LINK);
     if check(&link).is_ok() {
-        return Ok(link.canonicalize().unwrap_or(link));
+        return Ok(Some(link.canonicalize().unwrap_or(link)));
     }
     if link.symlink_metadata().is_ok_and(|there| !there.is_symlink()) {
         return Err(failure(
@@ -50,20 +79,17 @@ pub(super) async fn provide(checkout: &Checkout, console: &Console, shutdown: &S
             anyhow!("`{}` is not libtorch {VERSION}; remove it and start again", link.display()),
         ));
     }
-    let cache = cache_dir()?;
-    let cached = cache.join(format!("libtorch-{VERSION}"));
-    if check(&cached).is_err() {
-        libtorch_wheels::fetch(&cache, &cached, console, shutdown).await?;
-    }
-    libtorch_wheels::remove_wheels(&cache)?;
-    console.note(&format!("libtorch {VERSION} is in `{}`", cached.display()));
-    relink(&cached, &link).with_context(|| format!("failed to make the link `{}`", link.display()))?;
-    Ok(cached)
+    Ok(None)
+}
+
+/// Where a libtorch that was fetched is kept.
+fn cached() -> anyhow::Result<PathBuf> {
+    Ok(cache_dir()?.join(format!("libtorch-{VERSION}")))
 }
 
 /// `$LIBTORCH`, if it was set by the user and not by the checkout's own `.cargo/config.toml`.
 pub(super) fn chosen_by_user(checkout: &Checkout) -> Option<OsString> {
-    env::var_os("LIBTORCH").filter(|value| !value.is_empty() && Path::new(value) != checkout.root.join(".libtorch"))
+    env::var_os("LIBTORCH").filter(|value| !value.is_empty() && Path::new(value) != checkout.root.join(LINK))
 }
 
 /// Whether `path` holds libtorch in the right version, whole; if not, why not.

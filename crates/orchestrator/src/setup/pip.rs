@@ -174,7 +174,10 @@ fn remove(directory: &Path) -> anyhow::Result<()> {
 }
 
 /// Python 3 with pip.
-async fn python(what: &str, advice: &str) -> anyhow::Result<&'static str> {
+///
+/// # Errors
+/// When there is none; the message says how to get one.
+pub(crate) async fn python(what: &str, advice: &str) -> anyhow::Result<&'static str> {
     let mut found = None;
     for python in ["python3", "python"] {
         if tool::answers(Command::new(python).args(["-c", "import sys; sys.exit(sys.version_info < (3, 7))"])).await? {

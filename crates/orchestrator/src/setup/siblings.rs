@@ -23,7 +23,7 @@ const SILENCE_LIMIT: Duration = Duration::from_secs(30 * 60);
 const BUILDING: &str = "building   [{bar:30}] {pos}/{len} {wide_msg}";
 
 /// Where a program's binary is or will be.
-pub(super) fn path(directory: &Path, program: Program) -> PathBuf {
+pub(crate) fn path(directory: &Path, program: Program) -> PathBuf {
     directory.join(program.name()).with_extension(env::consts::EXE_EXTENSION)
 }
 

@@ -100,8 +100,18 @@ async fn fetch(
     Ok(target)
 }
 
-/// Spark's own scripts take `$JAVA_HOME`, else `java`.
-async fn java() -> anyhow::Result<()> {
+/// Spark's home, if nothing needs to be fetched.
+pub(crate) fn present() -> Option<PathBuf> {
+    let given = env::var_os("SPARK_HOME").filter(|home| !home.is_empty()).map(PathBuf::from);
+    let cached = || Some(cache_dir().ok()?.join(format!("pyspark-{SPARK}")).join("pyspark"));
+    given.or_else(cached).filter(|home| is_spark(home))
+}
+
+/// Java, new enough. Spark's own scripts take `$JAVA_HOME`, else `java`.
+///
+/// # Errors
+/// When there is none; the message says how to get one.
+pub(crate) async fn java() -> anyhow::Result<()> {
     let java = env::var_os("JAVA_HOME").map_or("java".into(), |home| PathBuf::from(home).join("bin/java"));
     let mut command = Command::new(&java);
     command.arg("-version").stdin(Stdio::null()).kill_on_drop(true);

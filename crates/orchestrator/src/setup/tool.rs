@@ -25,7 +25,7 @@ use crate::{crew::stopped, platform};
 ///
 /// # Errors
 /// When there is none; the message says how to get one.
-pub(super) async fn compiler() -> anyhow::Result<OsString> {
+pub(crate) async fn compiler() -> anyhow::Result<OsString> {
     let compiler = env::var_os("CXX").filter(|name| !name.is_empty()).unwrap_or_else(|| "c++".into());
     if answers(Command::new(&compiler).arg("--version")).await? {
         return Ok(compiler);

@@ -1,6 +1,8 @@
 //! A bench is a fresh folder with a small dataset, in which the real orchestrator runs. It knows its children by the
 //! folder's name in their command lines or environments.
 
+#![allow(dead_code, reason = "each test file needs another part of it")]
+
 use std::{
     fs,
     io::{BufRead, BufReader, Read},
@@ -67,6 +69,13 @@ impl Bench {
         self.spawn(flags.iter().map(|flag| (*flag).to_owned())).finish()
     }
 
+    /// Runs with nothing but these flags, in this environment, to the end.
+    pub(crate) fn run_in(&self, environment: &[(&str, &str)], flags: &[&str]) -> Finished {
+        let mut command = self.command();
+        command.envs(environment.iter().copied()).args(flags);
+        Running::of(command).finish()
+    }
+
     /// Starts a run on the bench's data.
     pub(crate) fn start(&self, flags: &[&str]) -> Running {
         let (data, dir) = (self.path("squares"), self.path("chunks"));
@@ -76,12 +85,16 @@ impl Bench {
     }
 
     fn spawn(&self, flags: impl Iterator<Item = String>) -> Running {
+        let mut command = self.command();
+        command.args(flags);
+        Running::of(command)
+    }
+
+    /// The orchestrator, in the bench's folder.
+    fn command(&self) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_orchestrator"));
-        command.args(flags).current_dir(self.0.path()).env_remove("RUST_LOG").env_remove("MNIST_DIR");
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().unwrap();
-        let (stdout, stderr) = (Lines::of(child.stdout.take().unwrap()), Lines::of(child.stderr.take().unwrap()));
-        Running { child, stdout, stderr }
+        command.current_dir(self.0.path()).env_remove("RUST_LOG").env_remove("MNIST_DIR");
+        command
     }
 
     pub(crate) fn chunks(&self) -> usize {
@@ -133,6 +146,13 @@ impl Bench {
 }
 
 impl Running {
+    fn of(mut command: Command) -> Running {
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let (stdout, stderr) = (Lines::of(child.stdout.take().unwrap()), Lines::of(child.stderr.take().unwrap()));
+        Running { child, stdout, stderr }
+    }
+
     /// Waits for a child whose command line holds `what`.
     #[track_caller]
     pub(crate) fn wait_for_child(&mut self, bench: &Bench, what: &str) {
