@@ -97,7 +97,7 @@ fn find(dir: &Path) -> io::Result<Option<PathBuf>> {
 }
 
 /// How many bytes of the file are events up to `step`, before any end of the run; and the last step among them.
-fn kept(file: &[u8], step: u32) -> (usize, u32) {
+pub fn kept(file: &[u8], step: u32) -> (usize, u32) {
     let (mut rest, mut last_step, mut events) = (file, 0, 0);
     while let Some((bytes, after)) = record::take(rest)
         && let Ok(event) = Event::decode(bytes)
