@@ -196,6 +196,21 @@ def chunks_of_numpy_are_imported_whole_and_trained_on():
 
 
 @check
+def a_run_that_was_killed_and_resumed_gives_tensorboard_each_round_once():
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    resume = [TRAINER, "--resume", "imported", "--rounds"]
+    with subprocess.Popen([*resume, "1000", "--json"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+        next(line for line in process.stdout if b'"event":"round","round":3' in line)
+        process.kill()
+    last = len(list(Path("imported/checkpoints").glob("round-*"))) + 1
+    subprocess.run([*resume, str(last)], check=True, capture_output=True)
+    events = EventAccumulator("imported/tensorboard", size_guidance={"images": 0, "histograms": 0}).Reload()
+    for found in (events.Scalars("loss/test"), events.Images("confusion/test"), events.Histograms("fc2/bias")):
+        assert [event.step for event in found] == list(range(1, last + 1)), found
+
+
+@check
 def compressed_chunks_with_any_integers_are_imported():
     for name in ("int64", "uint8", ">i2"):
         Path("more").mkdir(exist_ok=True)
