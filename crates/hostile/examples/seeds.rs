@@ -47,6 +47,7 @@ fn main() {
         ("gzip", gzip()),
         ("npz", npz()),
         ("npy", npy()),
+        ("event", events()),
         ("config", configs()),
     ] {
         let dir = corpus.join(target);
@@ -340,6 +341,19 @@ fn npy() -> Seeds {
         ("hostile-size", file("'<i18446744073709551615'", "(3,)", &[])),
         ("hostile-nesting", file(&"[".repeat(900), "(3,)", &[])),
         ("hostile-long-header", [&b"\x93NUMPY\x02\0"[..], &[0xff; 4]].concat()),
+    ]
+}
+
+fn events() -> Seeds {
+    // At step 2, field 5: a summary with one value, of tag "loss" and 0.5.
+    let scalar = b"\x09\0\0\0\0\0\0\0\x40\x10\x02\x2a\x0d\x0a\x0b\x0a\x04loss\x15\0\0\0\x3f";
+    vec![
+        ("valid-scalar", scalar.to_vec()),
+        ("valid-unknown-field", [&scalar[..], b"\x7a\x01x"].concat()),
+        ("hostile-later-step", [&scalar[..], b"\x10\x03"].concat()),
+        ("hostile-negative-step", [&scalar[..], b"\x10", &[0xff; 9], b"\x01"].concat()),
+        ("hostile-long-tag", b"\x2a\x0d\x0a\x0b\x0a\xff\xff\xff\xff\x0f".to_vec()),
+        ("hostile-nesting", [0x7b; 2000].to_vec()),
     ]
 }
 

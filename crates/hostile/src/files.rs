@@ -1,4 +1,4 @@
-//! Files of data: chunks, the manifest, IDX files.
+//! Files of data: chunks, the manifest, IDX files; and what TensorBoard is told.
 
 use std::path::Path;
 
@@ -36,4 +36,14 @@ pub fn labels(data: &[u8]) -> bool {
 /// A packed file of images.
 pub fn gzip(data: &[u8]) -> bool {
     dataset::unpack_idx(data).is_ok_and(|data| images(&data))
+}
+
+/// The third event of an event file, with the checksums that it must have.
+pub fn event(data: &[u8]) -> bool {
+    let mut file = Vec::new();
+    // Of no bytes is an event at step 0.
+    for event in [b"", b"", data] {
+        tensorboard::put_record(&mut file, event);
+    }
+    tensorboard::kept(&file, 2).0 == file.len()
 }

@@ -21,7 +21,7 @@ mod weights;
 mod wire;
 
 pub use config::config;
-pub use files::{chunk, gzip, images, labels, manifest};
+pub use files::{chunk, event, gzip, images, labels, manifest};
 pub use handshake::handshake;
 pub use samples::{npy, npz};
 pub use session::{client, server};
@@ -51,7 +51,7 @@ pub fn feed(target: Target, data: &[u8]) -> bool {
 }
 
 /// All functions, by name.
-pub const TARGETS: [(&str, Target); 16] = [
+pub const TARGETS: [(&str, Target); 17] = [
     ("frame", frame),
     ("handshake", handshake),
     ("client", client),
@@ -67,5 +67,6 @@ pub const TARGETS: [(&str, Target); 16] = [
     ("gzip", gzip),
     ("npz", npz),
     ("npy", npy),
+    ("event", event),
     ("config", config),
 ];

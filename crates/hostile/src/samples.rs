@@ -22,7 +22,7 @@ pub fn npz(data: &[u8]) -> bool {
 /// The array of labels in an `.npz` file of three samples that is whole otherwise.
 ///
 /// # Panics
-/// As [`npz`].
+/// As [`npz()`].
 pub fn npy(data: &[u8]) -> bool {
     let header = format!("{{'descr': '|u1', 'fortran_order': False, 'shape': ({SAMPLES}, 28, 28), }}\n");
     let length = (header.len() as u16).to_le_bytes();

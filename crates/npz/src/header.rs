@@ -70,7 +70,9 @@ impl Header {
         }
         let element = element.strip_prefix('\'').and_then(|name| name.strip_suffix('\'')).ok_or_else(unknown)?;
         if element.contains('O') {
-            return Err("has Python objects for elements, which could run any code; save it with dtype uint8".into());
+            return Err(
+                "has Python objects for elements, which could run any code; save it as an array of integers".into()
+            );
         }
         if order != "False" {
             return Err("is in Fortran's order; save it after `numpy.ascontiguousarray`".into());

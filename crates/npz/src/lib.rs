@@ -34,7 +34,7 @@ pub enum Error {
     #[error("not a readable .npz file: {0}")]
     Archive(String),
     /// It lacks an array.
-    #[error("it has no array `{0}`")]
+    #[error("it has no array `{0}`; save it by `numpy.savez(file, images=images, labels=labels)`")]
     Missing(&'static str),
     /// An array is not what it must be.
     #[error("its array `{array}` {what}")]
@@ -205,12 +205,15 @@ mod tests {
             (npy("|u1", "(65537, 28, 28)", &[]), "has 65537 samples, more than the 65536 that a file may have"),
             (
                 npy("|O", "(1, 28, 28)", &[]),
-                "has Python objects for elements, which could run any code; save it with dtype uint8",
+                "has Python objects for elements, which could run any code; save it as an array of integers",
             ),
         ] {
             check(&with(images), &format!("its array `images` {expect}"));
         }
-        check(&archive(&[labels()], CompressionMethod::Stored), "it has no array `images`");
+        check(
+            &archive(&[labels()], CompressionMethod::Stored),
+            "it has no array `images`; save it by `numpy.savez(file, images=images, labels=labels)`",
+        );
     }
 
     #[test]

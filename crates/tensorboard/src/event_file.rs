@@ -29,7 +29,7 @@ pub struct EventFile {
 
 impl EventFile {
     /// Opens the event file in `dir`, which it makes if need be, and takes back every step after `step`, the end of the run,
-    /// and all that is cut short or damaged. If nothing is left, it begins with the hyper-parameters.
+    /// and all that is cut short or damaged. If no step is left, it begins anew, with the hyper-parameters.
     ///
     /// # Errors
     /// When the operating system says no.
@@ -97,18 +97,18 @@ fn find(dir: &Path) -> io::Result<Option<PathBuf>> {
 }
 
 /// How many bytes of the file are events up to `step`, before any end of the run; and the last step among them.
-fn kept(file: &[u8], step: u32) -> (usize, u32) {
-    let (mut rest, mut last_step, mut events) = (file, 0, 0);
+pub fn kept(file: &[u8], step: u32) -> (usize, u32) {
+    let (mut rest, mut last_step) = (file, 0);
     while let Some((bytes, after)) = record::take(rest)
         && let Ok(event) = Event::decode(bytes)
         && let Ok(at) = u32::try_from(event.step)
         && (last_step..=step).contains(&at)
         && !is_end(&event)
     {
-        (rest, last_step, events) = (after, at, events + 1);
+        (rest, last_step) = (after, at);
     }
-    // The first two are written together, and a file without them is none.
-    if events < 2 { (0, 0) } else { (file.len() - rest.len(), last_step) }
+    // A run that has no step yet may begin anew with other hyper-parameters.
+    if last_step == 0 { (0, 0) } else { (file.len() - rest.len(), last_step) }
 }
 
 fn is_end(event: &Event) -> bool {
@@ -184,6 +184,17 @@ mod tests {
         (3..=4).for_each(|step| write(&mut events, step));
         assert_eq!(read(&path), expect(&[1, 2, 3, 4]));
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_run_that_begins_anew_has_its_own_hyperparameters() {
+        let dir = tempfile::tempdir().unwrap();
+        write(&mut open(dir.path(), 0), 1);
+        let other = BTreeMap::from([("seed".into(), Hyperparameter::Text("other".into()))]);
+        let events = EventFile::open(dir.path(), 0, other).unwrap();
+        assert_eq!(read(events.path()).len(), 2);
+        let file = fs::read(events.path()).unwrap();
+        assert!(file.windows(5).any(|window| window == b"other"));
     }
 
     #[test]

@@ -6,7 +6,7 @@ const HEADER: usize = 12;
 const FOOTER: usize = 4;
 
 /// Appends a record.
-pub(crate) fn put(into: &mut Vec<u8>, bytes: &[u8]) {
+pub fn put(into: &mut Vec<u8>, bytes: &[u8]) {
     let length = (bytes.len() as u64).to_le_bytes();
     into.extend(length);
     into.extend(checksum(&length));
