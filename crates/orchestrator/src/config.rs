@@ -12,11 +12,12 @@ use clap::{Args, Parser, Subcommand, ValueEnum, builder::RangedU64ValueParser};
 use cli::{
     flags::{self, Chunking, Dataset, Directory, Engine, EngineName, Security, Streaming, Training},
     layers::{self, Error, Layer, resolve},
+    manual::Shell,
     runs,
 };
 use serde::Serialize;
 
-use crate::run_dir;
+use crate::{commands::Program, run_dir};
 
 /// The command line: the whole run, or something else to do.
 #[derive(Parser, Clone, Debug)]
@@ -105,6 +106,19 @@ pub enum Command {
     /// Only look at this machine: what a run with these flags needs, whether it is there, and what to do if it is not.
     /// Nothing is changed. Exit code 69 if a run could not go ahead
     Doctor(Examination),
+    /// Print the script that completes flags in a shell; for bash, put it into the file
+    /// ~/.local/share/bash-completion/completions/PROGRAM
+    Completions {
+        /// The shell
+        shell: Shell,
+        /// The program to complete, this one if none is named; another must be built
+        program: Option<Program>,
+    },
+    /// Write the man pages of all four programs; the other three must be built. `man -l FILE` shows one
+    Man {
+        /// The directory to write them into, such as ~/.local/share/man/man1
+        dir: PathBuf,
+    },
 }
 
 /// What to look at.

@@ -4,6 +4,7 @@
 //! - [`config`]: the flags of all programs in one, over files and presets;
 //! - [`listing`]: those flags as a configuration file, with where each value comes from or what it means;
 //! - [`doctor`]: what this machine has and lacks for a run;
+//! - [`manual`]: completions and man pages of all four programs;
 //! - [`setup`]: libtorch and the sibling programs, in a checkout that lacks them;
 //! - [`commands`]: the command lines of the children; [`crew`]: the children, started, heard and stopped;
 //! - [`run`]: the phases of a run; [`progress`]: how its events are shown; [`run_dir`]: where its results go;
@@ -20,6 +21,7 @@ pub mod console;
 pub mod crew;
 pub mod doctor;
 pub mod listing;
+pub mod manual;
 mod platform;
 pub mod progress;
 pub mod run;

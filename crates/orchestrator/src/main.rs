@@ -6,7 +6,7 @@ use cli::{flags, layers::Error, shutdown::Shutdown};
 use orchestrator::{
     config::{Command, CommandLine, Config, without_subcommand},
     console::Console,
-    doctor, listing, run, setup,
+    doctor, listing, manual, run, setup,
 };
 use tokio::runtime;
 
@@ -40,6 +40,8 @@ fn start(arguments: &[OsString]) -> Result<anyhow::Result<()>, Error> {
             let config = Config::load(&without_subcommand(arguments))?;
             block_on(async |_| doctor::report(&config, &console).await)
         }
+        Some(Command::Completions { shell, program }) => manual::completions(shell, program),
+        Some(Command::Man { dir }) => manual::man_pages(&dir),
     })
 }
 
