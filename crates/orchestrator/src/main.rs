@@ -24,6 +24,7 @@ fn start(arguments: &[OsString]) -> Result<anyhow::Result<()>, Error> {
     Ok(match cli::layers::resolve::<CommandLine>(arguments, &[])?.command {
         None => {
             let config = Config::load(arguments)?;
+            let console = Console::that_shows(config.shown());
             block_on(async |shutdown| run::run(&config, console, shutdown).await)
         }
         Some(Command::Setup { engine }) => {
