@@ -132,7 +132,75 @@ pub fn emit(event: &Event) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
+
+    /// One of each. That none is missing is for the compiler to see, in `number`.
+    fn all() -> Vec<Event> {
+        let (samples, chunks, text) = (1, 1, String::new());
+        vec![
+            Event::Listening { address: ([127, 0, 0, 1], 1).into(), samples },
+            Event::Stored { samples, chunks },
+            Event::Paused { reason: text.clone() },
+            Event::Resumed,
+            Event::Complete { samples, chunks, seconds: 0.0 },
+            Event::Providing { what: text.clone(), done: 0, of: 0 },
+            Event::Data { dir: PathBuf::new(), digest: text.clone() },
+            Event::Notice { text: text.clone() },
+            Event::Acknowledged { samples, of: 1 },
+            Event::Training { samples, partitions: 1, first_round: 1, rounds: 1, run_dir: PathBuf::new() },
+            Event::Progress { round: 1, samples, of: 1 },
+            Event::Round {
+                round: 1,
+                train_loss: 0.0,
+                test_loss: 0.0,
+                test_accuracy: 0.0,
+                received_accuracy: Some(0.0),
+                model_sha256: text.clone(),
+                seconds: 0.0,
+            },
+            Event::Summary { text },
+        ]
+    }
+
+    fn number(event: &Event) -> usize {
+        match event {
+            Event::Listening { .. } => 0,
+            Event::Stored { .. } => 1,
+            Event::Paused { .. } => 2,
+            Event::Resumed => 3,
+            Event::Complete { .. } => 4,
+            Event::Providing { .. } => 5,
+            Event::Data { .. } => 6,
+            Event::Notice { .. } => 7,
+            Event::Acknowledged { .. } => 8,
+            Event::Training { .. } => 9,
+            Event::Progress { .. } => 10,
+            Event::Round { .. } => 11,
+            Event::Summary { .. } => 12,
+        }
+    }
+
+    #[test]
+    fn docs_events_md_has_every_event_with_every_field_and_no_other() {
+        assert!(all().iter().enumerate().all(|(index, event)| number(event) == index));
+        let documented = include_str!("../../../docs/events.md");
+        let rows = documented.lines().filter_map(|line| line.strip_prefix("| `")?.split_once("` | "));
+        let rows: Vec<(&str, &str)> = rows.collect();
+        let names: Vec<_> = rows.iter().map(|(name, _)| (*name).to_owned()).collect();
+        let mut expect = Vec::new();
+        for event in all() {
+            let serde_json::Value::Object(mut fields) = serde_json::to_value(&event).unwrap() else { panic!() };
+            let name = fields.remove("event").unwrap().as_str().unwrap().to_owned();
+            let (_, row) = rows.iter().find(|(row, _)| *row == name).unwrap_or_else(|| panic!("no row of {name}"));
+            let column = row.trim_end_matches(" |").rsplit(" | ").next().unwrap();
+            let told: BTreeSet<_> = column.split('`').skip(1).step_by(2).map(str::to_owned).collect();
+            assert_eq!(told, fields.keys().cloned().collect(), "{name}");
+            expect.push(name);
+        }
+        assert_eq!(names, expect);
+    }
 
     #[test]
     fn an_event_is_one_flat_json_object() {

@@ -5,6 +5,7 @@
 
 use std::{
     collections::BTreeMap,
+    env,
     ffi::OsString,
     fs::File,
     io::{self, Read},
@@ -18,7 +19,10 @@ use clap::{
     parser::ValueSource,
 };
 
-use crate::exit::Code;
+use crate::{
+    exit::{self, Code},
+    manual,
+};
 
 /// A set of values below the flags.
 #[derive(Clone, Debug)]
@@ -57,6 +61,9 @@ pub fn read(path: &Path) -> io::Result<String> {
 
 /// Parses the flags of this process, or prints what is wrong, or the help, and says how to exit.
 pub fn parse<T: Parser>() -> Result<T, ExitCode> {
+    if let Some(answered) = manual::answer::<T>(&env::args_os().collect::<Vec<_>>()) {
+        return Err(exit::report(T::command().get_name(), answered));
+    }
     T::try_parse().map_err(|error| explain(&Error::Flags(error)))
 }
 

@@ -3,6 +3,7 @@
 //! - [`flags`]: the flags themselves, in groups, so that the orchestrator offers the very flags of the programs it starts;
 //! - [`layers`]: flag beats file beats preset beats default;
 //! - [`event`]: what a program reports on stdout under `--json`, which is how the orchestrator follows it;
+//! - [`manual`]: completions for shells, and man pages;
 //! - [`bars`]: how progress looks;
 //! - [`exit`]: exit codes, and how an error carries one;
 //! - [`runs`]: where the results of a run go, unless told otherwise;
@@ -16,5 +17,6 @@ pub mod exit;
 pub mod flags;
 pub mod layers;
 pub mod logging;
+pub mod manual;
 pub mod runs;
 pub mod shutdown;

@@ -4,6 +4,7 @@
 use std::{net::SocketAddr, path::Path, time::Duration};
 
 use anyhow::Context;
+use clap::ValueEnum;
 use cli::{
     exit::{Code, OrExit},
     flags::Streaming,
@@ -14,7 +15,7 @@ use serde_json::{Map, Value};
 use crate::config::Config;
 
 /// A program that is started as a child.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 #[expect(missing_docs, reason = "they are known by these names")]
 pub enum Program {
     Receiver,

@@ -12,11 +12,12 @@ use clap::{Args, Parser, Subcommand, ValueEnum, builder::RangedU64ValueParser};
 use cli::{
     flags::{self, Chunking, Dataset, Directory, Engine, EngineName, Security, Streaming, Training},
     layers::{self, Error, Layer, resolve},
+    manual::Shell,
     runs,
 };
 use serde::Serialize;
 
-use crate::run_dir;
+use crate::{commands::Program, console::Shown, run_dir};
 
 /// The command line: the whole run, or something else to do.
 #[derive(Parser, Clone, Debug)]
@@ -84,6 +85,15 @@ pub struct Config {
     #[arg(long, value_enum, help_heading = "Run")]
     #[serde(skip)]
     pub preset: Option<Preset>,
+    /// Print only warnings, errors and the summary
+    #[arg(long, help_heading = "Output", conflicts_with = "json")]
+    #[serde(skip)]
+    pub quiet: bool,
+    /// Report the events of all programs on stdout, one JSON object a line, with the program's name, instead of text;
+    /// docs/events.md explains them
+    #[arg(long, help_heading = "Output")]
+    #[serde(skip)]
+    pub json: bool,
     /// A file with values, `key = value`, where the keys are these flags; flags win over it
     #[arg(long, value_name = "FILE.toml", help_heading = "Run")]
     #[serde(skip)]
@@ -105,6 +115,19 @@ pub enum Command {
     /// Only look at this machine: what a run with these flags needs, whether it is there, and what to do if it is not.
     /// Nothing is changed. Exit code 69 if a run could not go ahead
     Doctor(Examination),
+    /// Print the script that completes flags in a shell; for bash, put it into the file
+    /// ~/.local/share/bash-completion/completions/PROGRAM
+    Completions {
+        /// The shell
+        shell: Shell,
+        /// The program to complete, this one if none is named; another must be built
+        program: Option<Program>,
+    },
+    /// Write the man pages of all four programs; the other three must be built. `man -l FILE` shows one
+    Man {
+        /// The directory to write them into, such as ~/.local/share/man/man1
+        dir: PathBuf,
+    },
 }
 
 /// What to look at.
@@ -224,6 +247,15 @@ impl Config {
         Ok((config, layers))
     }
 
+    /// What of the run is shown.
+    pub fn shown(&self) -> Shown {
+        match (self.json, self.quiet) {
+            (true, _) => Shown::Events,
+            (false, true) => Shown::Quiet,
+            (false, false) => Shown::All,
+        }
+    }
+
     /// With the data provided in `dir`, for training and testing, so that no child has to look for it again.
     #[must_use]
     pub fn with_data(&self, dir: PathBuf) -> Config {
@@ -243,7 +275,7 @@ fn read_layer(path: &Path, is_run: bool) -> Result<Layer, Error> {
         Error::Layer(format!("failed to read `{name}`: {error}{hint}"))
     })?;
     let layer = parse_layer(&name, &text)?;
-    match ["config", "resume", "run-dir"].into_iter().find(|key| layer.values.contains_key(*key)) {
+    match ["config", "resume", "run-dir", "json", "quiet"].into_iter().find(|key| layer.values.contains_key(*key)) {
         Some(key) => Err(Error::Layer(format!("`{key}` cannot stand in `{name}`; give it as a flag"))),
         None => Ok(layer),
     }

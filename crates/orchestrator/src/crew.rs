@@ -263,7 +263,10 @@ impl Crew {
                 return Err(gave_up(limit, doing));
             };
             match report {
-                Report::Event(event) => return Ok(News::Event { child, event }),
+                Report::Event(event) => {
+                    self.console.event(&self.members[child].invocation.name, &event);
+                    return Ok(News::Event { child, event });
+                }
                 Report::Log(line) => self.log(child, line),
                 Report::Ended(status) => {
                     let member = &mut self.members[child];
@@ -320,7 +323,10 @@ impl Crew {
             match self.inbox.next().await {
                 Some((child, Report::Log(line))) => self.log(child, line),
                 Some((child, Report::Ended(_))) => self.members[child].running = false,
-                _ => {}
+                Some((child, Report::Event(event))) => {
+                    self.console.event(&self.members[child].invocation.name, &event);
+                }
+                None => {}
             }
         }
     }
@@ -351,12 +357,12 @@ impl Crew {
         let member = &self.members[child];
         let name = &member.invocation.name;
         self.console.warn(&format!("{name} failed ({status}). It was started as"));
-        self.console.note(&format!("    {}", command_line(&member.path, &member.invocation.arguments)));
+        self.console.warn(&format!("    {}", command_line(&member.path, &member.invocation.arguments)));
         if !member.last_lines.is_empty() {
-            self.console.note("and its last lines were");
+            self.console.warn("and its last lines were");
         }
         for line in &member.last_lines {
-            self.console.note(&format!("    {line}"));
+            self.console.warn(&format!("    {line}"));
         }
         let last = member.last_lines.back().map(String::as_str).unwrap_or("it said nothing");
         let last = last.trim_start_matches(&format!("{}: ", member.invocation.program.name()));

@@ -12,9 +12,9 @@ use toml::Value;
 
 use crate::{config::Config, run_dir};
 
-/// Flags that say where a configuration comes from or its results go; no file can have them. A preset's values stand for
+/// Flags that say where a configuration comes from, or where results go and what is printed; no file can have them. A preset's values stand for
 /// its name.
-const NOT_KEYS: [&str; 4] = ["config", "resume", "run-dir", "help"];
+const NOT_KEYS: [&str; 6] = ["config", "resume", "run-dir", "json", "quiet", "help"];
 
 /// Width of the lines that explain a key.
 const WIDTH: usize = 100;

@@ -6,7 +6,7 @@ use cli::{flags, layers::Error, shutdown::Shutdown};
 use orchestrator::{
     config::{Command, CommandLine, Config, without_subcommand},
     console::Console,
-    doctor, listing, run, setup,
+    doctor, listing, manual, run, setup,
 };
 use tokio::runtime;
 
@@ -24,6 +24,7 @@ fn start(arguments: &[OsString]) -> Result<anyhow::Result<()>, Error> {
     Ok(match cli::layers::resolve::<CommandLine>(arguments, &[])?.command {
         None => {
             let config = Config::load(arguments)?;
+            let console = Console::that_shows(config.shown());
             block_on(async |shutdown| run::run(&config, console, shutdown).await)
         }
         Some(Command::Setup { engine }) => {
@@ -40,6 +41,8 @@ fn start(arguments: &[OsString]) -> Result<anyhow::Result<()>, Error> {
             let config = Config::load(&without_subcommand(arguments))?;
             block_on(async |_| doctor::report(&config, &console).await)
         }
+        Some(Command::Completions { shell, program }) => manual::completions(shell, program),
+        Some(Command::Man { dir }) => manual::man_pages(&dir),
     })
 }
 

@@ -38,6 +38,19 @@ pub(crate) fn kill_group(leader: u32) {
 #[cfg(windows)]
 pub(crate) fn kill_group(_leader: u32) {}
 
+/// Columns of the terminal on stderr; `None` if it is none.
+#[cfg(unix)]
+pub(crate) fn terminal_width() -> Option<usize> {
+    let size = rustix::termios::tcgetwinsize(io::stderr()).ok()?;
+    Some(usize::from(size.ws_col)).filter(|columns| *columns > 0)
+}
+
+/// Columns of the terminal on stderr: nobody knows.
+#[cfg(windows)]
+pub(crate) fn terminal_width() -> Option<usize> {
+    None
+}
+
 /// Bytes that can be written to the disk of `directory`, which exists; `None` if nobody knows.
 #[cfg(unix)]
 pub(crate) fn free_space(directory: &Path) -> Option<u64> {

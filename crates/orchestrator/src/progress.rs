@@ -1,4 +1,4 @@
-//! How a run's events are shown: a progress bar on a terminal, and one line per phase and round everywhere.
+//! How a run's events are shown: a line for each stage under way on a terminal, and one per phase and round everywhere.
 
 use std::{
     mem,
@@ -6,26 +6,41 @@ use std::{
 };
 
 use cli::event::Event;
-use indicatif::ProgressBar;
 
-use crate::console::Console;
+use crate::{
+    console::Console,
+    view::{Stage, speed},
+};
 
-const PROVIDING: &str = "{msg} [{bar:30}] {percent} %";
-const SENDING: &str = "sending    [{bar:30}] {human_pos}/{human_len} samples, {rate}, {eta} left";
-const TRAINING: &str = "round {msg:<5}[{bar:30}] {human_pos}/{human_len} samples, {rate}, {eta} left";
+/// Bytes of a sample on the wire: its pixels and its label.
+const SAMPLE: f64 = 785.0;
 
-/// What the summary needs from the events of a run, and the bar of the phase under way.
+/// What the summary needs from the events of a run, and the stages under way.
 #[derive(Debug)]
 pub struct Progress {
     console: Console,
-    bar: ProgressBar,
+    /// What is being downloaded or drawn.
+    providing: Option<(String, Stage)>,
+    streaming: Option<Stage>,
     acknowledged: Vec<u64>,
+    chunks: u64,
+    /// A round that is trained, or is averaged and evaluated.
+    round: Option<(Step, Stage)>,
+    partitions: u64,
+    accuracy: Option<f64>,
     rounds: u32,
     notices: Vec<String>,
     /// The receiver has said that it pauses.
     paused: bool,
     summary: Option<String>,
     phases: Phases,
+}
+
+/// What is done with a round.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Step {
+    Train(u32),
+    Evaluate(u32),
 }
 
 /// The time each phase took.
@@ -51,8 +66,13 @@ impl Progress {
     pub fn new(console: Console) -> Progress {
         Progress {
             console,
-            bar: ProgressBar::hidden(),
+            providing: None,
+            streaming: None,
             acknowledged: Vec::new(),
+            chunks: 0,
+            round: None,
+            partitions: 0,
+            accuracy: None,
             rounds: 0,
             notices: Vec::new(),
             paused: false,
@@ -71,25 +91,16 @@ impl Progress {
         self.console.note(line);
     }
 
-    /// Begins the bar of `samples` samples to send.
+    /// Begins the stage of `samples` samples to send.
     pub fn sending(&mut self, samples: u64) {
-        self.bar = self.console.bar(samples, SENDING);
+        self.streaming = Some(Stage::new(&self.console, "streaming", samples));
+        self.show_streaming();
     }
 
     /// Shows one event of child number `child`.
     pub fn show(&mut self, child: usize, event: Event) {
         match event {
-            Event::Providing { what, done, of } => {
-                if self.bar.message() != what {
-                    self.clear();
-                    if !self.console.is_terminal() {
-                        self.console.note(&what);
-                    }
-                    self.bar = self.console.bar(of, PROVIDING);
-                    self.bar.set_message(what);
-                }
-                self.bar.set_position(done);
-            }
+            Event::Providing { what, done, of } => self.provide(what, done, of),
             Event::Notice { text } if self.notices.contains(&text) => {} // From another sender.
             Event::Notice { text } => {
                 self.console.warn(&text);
@@ -101,7 +112,7 @@ impl Progress {
                 }
                 // A sender that was started again begins with 0, until the receiver tells it where to go on.
                 self.acknowledged[child] = self.acknowledged[child].max(samples);
-                self.bar.set_position(self.acknowledged.iter().sum());
+                self.show_streaming();
             }
             Event::Paused { reason } if !self.paused => {
                 self.paused = true;
@@ -113,61 +124,95 @@ impl Progress {
                 self.console.note("there is room again; going on");
             }
             Event::Complete { samples, chunks, seconds } => {
-                self.clear();
+                self.streaming = None;
                 let rate = if seconds > 0.0 { samples as f64 / seconds } else { 0.0 };
-                self.console.result(&format!(
+                self.console.step(&format!(
                     "received {samples} samples in {chunks} chunks, {seconds:.1} s, {rate:.0} samples/s"
                 ));
             }
             Event::Training { samples, partitions, first_round, rounds, .. } => {
-                let again = mem::replace(&mut self.rounds, rounds) > 0; // The trainer died and was started again.
-                let all = first_round > rounds;
-                if !again && all {
-                    self.console
-                        .result(&format!("the run has all its rounds ({rounds}); to train more, raise --rounds"));
-                } else if !again {
-                    let plural = if partitions == 1 { "" } else { "s" };
-                    self.console.result(&format!(
-                        "training on {samples} samples in {partitions} partition{plural}, rounds {first_round} to {rounds}"
-                    ));
-                }
-                self.clear();
-                if all {
-                    return;
-                }
-                self.bar = self.console.bar(samples, TRAINING);
-                self.bar.set_message(format!("{first_round}/{rounds}"));
+                self.begin_training(samples, partitions, first_round, rounds);
             }
-            Event::Progress { round, samples, of } => {
-                self.bar.set_length(of);
-                self.bar.set_message(format!("{round}/{}", self.rounds));
-                self.bar.set_position(samples);
-            }
-            Event::Round { round, train_loss, test_loss, test_accuracy, received_accuracy, model_sha256, seconds } => {
-                self.bar.reset();
-                let percent = 100.0 * test_accuracy;
-                let received = received_accuracy
-                    .map(|accuracy| format!("  received accuracy {:.2} %", 100.0 * accuracy))
-                    .unwrap_or_default();
-                let hash = model_sha256.get(..12).unwrap_or(&model_sha256);
-                self.console.result(&format!(
-                    "round {round}/{}  train loss {train_loss:.4}  test loss {test_loss:.4}  test accuracy \
-                     {percent:.2} %{received}  model {hash}  {seconds:.1} s",
-                    self.rounds
-                ));
+            Event::Progress { round, samples, of } => self.show_training(round, samples, of),
+            Event::Round { round, test_accuracy, .. } => {
+                self.round = None;
+                self.accuracy = Some(test_accuracy);
+                self.console.step(&round_line(round, self.rounds, &event));
             }
             Event::Summary { text } => {
                 self.clear();
                 self.summary = Some(text);
             }
+            Event::Stored { chunks, .. } => {
+                self.chunks = chunks;
+                self.show_streaming();
+            }
             Event::Listening { .. } | Event::Data { .. } => {} // The run acts on them.
-            Event::Stored { .. } => {}                         // It doubles the acknowledgements.
         }
     }
 
-    /// Takes the bar away.
+    fn provide(&mut self, what: String, done: u64, of: u64) {
+        if self.providing.as_ref().is_none_or(|(shown, _)| *shown != what) {
+            if !self.console.is_terminal() {
+                self.console.note(&what);
+            }
+            self.providing = None; // First, so that two lines never stand there.
+            self.providing = Some((what.clone(), Stage::new(&self.console, "data", of)));
+        }
+        if let Some((_, stage)) = &self.providing {
+            stage.at(done, |_| vec![what]);
+        }
+    }
+
+    fn show_streaming(&self) {
+        let Some(stage) = &self.streaming else { return };
+        stage.at(self.acknowledged.iter().sum(), |rate| {
+            let megabytes = format!("{:.1} MB/s", rate * SAMPLE / 1e6);
+            vec![speed(rate), megabytes, format!("{} chunks", self.chunks)]
+        });
+    }
+
+    fn begin_training(&mut self, samples: u64, partitions: u64, first_round: u32, rounds: u32) {
+        let again = mem::replace(&mut self.rounds, rounds) > 0; // The trainer died and was started again.
+        self.partitions = partitions;
+        self.round = None;
+        let plural = if partitions == 1 { "" } else { "s" };
+        let text = match first_round > rounds {
+            _ if again => return,
+            true => format!("the run has all its rounds ({rounds}); to train more, raise --rounds"),
+            false => {
+                format!(
+                    "training on {samples} samples in {partitions} partition{plural}, rounds {first_round} to {rounds}"
+                )
+            }
+        };
+        self.console.step(&text);
+    }
+
+    /// A round that is trained to the end is averaged and evaluated, until its result comes.
+    fn show_training(&mut self, round: u32, samples: u64, of: u64) {
+        let step = if samples < of { Step::Train(round) } else { Step::Evaluate(round) };
+        let last = self.accuracy.map(|accuracy| format!("last {:.2} %", 100.0 * accuracy));
+        if self.round.as_ref().is_none_or(|(shown, _)| *shown != step) {
+            let (name, of) = match step {
+                Step::Train(_) => (format!("round {round}/{}", self.rounds), of),
+                Step::Evaluate(_) => ("evaluating".to_owned(), 0),
+            };
+            self.round = None;
+            self.round = Some((step, Stage::new(&self.console, &name, of)));
+        }
+        let Some((_, stage)) = &self.round else { return };
+        let partitions = format!("{} partitions", self.partitions);
+        let rounds = self.rounds;
+        stage.at(samples, |rate| match step {
+            Step::Train(_) => last.into_iter().chain([speed(rate), partitions]).collect(),
+            Step::Evaluate(_) => [format!("round {round}/{rounds}")].into_iter().chain(last).collect(),
+        });
+    }
+
+    /// Takes all stages away.
     pub fn clear(&mut self) {
-        self.bar.finish_and_clear();
+        (self.providing, self.streaming, self.round) = (None, None, None);
     }
 
     /// Prints the summary of a whole run: the trainer's text, whose last line is the number that matters.
@@ -181,6 +226,22 @@ impl Progress {
             self.console.result(text.trim());
         }
     }
+}
+
+/// What a round has come to. Empty for any other event.
+fn round_line(round: u32, rounds: u32, event: &Event) -> String {
+    let Event::Round { train_loss, test_loss, test_accuracy, received_accuracy, model_sha256, seconds, .. } = event
+    else {
+        return String::new();
+    };
+    let received =
+        received_accuracy.map(|accuracy| format!("  received accuracy {:.2} %", 100.0 * accuracy)).unwrap_or_default();
+    let hash = model_sha256.get(..12).unwrap_or(model_sha256);
+    let percent = 100.0 * test_accuracy;
+    format!(
+        "round {round}/{rounds}  train loss {train_loss:.4}  test loss {test_loss:.4}  test accuracy {percent:.2} \
+         %{received}  model {hash}  {seconds:.1} s"
+    )
 }
 
 #[cfg(test)]
@@ -201,10 +262,11 @@ mod tests {
         let mut progress = Progress::new(Console::new());
         progress.sending(100);
         for (child, samples) in [(0, 40), (1, 30), (0, 0), (0, 45)] {
-            let before = progress.bar.position();
+            let position = |progress: &Progress| progress.streaming.as_ref().unwrap().position();
+            let before = position(&progress);
             progress.show(child, Event::Acknowledged { samples, of: 50 });
-            assert!(progress.bar.position() >= before);
+            assert!(position(&progress) >= before);
         }
-        assert_eq!(progress.bar.position(), 75);
+        assert_eq!(progress.streaming.unwrap().position(), 75);
     }
 }

@@ -68,5 +68,10 @@ impl Progress {
 impl Drop for Progress {
     fn drop(&mut self) {
         self.bar.finish_and_clear();
+        if self.sent.is_some() {
+            // Who follows sees that the round is trained, and what comes now is something else.
+            let samples = self.done.load(Ordering::Relaxed);
+            show(true, &Event::Progress { round: self.round, samples, of: self.of }, "");
+        }
     }
 }

@@ -91,7 +91,7 @@ impl Bench {
     }
 
     /// The orchestrator, in the bench's folder.
-    fn command(&self) -> Command {
+    pub(crate) fn command(&self) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_orchestrator"));
         command.current_dir(self.0.path()).env_remove("RUST_LOG").env_remove("MNIST_DIR");
         command
