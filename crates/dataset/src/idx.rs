@@ -117,6 +117,26 @@ pub(crate) fn check_labels(file: &Unpacked) -> Result<usize, Error> {
     Ok(count)
 }
 
+/// The images in an IDX file of these bytes, raw or gzip-compressed: [`PIXELS`] bytes each. `path` names the file in errors.
+///
+/// # Errors
+/// When it is not a whole, well-formed images file.
+pub fn images(path: &Path, bytes: Vec<u8>) -> Result<Vec<u8>, Error> {
+    let bytes = if is_gzip(&bytes) { unpack(&bytes).map_err(|what| Error::corrupt(path, what))? } else { bytes };
+    let mut file = Unpacked { path: path.to_owned(), bytes, sha256: [0; 32] };
+    check_images(&file)?;
+    Ok(file.bytes.split_off(IMAGES_HEADER))
+}
+
+/// Whether these bytes begin as an IDX file of images does, raw or gzip-compressed.
+pub fn is_images(bytes: &[u8]) -> bool {
+    is_gzip(bytes) || bytes.starts_with(&IMAGES_MAGIC.to_be_bytes())
+}
+
+fn is_gzip(bytes: &[u8]) -> bool {
+    bytes.starts_with(&[0x1f, 0x8b])
+}
+
 /// Which of the two kinds of file.
 #[doc(hidden)]
 #[derive(Clone, Copy, Debug)]

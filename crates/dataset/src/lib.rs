@@ -24,7 +24,7 @@ pub mod random;
 pub use crate::{
     checksums::Checksums,
     error::Error,
-    idx::{FILES, Kind, check_idx, unpack as unpack_idx, write_idx},
+    idx::{FILES, Kind, check_idx, images, is_images, unpack as unpack_idx, write_idx},
     load::{Checked, Dataset, check, load},
     provide::{Choice, Provided, Sources, provide},
 };

@@ -3,7 +3,18 @@
 
 #![forbid(unsafe_code)]
 
-use image::{ExtendedColorType, ImageEncoder, codecs::png::PngEncoder};
+mod comparison;
+mod digit;
+mod file;
+mod paper;
+
+pub use crate::{
+    comparison::comparison,
+    digit::{SIDE, digit},
+    file::{Error, read},
+};
+
+use image::{ExtendedColorType, GrayImage, ImageEncoder, codecs::png::PngEncoder};
 
 /// A grey picture.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,6 +47,11 @@ impl Picture {
     /// All pixels, row by row.
     pub fn pixels(&self) -> &[u8] {
         &self.pixels
+    }
+
+    fn to_image(&self) -> GrayImage {
+        let side = |pixels| u32::try_from(pixels).expect("a side of a picture");
+        GrayImage::from_raw(side(self.width), side(self.height), self.pixels.clone()).expect("as many pixels")
     }
 
     /// The bytes of a PNG file.

@@ -38,6 +38,22 @@ pub(crate) enum Command {
         #[arg(long, value_name = "FILE")]
         logits: Option<PathBuf>,
     },
+    /// Say which digits are in pictures
+    Predict {
+        /// PNG, JPEG or IDX files, and folders with PNG or JPEG files. A picture shows one digit, of any size, dark on
+        /// light or light on dark
+        #[arg(required = true)]
+        paths: Vec<PathBuf>,
+        /// A .safetensors or .pth file, or a run folder
+        #[arg(long, value_name = "FILE|RUN", default_value = "runs/latest")]
+        model: PathBuf,
+        /// Write a picture of what the network saw, beside the original, into this folder
+        #[arg(long, value_name = "DIR")]
+        explain: Option<PathBuf>,
+        /// One JSON object a line, with the probabilities of all digits
+        #[arg(long)]
+        json: bool,
+    },
     /// Show what a chunk directory holds: streams, labels, the first digits
     Inspect {
         /// A complete chunk directory

@@ -1,18 +1,13 @@
 //! `trainer evaluate`: how good a model is on a test set, whether we trained it or PyTorch did.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::anyhow;
-use checkpoint::seal;
 use cli::exit::{Code, failure};
 use dataset::CLASSES;
 use model::{Evaluation, evaluate};
 
-use crate::{
-    disk, output,
-    run_folder::{CHECKPOINTS, FINAL_MODEL},
-    test_set,
-};
+use crate::{disk, model_file::ModelFile, output, test_set};
 
 /// Evaluates a model file, or a run folder's final model or else its newest checkpoint, and says the result on stdout. What
 /// each image scores goes into the file `logits`, if one is named.
@@ -21,8 +16,7 @@ use crate::{
 /// When there is no such model, or the test set is missing, damaged, or of another dataset than the model was trained on;
 /// when `logits` cannot be written.
 pub fn run(model: &Path, test_data: Option<&Path>, logits: Option<&Path>) -> anyhow::Result<()> {
-    let path = if model.is_dir() { model_in(model)? } else { model.to_owned() };
-    let (weights, metadata) = seal::read(&path)?;
+    let ModelFile { path, weights, metadata } = ModelFile::read(model)?;
     let trained_on = metadata.get("dataset").map(String::as_str);
     let dir = test_data.map_or_else(|| test_set::default_dir(trained_on.unwrap_or("mnist")), Path::to_owned);
     let test_set = test_set::load(&dir)?;
@@ -64,15 +58,6 @@ fn csv(labels: &[u8], scores: &[[f32; CLASSES]]) -> String {
         text += &format!("{label}{scores}\n");
     }
     text
-}
-
-fn model_in(run_folder: &Path) -> anyhow::Result<PathBuf> {
-    let model = run_folder.join(FINAL_MODEL);
-    if model.is_file() {
-        return Ok(model);
-    }
-    let none = || failure(Code::Data, anyhow!("there is no model in `{}`", run_folder.display()));
-    checkpoint::newest(&run_folder.join(CHECKPOINTS))?.ok_or_else(none)
 }
 
 #[cfg(test)]

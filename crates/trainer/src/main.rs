@@ -8,7 +8,7 @@ use std::{io, process::ExitCode};
 
 use args::{Args, Command};
 use cli::{exit, logging, shutdown};
-use trainer::inspection::View;
+use trainer::{inspection::View, prediction::Predict};
 
 fn main() -> ExitCode {
     logging::init();
@@ -22,6 +22,9 @@ fn run(args: Args) -> anyhow::Result<()> {
     match args.command {
         Some(Command::Evaluate { model, test_data, logits }) => {
             return trainer::evaluation::run(&model, test_data.as_deref(), logits.as_deref());
+        }
+        Some(Command::Predict { model, paths, explain, json }) => {
+            return Predict { model, paths, explain, json }.run();
         }
         Some(Command::Inspect { dir, json, png }) => return trainer::inspection::inspect(&dir, &View { json, png }),
         Some(Command::Import(import)) => return trainer::import::Import::from(import).run(),

@@ -1,0 +1,176 @@
+//! A picture of a digit becomes an image as MNIST has them: light ink on black, 28 by 28, the longer side of the digit 20
+//! pixels long, its centre of mass in the middle. <http://yann.lecun.com/exdb/mnist/> describes how MNIST did it.
+
+use image::{GrayImage, imageops};
+
+use crate::{
+    Picture,
+    paper::{self, Ink},
+};
+
+/// Height and width of an image.
+pub const SIDE: usize = 28;
+/// The longer side of a digit in it.
+const DIGIT: f32 = 20.0;
+
+/// Pictures are made so small at first: much larger than an image, and quick to work on whatever the camera.
+const WORKING: u32 = 320;
+
+/// The digit in the picture as an image of MNIST, 784 pixels; `None` if there is nothing on the paper.
+pub fn digit(picture: &Picture) -> Option<Vec<u8>> {
+    let small = shrink(picture);
+    let ink = paper::ink(&small)?;
+    Some(centre(&resize(&crop(&ink))))
+}
+
+/// The picture with its longer side at most [`WORKING`] pixels.
+fn shrink(picture: &Picture) -> GrayImage {
+    let image = picture.to_image();
+    let longer = image.width().max(image.height());
+    if longer <= WORKING {
+        return image;
+    }
+    let side = |pixels: u32| (u64::from(pixels) * u64::from(WORKING) / u64::from(longer)).max(1) as u32;
+    imageops::thumbnail(&image, side(image.width()), side(image.height()))
+}
+
+/// What is inked, and nothing around it.
+fn crop(ink: &Ink) -> GrayImage {
+    let set = |pixel: &usize| ink.pixels[*pixel] > 0;
+    let columns = || (0..ink.pixels.len()).filter(set).map(|pixel| pixel % ink.width);
+    let rows = || (0..ink.pixels.len()).filter(set).map(|pixel| pixel / ink.width);
+    let range = |low: Option<usize>, high: Option<usize>| low.unwrap_or(0)..high.unwrap_or(0) + 1;
+    let (columns, rows) = (range(columns().min(), columns().max()), range(rows().min(), rows().max()));
+    let pixels = rows.clone().flat_map(|row| &ink.pixels[row * ink.width..][columns.clone()]).copied().collect();
+    as_image(columns.len(), rows.len(), pixels)
+}
+
+/// The digit with a longer side of [`DIGIT`] pixels, its darkest ink white, so that a thin pen is not lost.
+fn resize(digit: &GrayImage) -> GrayImage {
+    let scale = DIGIT / digit.width().max(digit.height()) as f32;
+    let side = |pixels: u32| ((pixels as f32 * scale).round() as u32).max(1);
+    let mut small = imageops::resize(digit, side(digit.width()), side(digit.height()), imageops::FilterType::Triangle);
+    let most = small.pixels().map(|pixel| pixel.0[0]).max().unwrap_or(0).max(1);
+    small.pixels_mut().for_each(|pixel| pixel.0[0] = (u32::from(pixel.0[0]) * 255 / u32::from(most)) as u8);
+    small
+}
+
+/// The digit in an image, its centre of mass as near to the middle as it can be without losing a part of it.
+fn centre(digit: &GrayImage) -> Vec<u8> {
+    let mass = |weight: fn(u32, u32) -> u32| {
+        digit.enumerate_pixels().map(|(x, y, pixel)| f64::from(weight(x, y)) * f64::from(pixel.0[0])).sum::<f64>()
+    };
+    let all = mass(|_, _| 1).max(1.0);
+    let corner = |mean: f64, side: u32| {
+        let room = SIDE as f64 - f64::from(side);
+        ((SIDE as f64 - 1.0) / 2.0 - mean).round().clamp(0.0, room) as usize
+    };
+    let left = corner(mass(|x, _| x) / all, digit.width());
+    let top = corner(mass(|_, y| y) / all, digit.height());
+    let mut image = vec![0; SIDE * SIDE];
+    for (row, line) in digit.as_raw().chunks_exact(digit.width() as usize).enumerate() {
+        image[(top + row) * SIDE + left..][..line.len()].copy_from_slice(line);
+    }
+    image
+}
+
+fn as_image(width: usize, height: usize, pixels: Vec<u8>) -> GrayImage {
+    GrayImage::from_raw(width as u32, height as u32, pixels).expect("as many pixels as its sides say")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A picture of this size with a ring around its middle, drawn by what a pixel's distance from the ring's line says.
+    fn ring(width: usize, height: usize, radius: f32, shade: impl Fn(f32, usize, usize) -> f32) -> Picture {
+        let (x0, y0) = (width as f32 / 2.0, height as f32 / 2.0);
+        let pixel = |i: usize| {
+            let (x, y) = (i % width, i / width);
+            let distance = ((x as f32 + 0.5 - x0).hypot(y as f32 + 0.5 - y0) - radius).abs();
+            shade(distance, x, y).clamp(0.0, 255.0) as u8
+        };
+        Picture::new(width, height, (0..width * height).map(pixel).collect())
+    }
+
+    /// Whether it is a ring of 20 pixels in the middle of an image.
+    #[track_caller]
+    fn check_ring(picture: &Picture) {
+        let image = digit(picture).expect("there is ink");
+        let at = |x: usize, y: usize| image[y * SIDE + x];
+        let middle = [at(13, 13), at(14, 14)];
+        assert!(middle.iter().all(|&pixel| pixel < 40), "the middle is {middle:?}");
+        let inked = |range: &mut dyn Iterator<Item = (usize, usize)>| range.map(|(x, y)| at(x, y)).max().unwrap();
+        let sides = [
+            inked(&mut (4..7).map(|i| (i, 14))),
+            inked(&mut (21..25).map(|i| (i, 14))),
+            inked(&mut (4..7).map(|i| (14, i))),
+            inked(&mut (21..25).map(|i| (14, i))),
+        ];
+        assert!(sides.iter().all(|&pixel| pixel > 150), "the sides are {sides:?}");
+        let margin = (0..SIDE).flat_map(|i| [at(i, 1), at(i, 26), at(1, i), at(26, i)]).max().unwrap();
+        assert!(margin < 60, "something is in the margin: {margin}");
+    }
+
+    #[test]
+    fn light_on_dark_and_dark_on_light_are_the_same() {
+        let light = ring(60, 60, 20.0, |distance, _, _| if distance < 3.0 { 230.0 } else { 10.0 });
+        let dark = ring(60, 60, 20.0, |distance, _, _| if distance < 3.0 { 25.0 } else { 245.0 });
+        check_ring(&light);
+        check_ring(&dark);
+        assert_eq!(digit(&light), digit(&dark));
+    }
+
+    #[test]
+    fn small_and_large_pictures_give_the_same_digit() {
+        for (side, radius) in [(20, 7.0), (28, 9.0), (300, 100.0), (2000, 500.0)] {
+            let width = (radius / 7.0f32).max(1.2);
+            check_ring(&ring(side, side, radius, |distance, _, _| if distance < width { 0.0 } else { 255.0 }));
+        }
+    }
+
+    #[test]
+    fn a_thin_pen_and_a_broad_one_are_both_seen() {
+        for width in [0.8, 2.0, 20.0] {
+            check_ring(&ring(300, 300, 100.0, |distance, _, _| if distance < width { 0.0 } else { 255.0 }));
+        }
+    }
+
+    #[test]
+    fn a_digit_in_a_corner_of_a_large_sheet_is_found() {
+        let mut pixels = vec![250; 600 * 400];
+        let small = ring(60, 60, 22.0, |distance, _, _| if distance < 4.0 { 20.0 } else { 250.0 });
+        for (row, line) in small.pixels().chunks_exact(60).enumerate() {
+            pixels[(330 + row) * 600 + 520..][..60].copy_from_slice(line);
+        }
+        check_ring(&Picture::new(600, 400, pixels));
+    }
+
+    #[test]
+    fn uneven_light_and_noise_are_not_ink() {
+        // The darkest paper is darker than the ink on the lightest.
+        let noise = |x: usize, y: usize| ((x * 7919 + y * 104_729) % 17) as f32 - 8.0;
+        check_ring(&ring(400, 300, 90.0, |distance, x, y| {
+            let light = 250.0 - 0.3 * x as f32 - 0.15 * y as f32;
+            let paper = if distance < 8.0 { light * 0.35 } else { light };
+            paper + noise(x, y)
+        }));
+    }
+
+    #[test]
+    fn empty_paper_holds_no_digit() {
+        for shade in [0.0, 128.0, 255.0] {
+            assert_eq!(digit(&ring(50, 50, 1.0, |_, _, _| shade)), None);
+        }
+        let graded = ring(200, 200, 1.0, |_, x, y| 120.0 + 0.5 * x as f32 + ((x * 31 + y * 17) % 5) as f32);
+        assert_eq!(digit(&graded), None);
+    }
+
+    #[test]
+    fn a_picture_of_one_pixel_or_one_row_is_no_reason_to_panic() {
+        assert_eq!(digit(&Picture::new(1, 1, vec![9])), None);
+        let row = digit(&Picture::new(9, 1, vec![255, 255, 255, 0, 0, 0, 255, 255, 255]));
+        assert!(row.is_none_or(|image| image.len() == SIDE * SIDE));
+        digit(&Picture::new(5000, 1, vec![7; 5000]));
+    }
+}

@@ -1,0 +1,43 @@
+//! A model file is where weights are kept: ours or PyTorch's, or that of a run folder.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
+
+use anyhow::anyhow;
+use checkpoint::seal;
+use cli::exit::{Code, failure};
+use model::StateDict;
+
+use crate::run_folder::{CHECKPOINTS, FINAL_MODEL};
+
+/// A model that was read from a file.
+pub(crate) struct ModelFile {
+    /// The file.
+    pub(crate) path: PathBuf,
+    pub(crate) weights: StateDict,
+    /// What the file says about itself; nothing if it is not ours.
+    pub(crate) metadata: BTreeMap<String, String>,
+}
+
+impl ModelFile {
+    /// Reads a `.safetensors` or `.pth` file, or a run folder's final model or else its newest checkpoint.
+    ///
+    /// # Errors
+    /// When there is no such model, or it is damaged.
+    pub(crate) fn read(path: &Path) -> anyhow::Result<Self> {
+        let path = if path.is_dir() { model_in(path)? } else { path.to_owned() };
+        let (weights, metadata) = seal::read(&path)?;
+        Ok(Self { path, weights, metadata })
+    }
+}
+
+fn model_in(run_folder: &Path) -> anyhow::Result<PathBuf> {
+    let model = run_folder.join(FINAL_MODEL);
+    if model.is_file() {
+        return Ok(model);
+    }
+    let none = || failure(Code::Data, anyhow!("there is no model in `{}`", run_folder.display()));
+    checkpoint::newest(&run_folder.join(CHECKPOINTS))?.ok_or_else(none)
+}

@@ -1,0 +1,132 @@
+//! `trainer predict`, with a model that the tests train on MNIST and pictures that are not of MNIST: `scripts/draw-digits`
+//! drew them.
+
+mod support;
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use dataset::{PIXELS, Split};
+use store::{DatasetId, Mode, Store};
+use support::{Place, fail, succeed};
+
+/// A tenth of MNIST, trained on for two rounds, makes a model that is right about 96 % of the test set.
+const SAMPLES: usize = 6000;
+
+fn mnist() -> PathBuf {
+    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    workspace.join(std::env::var_os("MNIST_DIR").unwrap_or("data/mnist".into()))
+}
+
+fn digits() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/digits")
+}
+
+/// A place with a model in `run`.
+fn trained() -> Place {
+    let place = Place::new();
+    let samples = dataset::load(&mnist(), Split::Train).unwrap();
+    let mut store = Store::open(&place.path("chunks"), Mode::Fresh, 1000).unwrap();
+    let id = DatasetId { name: "mnist".into(), digest: "00".repeat(32) };
+    store.open_stream("one", &id, 0, SAMPLES as u64).unwrap();
+    store.append("one", 0, &samples.labels[..SAMPLES], &samples.images[..SAMPLES * PIXELS]).unwrap();
+    while store.has_pending() {
+        store.commit().unwrap();
+    }
+    store.complete(1.0).unwrap();
+    let mut train = place.command(&["--dir", "chunks", "--run-dir", "run", "--rounds", "2", "--partitions", "2"]);
+    succeed(train.arg("--test-data").arg(mnist()));
+    place
+}
+
+/// The digit that a picture's name begins with.
+fn drawn(file: &str) -> u64 {
+    u64::from(Path::new(file).file_name().unwrap().as_encoded_bytes()[0] - b'0')
+}
+
+#[test]
+fn pictures_of_many_kinds_are_recognised_and_explained() {
+    let place = trained();
+    let folder = digits();
+    let folder = folder.to_str().unwrap();
+    let model = ["--model", "run"];
+    let said = succeed(&mut place.command(&[&["predict", folder, "--json", "--explain", "seen"], &model[..]].concat()));
+    let lines: Vec<serde_json::Value> = said.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(lines.len(), 20);
+    let is_right = |line: &&serde_json::Value| line["label"] == drawn(line["file"].as_str().unwrap());
+    let right = lines.iter().filter(is_right).count();
+    assert!(right >= 17, "{right} of 20:\n{said}");
+    for line in &lines {
+        let sum: f64 = line["probabilities"].as_array().unwrap().iter().map(|p| p.as_f64().unwrap()).sum();
+        assert!((sum - 1.0).abs() < 1e-9 && line["probability"].as_f64().unwrap() > 0.1, "{line}");
+    }
+    assert_eq!(fs::read_dir(place.path("seen")).unwrap().count(), 20);
+    for entry in fs::read_dir(place.path("seen")).unwrap() {
+        let picture = picture::read(&fs::read(entry.unwrap().path()).unwrap()).unwrap();
+        assert_eq!((picture.width(), picture.height()), (568, 280));
+    }
+
+    // The test set itself is what `evaluate` says of it.
+    let test_images = mnist().join("t10k-images-idx3-ubyte.gz");
+    let test_images = test_images.to_str().unwrap();
+    let said = succeed(&mut place.command(&[&["predict", test_images, "--json"], &model[..]].concat()));
+    let labels = dataset::load(&mnist(), Split::Test).unwrap().labels;
+    let predicted = said.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+    let right = predicted.enumerate().filter(|(index, line)| {
+        assert_eq!(line["index"], *index);
+        line["label"] == labels[*index]
+    });
+    let accuracy = place.summary("run")["test_accuracy"].as_f64().unwrap();
+    assert_eq!(right.count(), (accuracy * labels.len() as f64).round() as usize);
+
+    // For people.
+    let one = digits().join("0-pen.png");
+    let one = one.to_str().unwrap();
+    let said = succeed(&mut place.command(&[&["predict", one], &model[..]].concat()));
+    assert!(said.starts_with(&format!("{one}  {}  ", drawn(one))) && said.contains(" %  then "), "{said}");
+}
+
+#[test]
+fn files_that_hold_no_digit_are_told_in_one_line_each_and_the_others_go_on() {
+    let place = Place::received();
+    succeed(&mut place.train("run", &["--rounds", "1"]));
+    let whole = fs::read(digits().join("0-pen.png")).unwrap();
+    fs::create_dir(place.path("mixed")).unwrap();
+    fs::create_dir(place.path("empty")).unwrap();
+    let blank = picture::Picture::new(50, 50, vec![255; 2500]).png();
+    for (name, bytes) in [
+        ("a.png", &b"hello"[..]),
+        ("b.png", &whole[..100]),
+        ("c.png", &blank),
+        ("d.png", &whole),
+        ("e.txt", b"not looked at"),
+    ] {
+        fs::write(place.path("mixed").join(name), bytes).unwrap();
+    }
+    let output = place.command(&["predict", "mixed", "--model", "run"]).output().unwrap();
+    let (stdout, stderr) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
+    assert_eq!(output.status.code(), Some(65));
+    assert!(stdout.starts_with("mixed/d.png  ") && stdout.lines().count() == 1, "{stdout}");
+    let lines: Vec<&str> = stderr.lines().collect();
+    assert_eq!(lines[0], "trainer: `mixed/a.png` is no PNG, JPEG or IDX file");
+    assert!(lines[1].starts_with("trainer: `mixed/b.png` cannot be used: it is damaged: "), "{}", lines[1]);
+    assert_eq!(
+        lines[2..],
+        [
+            "trainer: `mixed/c.png` is blank: there is no ink on it",
+            "trainer: 3 of 4 files held no digit that could be read"
+        ]
+    );
+
+    let predict = |path: &str, code, expect: &str| {
+        fail(&mut place.command(&["predict", path, "--model", "run"]), code, expect);
+    };
+    predict("absent.png", 74, "failed to read `absent.png`");
+    predict("empty", 65, "there is no .png or .jpg file in `empty`");
+    predict("mixed/e.txt", 65, "`mixed/e.txt` is no PNG, JPEG or IDX file");
+    fs::write(place.path("short-idx"), [0, 0, 8, 3, 0, 0, 0, 1, 0, 0, 0, 28, 0, 0, 0, 28, 7]).unwrap();
+    predict("short-idx", 65, "`short-idx` is 17 bytes long instead of the 800");
+    fail(&mut place.command(&["predict", "mixed/d.png", "--model", "absent"]), 74, "`absent`");
+}
