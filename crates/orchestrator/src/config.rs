@@ -295,6 +295,7 @@ mod tests {
         check_file("round = 7", "unknown key `round` in `FILE`; did you mean `rounds`?");
         check_file("rounds = 5\nseed == 3", "`FILE` line 2: extra `=`, expected nothing");
         check_file("resume = \"x\"", "`resume` cannot stand in `FILE`; give it as a flag");
+        check_file("quiet = true", "`quiet` cannot stand in `FILE`; give it as a flag");
         check_file("rounds = 0", "`FILE`: invalid value '0' for '--rounds <N>': give a whole number, at least 1");
         assert!(load(&["--config", "no/such/file"]).unwrap_err().starts_with("failed to read `no/such/file`: "));
     }
