@@ -8,34 +8,15 @@ use std::{
     thread,
 };
 
-use clap::{Args, Parser, Subcommand, ValueEnum, builder::RangedU64ValueParser};
+use clap::{Parser, ValueEnum, builder::RangedU64ValueParser};
 use cli::{
-    flags::{self, Chunking, Dataset, Directory, Engine, EngineName, Security, Streaming, Training},
+    flags::{self, Chunking, Dataset, Directory, Engine, Security, Streaming, Training},
     layers::{self, Error, Layer, resolve},
-    manual::Shell,
     runs,
 };
 use serde::Serialize;
 
-use crate::{commands::Program, console::Shown, run_dir};
-
-/// The command line: the whole run, or something else to do.
-#[derive(Parser, Clone, Debug)]
-#[command(name = "orchestrator", version, args_conflicts_with_subcommands = true)]
-#[command(about = ABOUT, long_about = LONG_ABOUT)]
-pub struct CommandLine {
-    /// What to do, if not the whole run.
-    #[command(subcommand)]
-    pub command: Option<Command>,
-    /// The whole run.
-    #[command(flatten)]
-    pub run: Config,
-}
-
-const ABOUT: &str =
-    "Runs everything: stream MNIST from sender to receiver, train on the received chunks, show the result";
-const LONG_ABOUT: &str = "Runs everything: stream MNIST from sender to receiver, train on the received chunks, show the \
-                          result\n\nIn a fresh checkout, libtorch is fetched and the other programs are built first.";
+use crate::{console::Shown, run_dir};
 
 /// A configuration: the flags of a run.
 #[derive(Parser, Clone, Debug, Serialize)]
@@ -98,60 +79,6 @@ pub struct Config {
     #[arg(long, value_name = "FILE.toml", help_heading = "Run")]
     #[serde(skip)]
     pub config: Option<PathBuf>,
-}
-
-/// What to do instead of the whole run.
-#[derive(Clone, Debug, Subcommand)]
-pub enum Command {
-    /// Only provide libtorch and build the other programs, and say where they are
-    Setup {
-        /// The engine to provide for
-        #[arg(long, value_enum, default_value = "rayon")]
-        engine: EngineName,
-    },
-    /// Only show the configuration that a run with these flags would have, and where each value comes from; the output is
-    /// a file that --config reads
-    Config(Listing),
-    /// Only look at this machine: what a run with these flags needs, whether it is there, and what to do if it is not.
-    /// Nothing is changed. Exit code 69 if a run could not go ahead
-    Doctor(Examination),
-    /// Print the script that completes flags in a shell; for bash, put it into the file
-    /// ~/.local/share/bash-completion/completions/PROGRAM
-    Completions {
-        /// The shell
-        shell: Shell,
-        /// The program to complete, this one if none is named; another must be built
-        program: Option<Program>,
-    },
-    /// Write the man pages of all four programs; the other three must be built. `man -l FILE` shows one
-    Man {
-        /// The directory to write them into, such as ~/.local/share/man/man1
-        dir: PathBuf,
-    },
-}
-
-/// What to look at.
-#[derive(Args, Clone, Debug)]
-pub struct Examination {
-    /// The flags of the run.
-    #[command(flatten)]
-    pub run: Box<Config>,
-}
-
-/// What to show of a configuration.
-#[derive(Args, Clone, Debug)]
-pub struct Listing {
-    /// Instead, explain every key that a configuration file can have
-    #[arg(long, exclusive = true)]
-    pub explain: bool,
-    /// The flags of the run.
-    #[command(flatten)]
-    pub run: Box<Config>,
-}
-
-/// The arguments of the run that a subcommand is about: all but the subcommand's name, which clap wants first.
-pub fn without_subcommand(arguments: &[OsString]) -> Vec<OsString> {
-    arguments.iter().take(1).chain(arguments.iter().skip(2)).cloned().collect()
 }
 
 /// A named set of values.
@@ -368,6 +295,7 @@ mod tests {
         check_file("round = 7", "unknown key `round` in `FILE`; did you mean `rounds`?");
         check_file("rounds = 5\nseed == 3", "`FILE` line 2: extra `=`, expected nothing");
         check_file("resume = \"x\"", "`resume` cannot stand in `FILE`; give it as a flag");
+        check_file("quiet = true", "`quiet` cannot stand in `FILE`; give it as a flag");
         check_file("rounds = 0", "`FILE`: invalid value '0' for '--rounds <N>': give a whole number, at least 1");
         assert!(load(&["--config", "no/such/file"]).unwrap_err().starts_with("failed to read `no/such/file`: "));
     }

@@ -1,5 +1,5 @@
-//! The console: results, or under `--json` events, on stdout; notes, the children's logs and progress bars on stderr. Everything that is printed
-//! goes through here, because a line printed past a progress bar tears it.
+//! The console: results, or under `--json` events, on stdout; notes, the children's logs and progress bars on stderr.
+//! Everything that is printed goes through here, because a line printed past a progress bar tears it.
 
 use std::{
     borrow::Cow,

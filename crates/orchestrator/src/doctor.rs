@@ -1,7 +1,7 @@
 //! The doctor looks at this machine before a run: what the run needs, whether it is there, and what to do about what is
 //! not. It changes nothing, and each of its probes has a time limit.
 //!
-//! - [`tools`]: programs and libraries; [`machine`]: port, disk, memory, processor; [`data`]: the dataset's files.
+//! - `tools`: programs and libraries; `machine`: port, disk, memory, processor; `data`: the dataset's files.
 
 mod data;
 mod machine;

@@ -1,7 +1,7 @@
 //! The orchestrator provides what a run needs, starts receiver, sender and trainer in order, follows them, starts those
 //! again that die, and stops them all when one fails or when it is told to stop.
 //!
-//! - [`config`]: the flags of all programs in one, over files and presets;
+//! - [`command_line`]: a run, or something else to do; [`config`]: the flags of all programs in one, over files and presets;
 //! - [`listing`]: those flags as a configuration file, with where each value comes from or what it means;
 //! - [`doctor`]: what this machine has and lacks for a run;
 //! - [`manual`]: completions and man pages of all four programs;
@@ -15,6 +15,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod command_line;
 pub mod commands;
 pub mod config;
 pub mod console;

@@ -4,7 +4,8 @@ use std::{env, ffi::OsString, process::ExitCode};
 
 use cli::{flags, layers::Error, shutdown::Shutdown};
 use orchestrator::{
-    config::{Command, CommandLine, Config, without_subcommand},
+    command_line::{Command, CommandLine, without_subcommand},
+    config::Config,
     console::Console,
     doctor, listing, manual, run, setup,
 };

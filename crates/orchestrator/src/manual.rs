@@ -16,7 +16,7 @@ use cli::{
     manual::{self, COMPLETIONS, MAN, Shell},
 };
 
-use crate::{commands::Program, config::CommandLine, setup::siblings};
+use crate::{command_line::CommandLine, commands::Program, setup::siblings};
 
 /// Prints the script that completes the flags of `program`, of the orchestrator if none is named.
 ///

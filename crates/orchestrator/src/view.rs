@@ -1,5 +1,6 @@
 //! The live view: on a terminal, one line for each stage that is under way. A line fits any window: what matters most
-//! stands first, and what finds no room is left out.
+//! stands first, and what finds no room is left out. Of a window that is made narrower than a line which stands there, some
+//! terminals wrap that line before anybody can clear it, and keep the beginning of it.
 
 use std::time::Duration;
 

@@ -144,9 +144,10 @@ pub(super) async fn java(spark: SparkNeeds) -> Finding {
 
 pub(super) fn spark(spark: SparkNeeds) -> Finding {
     match spark_setup::present() {
-        Some(home) => Finding::ok("spark", format!("in `{}`", home.display())),
-        None if spark.own => Finding::new("spark", State::Missing, "the first run fetches it (500 MB)"),
-        None => {
+        Ok(Some(home)) => Finding::ok("spark", format!("in `{}`", home.display())),
+        Err(error) => Finding::new("spark", State::Wrong, format!("{error:#}")).stops_if(spark.own),
+        Ok(None) if spark.own => Finding::new("spark", State::Missing, "the first run fetches it (500 MB)"),
+        Ok(None) => {
             let text = format!("Spark is {ONLY_SPARK}, whose first run fetches it (500 MB)");
             Finding::new("spark", State::Missing, text)
         }

@@ -56,14 +56,8 @@ pub(super) async fn protoc(console: &Console, shutdown: &Shutdown) -> anyhow::Re
 /// When something is missing that cannot be fetched; the message says what to do.
 pub(super) async fn home(console: &Console, shutdown: &Shutdown) -> anyhow::Result<PathBuf> {
     java().await?;
-    if let Some(home) = env::var_os("SPARK_HOME").filter(|home| !home.is_empty()).map(PathBuf::from) {
-        return match is_spark(&home) {
-            true => Ok(home),
-            false => Err(pip::unavailable(format!(
-                "SPARK_HOME is `{}`, where there is no Spark with Spark Connect; unset it to have Spark fetched",
-                home.display()
-            ))),
-        };
+    if let Some(home) = chosen_by_user()? {
+        return Ok(home);
     }
     const ADVICE: &str = "or set SPARK_HOME to a Spark 4.1 or newer";
     let home = fetch("pyspark", SPARK, ADVICE, console, shutdown).await?.join("pyspark");
@@ -101,10 +95,26 @@ async fn fetch(
 }
 
 /// Spark's home, if nothing needs to be fetched.
-pub(crate) fn present() -> Option<PathBuf> {
-    let given = env::var_os("SPARK_HOME").filter(|home| !home.is_empty()).map(PathBuf::from);
-    let cached = || Some(cache_dir().ok()?.join(format!("pyspark-{SPARK}")).join("pyspark"));
-    given.or_else(cached).filter(|home| is_spark(home))
+///
+/// # Errors
+/// When `$SPARK_HOME` is none; the message says what to do.
+pub(crate) fn present() -> anyhow::Result<Option<PathBuf>> {
+    let cached = cache_dir()?.join(format!("pyspark-{SPARK}")).join("pyspark");
+    Ok(chosen_by_user()?.or_else(|| is_spark(&cached).then_some(cached)))
+}
+
+/// `$SPARK_HOME`, if it is set.
+fn chosen_by_user() -> anyhow::Result<Option<PathBuf>> {
+    let Some(home) = env::var_os("SPARK_HOME").filter(|home| !home.is_empty()).map(PathBuf::from) else {
+        return Ok(None);
+    };
+    match is_spark(&home) {
+        true => Ok(Some(home)),
+        false => Err(pip::unavailable(format!(
+            "SPARK_HOME is `{}`, where there is no Spark with Spark Connect; unset it to have Spark fetched",
+            home.display()
+        ))),
+    }
 }
 
 /// Java, new enough. Spark's own scripts take `$JAVA_HOME`, else `java`.
