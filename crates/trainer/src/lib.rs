@@ -15,12 +15,15 @@
 use std::time::Instant;
 
 use anyhow::{Context, anyhow};
-use checkpoint::{Origin, record::Record};
+use checkpoint::{
+    Origin,
+    record::{PartitionRecord, Record},
+};
 use cli::{
     exit::{Code, failure},
     shutdown::{Cause, Shutdown},
 };
-use model::{StateDict, evaluate};
+use model::{StateDict, logits, measure};
 
 use crate::{
     average::{average, mean_train_loss},
@@ -85,7 +88,8 @@ pub fn run(config: &Config, shutdown: &Shutdown) -> anyhow::Result<()> {
         let train_seconds = training.elapsed().as_secs_f64();
 
         let evaluating = Instant::now();
-        let test = evaluate(&global, &test_set.images, &test_set.labels);
+        let scores = logits(&global, &test_set.images);
+        let test = measure(&scores, &test_set.labels);
         if !test.loss.is_finite() {
             return Err(diverged(&format!("round {round}, seen on the test set"), config.local.learning_rate));
         }
@@ -99,6 +103,7 @@ pub fn run(config: &Config, shutdown: &Shutdown) -> anyhow::Result<()> {
             model_sha256: global.sha256(),
             train_seconds,
             evaluate_seconds: evaluating.elapsed().as_secs_f64(),
+            partitions: updates.iter().map(partition_record).collect(),
         };
         run.record(record, global)?; // Every round: a late failure must not cost earlier results.
     }
@@ -120,6 +125,10 @@ const MAX_PARTITIONS: u32 = 1024;
 
 fn stopped(cause: Cause) -> anyhow::Error {
     failure(cause.code(), anyhow!("stopped by {}", cause.as_str()))
+}
+
+fn partition_record(update: &LocalUpdate) -> PartitionRecord {
+    PartitionRecord { n_samples: update.n_samples, train_loss: update.train_loss }
 }
 
 fn check_partitions(partitions: u32, samples: u64) -> anyhow::Result<()> {
