@@ -22,6 +22,9 @@ fn run(args: Args) -> anyhow::Result<()> {
         Some(Command::Evaluate { model, test_data }) => return trainer::evaluation::run(&model, test_data.as_deref()),
         Some(Command::Inspect { dir }) => return trainer::inspection::inspect(&dir),
         Some(Command::Verify { dir }) => return trainer::inspection::verify(&dir),
+        Some(Command::Report { runs, out, test_data }) => {
+            return trainer::reporting::run(&runs, out.as_deref(), test_data.as_deref());
+        }
         Some(Command::Worker(job)) => return trainer::worker::run(&job, io::stdin().lock(), io::stdout().lock()),
         None => {}
     }
