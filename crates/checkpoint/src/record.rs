@@ -23,6 +23,18 @@ pub struct Record {
     pub train_seconds: f64,
     /// Seconds spent on evaluating.
     pub evaluate_seconds: f64,
+    /// What each partition brought, in partition order; empty in a checkpoint of a trainer that did not keep it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub partitions: Vec<PartitionRecord>,
+}
+
+/// The figures of one partition in one round.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PartitionRecord {
+    /// The samples it holds.
+    pub n_samples: u64,
+    /// Mean loss over the samples trained on.
+    pub train_loss: f64,
 }
 
 /// The first line of the table on the console. The column of the received accuracy is there if it is wanted.
@@ -77,6 +89,7 @@ impl Record {
             model_sha256: "0123456789abcdef".repeat(4),
             train_seconds: 1.5,
             evaluate_seconds: 0.5,
+            partitions: Vec::new(),
         }
     }
 }
@@ -92,6 +105,17 @@ pub fn csv(records: &[Record]) -> String {
         let hash = &record.model_sha256;
         text += &format!("{round},{train_loss},{test_loss},{test_accuracy},{received},");
         text += &format!("{train_seconds},{evaluate_seconds},{hash}\n");
+    }
+    text
+}
+
+/// What each partition brought to each round, as the text of `partitions.csv`. Partitions count from 0.
+pub fn partitions_csv(records: &[Record]) -> String {
+    let mut text = String::from("round,partition,n_samples,train_loss\n");
+    for record in records {
+        for (partition, PartitionRecord { n_samples, train_loss }) in record.partitions.iter().enumerate() {
+            text += &format!("{},{partition},{n_samples},{train_loss}\n", record.round);
+        }
     }
     text
 }
@@ -121,6 +145,21 @@ mod tests {
             let json = serde_json::to_string(&record).unwrap();
             assert_eq!(serde_json::from_str::<Record>(&json).unwrap(), record);
         }
+    }
+
+    #[test]
+    fn a_record_without_partitions_is_read_and_written_as_it_was_before_they_were_kept() {
+        let json = serde_json::to_string(&Record::example(1)).unwrap();
+        assert!(!json.contains("partitions"), "{json}");
+        assert_eq!(serde_json::from_str::<Record>(&json).unwrap(), Record::example(1));
+    }
+
+    #[test]
+    fn partitions_have_a_row_for_every_round() {
+        let partitions =
+            [(10, 0.5), (9, 0.25)].map(|(n_samples, train_loss)| PartitionRecord { n_samples, train_loss });
+        let record = Record { partitions: partitions.into(), ..Record::example(2) };
+        assert_eq!(partitions_csv(&[record]), "round,partition,n_samples,train_loss\n2,0,10,0.5\n2,1,9,0.25\n");
     }
 
     #[test]

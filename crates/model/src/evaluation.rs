@@ -38,10 +38,18 @@ impl Evaluation {
 /// # Panics
 /// If the two lengths do not belong together or a label is not below 10.
 pub fn evaluate(weights: &StateDict, images: &[u8], labels: &[u8]) -> Evaluation {
-    assert_eq!(images.len(), labels.len() * PIXELS, "{PIXELS} pixels per label");
+    measure(&logits(weights, images), labels)
+}
+
+/// What [`evaluate`] says of images that got these scores.
+///
+/// # Panics
+/// If there is not one label for the scores of each image, or a label is not below 10.
+pub fn measure(scores: &[[f32; CLASSES]], labels: &[u8]) -> Evaluation {
+    assert_eq!(scores.len(), labels.len(), "one label for each image");
     let mut confusion = [[0; CLASSES]; CLASSES];
     let mut loss = 0.0;
-    for (scores, &label) in logits(weights, images).iter().zip(labels) {
+    for (scores, &label) in scores.iter().zip(labels) {
         let label = usize::from(label);
         confusion[label][best(scores)] += 1;
         loss += cross_entropy(scores, label);
@@ -76,6 +84,11 @@ pub fn logits(weights: &StateDict, images: &[u8]) -> Vec<[f32; CLASSES]> {
         )
         .collect();
     batches.concat()
+}
+
+/// The softmax of an image's scores: the probability of each class.
+pub fn probabilities(scores: &[f32; CLASSES]) -> [f64; CLASSES] {
+    std::array::from_fn(|class| (-cross_entropy(scores, class)).exp())
 }
 
 /// The class of the highest score, the first of them if there are several.
@@ -141,6 +154,14 @@ mod tests {
     fn no_images_are_evaluated_without_a_division_by_zero() {
         let evaluation = evaluate(&StateDict::zeros(), &[], &[]);
         assert_eq!((evaluation.n, evaluation.loss, evaluation.accuracy()), (0, 0.0, 0.0));
+    }
+
+    #[test]
+    fn probabilities_sum_to_one_and_equal_scores_share_it() {
+        let mut scores = [0.0; CLASSES];
+        assert!(probabilities(&scores).iter().all(|share| (share - 0.1).abs() < 1e-12));
+        scores[3] = 2.0;
+        assert!((probabilities(&scores).iter().sum::<f64>() - 1.0).abs() < 1e-12);
     }
 
     #[test]

@@ -12,6 +12,9 @@ mod network;
 #[cfg(test)]
 mod reference;
 
-pub use evaluation::{Evaluation, evaluate, logits};
+pub use evaluation::{Evaluation, evaluate, logits, measure, probabilities};
 pub use learner::{Learner, Optimizer, Precision};
 pub use weights::StateDict;
+
+/// The version of libtorch that is linked: `tch` takes this one and no other.
+pub const LIBTORCH: &str = "2.13.0";

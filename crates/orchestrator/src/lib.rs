@@ -8,6 +8,7 @@
 //! - [`setup`]: libtorch and the sibling programs, in a checkout that lacks them;
 //! - [`commands`]: the command lines of the children; [`crew`]: the children, started, heard and stopped;
 //! - [`run`]: the phases of a run; [`progress`]: how its events are shown, as a live view on a terminal; [`run_dir`]: where its results go;
+//! - `streaming_log`: what only this process sees of the streaming, for the report;
 //! - [`console`]: everything that is printed.
 //!
 //! A child is never waited for with a sleep: it reports events on its stdout, and ends when its stdin ends. So no child
@@ -29,4 +30,5 @@ pub mod run;
 pub mod run_dir;
 pub mod setup;
 mod spark;
+mod streaming_log;
 mod view;

@@ -53,6 +53,11 @@ impl Phases {
         self.0.push((name, start.elapsed()));
     }
 
+    /// Each phase and its seconds.
+    pub fn seconds(&self) -> Vec<(&'static str, f64)> {
+        self.0.iter().map(|(name, time)| (*name, time.as_secs_f64())).collect()
+    }
+
     /// `set-up 0.2 s, data 1.0 s, total 1.2 s`
     pub fn line(&self) -> String {
         let seconds = |(name, time): &(&str, Duration)| format!("{name} {:.1} s", time.as_secs_f64());

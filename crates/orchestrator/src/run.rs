@@ -27,6 +27,7 @@ use crate::{
     progress::Progress,
     run_dir, setup,
     spark::Starting,
+    streaming_log::StreamingLog,
 };
 
 /// The receiver verifies what it finds in its directory before it listens.
@@ -91,8 +92,13 @@ async fn phases(
         config = config.with_data(dir);
         progress.phases().end("data", start);
         let start = Instant::now();
-        stream(&config, run, &digest, crew, progress).await?;
+        let log = stream(&config, run, &digest, crew, progress).await?;
         progress.phases().end("streaming", start);
+        if let Some(log) = log
+            && let Err(error) = log.write(run, progress.phases().seconds())
+        {
+            progress.note(&format!("{error:#}; the report will lack the streaming")); // It costs no sample.
+        }
     }
     let start = Instant::now();
     if let Some(spark) = spark {
@@ -149,21 +155,22 @@ async fn provide_data(config: &Config, crew: &mut Crew, progress: &mut Progress)
     data.context("the sender ended without saying where the data is")
 }
 
-/// Streams until the chunk directory is complete.
+/// Streams until the chunk directory is complete. What it logged, unless there was nothing left to stream.
 async fn stream(
     config: &Config,
     run: &Path,
     digest: &str,
     crew: &mut Crew,
     progress: &mut Progress,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<Option<StreamingLog>> {
     // What is in the directory before the first sample of this run was sent is an earlier run's.
     let fresh = run_dir::data(run)?.is_none();
     let receiver = crew.start(commands::receiver(config, config.listen, fresh)?)?;
-    let Some(address) = listening(config, run, crew, progress).await? else { return Ok(()) };
+    let Some(address) = listening(config, run, crew, progress).await? else { return Ok(None) };
     crew.instruct(receiver, commands::receiver(config, address, false)?);
     run_dir::remember_data(run, digest)?;
     progress.note(&format!("the receiver listens on {address}"));
+    let mut log = StreamingLog::begin(fresh);
     for sender in commands::senders(config, address)? {
         crew.start(sender)?;
     }
@@ -172,22 +179,29 @@ async fn stream(
         crew.start_ahead(commands::trainer(config, run, AHEAD_LIMIT)?)?;
     }
     progress.sending(config.streaming.samples);
-    completion(config, run, crew, progress).await?;
+    completion(config, run, crew, progress, &mut log).await?;
     progress.clear();
     crew.dismiss(&[Program::Sender, Program::Receiver], GOODBYE_LIMIT).await;
-    Ok(())
+    Ok(Some(log))
 }
 
 /// Waits until the chunk directory is complete.
-async fn completion(config: &Config, run: &Path, crew: &mut Crew, progress: &mut Progress) -> anyhow::Result<()> {
+async fn completion(
+    config: &Config,
+    run: &Path,
+    crew: &mut Crew,
+    progress: &mut Progress,
+    log: &mut StreamingLog,
+) -> anyhow::Result<()> {
     let limit = STREAM_LIMIT + chunk_delay(config);
     let mut complete = false;
     while !complete {
         match crew.next(limit, "streaming").await? {
             News::Event { child, event } => {
                 complete = matches!(event, Event::Complete { .. });
-                if matches!(event, Event::Stored { .. }) {
+                if let Event::Stored { samples, .. } = event {
                     crew.progressed();
+                    log.stored(samples);
                 }
                 progress.show(child, event);
             }

@@ -87,7 +87,7 @@ pub fn data(run: &Path) -> anyhow::Result<Option<String>> {
 }
 
 /// Writes a file that is complete or absent.
-fn write(path: &Path, text: &str) -> io::Result<()> {
+pub(crate) fn write(path: &Path, text: &str) -> io::Result<()> {
     let temporary = path.with_extension("tmp");
     let mut file = File::create(&temporary)?;
     file.write_all(text.as_bytes())?;

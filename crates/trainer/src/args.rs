@@ -74,6 +74,18 @@ pub(crate) enum Command {
         #[arg(default_value = "data/streaming_input")]
         dir: PathBuf,
     },
+    /// Make the report of a finished run again, or compare several
+    Report {
+        /// Run folders, such as runs/latest; the report is the first one's, with the others beside it
+        #[arg(required = true, value_name = "RUN")]
+        runs: Vec<PathBuf>,
+        /// The file to write [default: report.html in the run folder; comparison.html in the first of several]
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+        /// Directory with the test set's IDX files [default: the run's, else as for evaluate]
+        #[arg(long, value_name = "DIR")]
+        test_data: Option<PathBuf>,
+    },
     /// Train partitions of samples from stdin: what Spark's executors run
     #[command(hide = true)]
     Worker(worker::Job),

@@ -4,7 +4,8 @@
 //! - [`data`], [`digest`] and [`partition`]: who gets which samples, whatever way they arrived;
 //! - [`local`], [`average`](mod@average) and [`engine`]: what happens in a partition, what becomes of the results, and
 //!   where it all takes place; [`worker`] is the part of it that runs on the machines of a cluster;
-//! - [`checkpoint`] and [`run_folder`]: what a run leaves behind and goes on from.
+//! - [`checkpoint`] and [`run_folder`]: what a run leaves behind and goes on from;
+//! - [`reporting`]: the run as a page for people; [`provenance`]: which command and machine it was.
 //!
 //! The same seed, partitions and binary give the same model, bit by bit: nothing here asks a clock, a thread or a global
 //! random generator for anything that reaches a weight. Tensors stay inside `model`; the only socket is the engine
@@ -15,12 +16,15 @@
 use std::time::Instant;
 
 use anyhow::{Context, anyhow};
-use checkpoint::{Origin, record::Record};
+use checkpoint::{
+    Origin,
+    record::{PartitionRecord, Record},
+};
 use cli::{
     exit::{Code, failure},
     shutdown::{Cause, Shutdown},
 };
-use model::{StateDict, evaluate};
+use model::{StateDict, logits, measure};
 
 use crate::{
     average::{average, mean_train_loss},
@@ -46,6 +50,8 @@ mod model_file;
 mod output;
 pub mod partition;
 pub mod prediction;
+pub mod provenance;
+pub mod reporting;
 mod run;
 pub mod run_folder;
 pub mod summary;
@@ -74,6 +80,7 @@ pub fn run(config: &Config, shutdown: &Shutdown) -> anyhow::Result<()> {
     let mut run = Run::open(config, origin, shutdown)?;
     let earlier: f64 = run.history().iter().map(Record::seconds).sum();
     run.start(&manifest, test_set.len(), engine.name())?;
+    let mut last_scores = None;
     for round in run.next_round()..=config.rounds {
         let training = Instant::now();
         let progress = Progress::new(config.json, round, manifest.samples * u64::from(config.local.local_epochs));
@@ -89,7 +96,8 @@ pub fn run(config: &Config, shutdown: &Shutdown) -> anyhow::Result<()> {
         let train_seconds = training.elapsed().as_secs_f64();
 
         let evaluating = Instant::now();
-        let test = evaluate(&global, &test_set.images, &test_set.labels);
+        let scores = logits(&global, &test_set.images);
+        let test = measure(&scores, &test_set.labels);
         if !test.loss.is_finite() {
             return Err(diverged(&format!("round {round}, seen on the test set"), config.local.learning_rate));
         }
@@ -103,7 +111,9 @@ pub fn run(config: &Config, shutdown: &Shutdown) -> anyhow::Result<()> {
             model_sha256: global.sha256(),
             train_seconds,
             evaluate_seconds: evaluating.elapsed().as_secs_f64(),
+            partitions: updates.iter().map(partition_record).collect(),
         };
+        last_scores = Some(scores);
         run.record(record, global, &test.confusion)?; // Every round: a late failure must not cost earlier results.
     }
     let last = run.history().last().context("there is no round to sum up: --rounds is 0")?;
@@ -116,7 +126,9 @@ pub fn run(config: &Config, shutdown: &Shutdown) -> anyhow::Result<()> {
         seconds: earlier + started.elapsed().as_secs_f64(),
     };
     let summary = Summary::new(config, &manifest, &results);
-    run.finish(&summary)
+    // A run that had all its rounds already has not been evaluated by this process.
+    let scores = last_scores.unwrap_or_else(|| logits(run.global(), &test_set.images));
+    run.finish(&summary, &test_set, &scores)
 }
 
 /// All of a round's updates are in memory until they are averaged, at 1.69 MB of weights each: 1.7 GB for this many.
@@ -124,6 +136,10 @@ const MAX_PARTITIONS: u32 = 1024;
 
 fn stopped(cause: Cause) -> anyhow::Error {
     failure(cause.code(), anyhow!("stopped by {}", cause.as_str()))
+}
+
+fn partition_record(update: &LocalUpdate) -> PartitionRecord {
+    PartitionRecord { n_samples: update.n_samples, train_loss: update.train_loss }
 }
 
 fn check_partitions(partitions: u32, samples: u64) -> anyhow::Result<()> {

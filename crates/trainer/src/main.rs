@@ -29,6 +29,9 @@ fn run(args: Args) -> anyhow::Result<()> {
         Some(Command::Inspect { dir, json, png }) => return trainer::inspection::inspect(&dir, &View { json, png }),
         Some(Command::Import(import)) => return trainer::import::Import::from(import).run(),
         Some(Command::Verify { dir }) => return trainer::inspection::verify(&dir),
+        Some(Command::Report { runs, out, test_data }) => {
+            return trainer::reporting::run(&runs, out.as_deref(), test_data.as_deref());
+        }
         Some(Command::Worker(job)) => return trainer::worker::run(&job, io::stdin().lock(), io::stdout().lock()),
         None => {}
     }

@@ -14,14 +14,15 @@ use cli::{
     flags::When,
     shutdown::{Cause, Shutdown},
 };
+use dataset::{CLASSES, Dataset};
 use model::StateDict;
 use store::Manifest;
 
 use crate::{
     board::{Board, Confusion},
     config::Config,
-    output,
-    run_folder::{FINAL_MODEL, RunFolder, SUMMARY},
+    output, reporting,
+    run_folder::{FINAL_MODEL, REPORT, RunFolder, SUMMARY},
     summary::Summary,
 };
 
@@ -131,8 +132,14 @@ impl<'a> Run<'a> {
         failure(cause.code(), error)
     }
 
-    /// Writes the final model and the summary, then shows the latter.
-    pub(crate) fn finish(mut self, summary: &Summary) -> anyhow::Result<()> {
+    /// Writes the final model, the summary and the report, then shows the second. `scores` are what the final model says
+    /// of the test set.
+    pub(crate) fn finish(
+        mut self,
+        summary: &Summary,
+        test_set: &Dataset,
+        scores: &[[f32; CLASSES]],
+    ) -> anyhow::Result<()> {
         // No times here: the same seed gives the same file.
         let Origin { flags, data, dataset } = &self.state.origin;
         let mut metadata: BTreeMap<String, String> = flags.iter().cloned().collect();
@@ -147,6 +154,8 @@ impl<'a> Run<'a> {
         json.push(b'\n');
         self.folder.write(SUMMARY, &json)?;
         self.board.finish()?;
+        let report = reporting::of_run(self.folder.path(), test_set, scores)?;
+        self.folder.write(REPORT, report.as_bytes())?;
         let text = summary.text(self.folder.path());
         self.show(&Event::Summary { text: text.clone() }, &format!("\n{text}"))
     }

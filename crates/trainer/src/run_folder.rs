@@ -32,6 +32,8 @@ pub const CONFIG: &str = "config.toml";
 pub const CHECKPOINTS: &str = "checkpoints";
 /// The file that holds the model after the last round.
 pub const FINAL_MODEL: &str = "final_cnn_model.safetensors";
+/// The file that shows the run to people.
+pub const REPORT: &str = "report.html";
 /// The file that holds the summary.
 pub const SUMMARY: &str = "summary.json";
 
@@ -150,20 +152,21 @@ impl RunFolder {
         disk::replace(&self.checkpoints().join(checkpoint.file_name()), &checkpoint.to_bytes())
     }
 
-    /// Writes `rounds.csv`.
+    /// Writes `rounds.csv` and `partitions.csv`.
     ///
     /// # Errors
     /// When writing fails.
     pub fn write_rounds(&self, history: &[Record]) -> anyhow::Result<()> {
-        disk::replace(&self.path.join("rounds.csv"), record::csv(history).as_bytes())
+        disk::replace(&self.path.join("rounds.csv"), record::csv(history).as_bytes())?;
+        disk::replace(&self.path.join("partitions.csv"), record::partitions_csv(history).as_bytes())
     }
 
-    /// Removes the final model and the summary, if they are there.
+    /// Removes the final model, the summary and the report, if they are there.
     ///
     /// # Errors
     /// When they are there and stay.
     pub fn remove_results(&self) -> anyhow::Result<()> {
-        for path in [FINAL_MODEL, SUMMARY].map(|name| self.path.join(name)) {
+        for path in [FINAL_MODEL, SUMMARY, REPORT].map(|name| self.path.join(name)) {
             match fs::remove_file(&path) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => {
                     return Err(error).with_context(|| format!("failed to remove `{}`", path.display()));

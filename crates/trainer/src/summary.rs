@@ -7,7 +7,11 @@ use cli::flags::Precision;
 use serde::Serialize;
 use store::Manifest;
 
-use crate::{config::Config, run_folder::FINAL_MODEL};
+use crate::{
+    config::Config,
+    provenance::Provenance,
+    run_folder::{FINAL_MODEL, REPORT},
+};
 
 /// `summary.json`. Fields may be added.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -20,6 +24,8 @@ pub struct Summary {
     pub n_test_samples: usize,
     /// Chunk files.
     pub n_chunks: usize,
+    /// Streams that they came in.
+    pub n_streams: usize,
     /// Where the partitions trained.
     pub engine: String,
     /// Partitions.
@@ -42,6 +48,8 @@ pub struct Summary {
     pub seconds: Seconds,
     /// How fast it was.
     pub samples_per_second: Rates,
+    /// The command, the machine, the versions.
+    pub provenance: Provenance,
 }
 
 /// Where the time went, in seconds, over all processes that worked on the run.
@@ -88,6 +96,7 @@ impl Summary {
             n_samples: manifest.samples,
             n_test_samples: results.n_test_samples,
             n_chunks: manifest.chunks.len(),
+            n_streams: manifest.streams.len(),
             engine: results.engine.to_owned(),
             partitions: config.partitions,
             rounds: last.round,
@@ -107,6 +116,7 @@ impl Summary {
                 ingest: manifest.samples as f64 / manifest.seconds,
                 train: manifest.samples as f64 * passes / train,
             },
+            provenance: Provenance::here(),
         }
     }
 
@@ -114,7 +124,7 @@ impl Summary {
     pub(crate) fn text(&self, run_folder: &Path) -> String {
         let Self { n_samples, n_test_samples, model_sha256, seconds, .. } = self;
         let Seconds { total, send, train, evaluate } = seconds;
-        let model = run_folder.join(FINAL_MODEL);
+        let [model, report] = [FINAL_MODEL, REPORT].map(|name| run_folder.join(name));
         let generated = match self.dataset.as_str() {
             "generated" => "dataset            generated digits, drawn by the program: this is not MNIST\n",
             _ => "",
@@ -122,12 +132,14 @@ impl Summary {
         format!(
             "{generated}\
              model              {}\n\
+             report             {}\n\
              model SHA-256      {model_sha256}\n\
              seconds            {total:.1}: receiving {send:.1}, training {train:.1}, evaluating {evaluate:.1}\n\
              training speed     {:.0} samples/s\n\
              received accuracy  {:.2} % of {n_samples} samples\n\
              test accuracy      {:.2} % of {n_test_samples} samples",
             model.display(),
+            report.display(),
             self.samples_per_second.train,
             100.0 * self.received_accuracy,
             100.0 * self.test_accuracy,
