@@ -66,7 +66,7 @@ fn head(report: &Report) -> Markup {
                         }
                         (headline("trained on", &format!("{} samples", number::count(report.n_samples))))
                         (headline("rounds", &last.round.to_string()))
-                        (headline("time", &number::seconds(report.seconds)))
+                        (headline("receiving and training", &number::seconds(report.seconds)))
                     }
                 }
             }

@@ -120,11 +120,7 @@ fn facts(kept: &Kept) -> Vec<(String, String)> {
     let (summary, origin) = (&kept.summary, &kept.summary.provenance);
     let command = kept.streaming.as_ref().map_or(&origin.command, |streaming| &streaming.command);
     let setting = |key: &str| kept.config.get(key).map(|value| value.to_string().trim_matches('"').to_owned());
-    let streams = match (setting("senders"), summary.n_streams) {
-        (Some(senders), Some(streams)) => Some(format!("{senders} senders, {streams} streams")),
-        (None, Some(streams)) => Some(format!("{streams} streams")),
-        (senders, None) => senders.map(|senders| format!("{senders} senders")),
-    };
+    let streams = summary.n_streams.map(|streams| plural(streams, "sender")); // Each sends one stream.
     let known = |text: &str| (!text.is_empty()).then(|| text.to_owned());
     let cores = format!("{}, {} cores", origin.cpu, origin.cores);
     let versions = format!("Tributary {}, libtorch {}", origin.tributary, origin.libtorch);
@@ -151,12 +147,17 @@ fn training(kept: &Kept, setting: &dyn Fn(&str) -> Option<String>) -> String {
     let (rounds, partitions, precision, engine) =
         (summary.rounds, summary.partitions, &summary.precision, &summary.engine);
     let first = [
-        format!("{rounds} rounds"),
-        format!("{partitions} partitions"),
+        plural(rounds.into(), "round"),
+        plural(partitions.into(), "partition"),
         format!("precision {precision}"),
         format!("engine {engine}"),
     ];
     first.into_iter().chain(flags).collect::<Vec<_>>().join(", ")
+}
+
+/// `1 round`, `5 rounds`
+fn plural(count: u64, noun: &str) -> String {
+    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
 }
 
 /// Where the time went: what the orchestrator saw before training, and what the trainer did.

@@ -70,7 +70,7 @@ impl LineChart<'_> {
                 title id=(title) { (self.title) }
                 desc id=(description) { (self.description) }
                 (self.axes(x, y, right))
-                @for line in &self.lines { (curve(line, x, y)) }
+                @for line in &self.lines { (self.curve(line, x, y)) }
                 @for (line, at) in self.lines.iter().zip(self.label_places(y)) {
                     @if let Some(at) = at {
                         text class=(format!("name {}", line.class)) x=(px(right + 10.0)) y=(px(at + 4.0)) { (line.name) }
@@ -124,16 +124,21 @@ impl LineChart<'_> {
         }
         places
     }
-}
 
-fn curve(line: &Line, x: Scale, y: Scale) -> Markup {
-    let points: Vec<(f64, f64)> =
-        line.points.iter().filter(|(x, y)| x.is_finite() && y.is_finite()).map(|&(a, b)| (x.at(a), y.at(b))).collect();
-    let path: Vec<String> = points.iter().map(|&(x, y)| format!("{},{}", px(x), px(y))).collect();
-    html! {
-        @if points.len() > 1 { polyline class=(format!("line {}", line.class)) points=(path.join(" ")) {} }
-        @if points.len() <= MARKS && (points.len() == 1 || !line.name.is_empty()) {
-            @for (x, y) in &points { circle class=(format!("mark {}", line.class)) cx=(px(*x)) cy=(px(*y)) r="3" {} }
+    /// A line, with marks where its points are rounds.
+    fn curve(&self, line: &Line, x: Scale, y: Scale) -> Markup {
+        let points: Vec<(f64, f64)> = line
+            .points
+            .iter()
+            .filter(|(x, y)| x.is_finite() && y.is_finite())
+            .map(|&(a, b)| (x.at(a), y.at(b)))
+            .collect();
+        let path: Vec<String> = points.iter().map(|&(x, y)| format!("{},{}", px(x), px(y))).collect();
+        html! {
+            @if points.len() > 1 { polyline class=(format!("line {}", line.class)) points=(path.join(" ")) {} }
+            @if self.rounds && points.len() <= MARKS && (points.len() == 1 || !line.name.is_empty()) {
+                @for (x, y) in &points { circle class=(format!("mark {}", line.class)) cx=(px(*x)) cy=(px(*y)) r="3" {} }
+            }
         }
     }
 }

@@ -12,9 +12,12 @@ use crate::{
 /// Columns of a table of partitions; `partitions.csv` has them all.
 const COLUMNS: usize = 32;
 
+/// One of a round's figures, if it was measured.
+type Figure<'a> = &'a dyn Fn(&Round) -> Option<f64>;
+
 pub(super) fn section(report: &Report) -> Markup {
-    let lines = |lines: &[(&str, &str, &dyn Fn(&Round) -> Option<f64>)]| -> Vec<Line> {
-        let line = |(name, class, value): &(&str, &str, &dyn Fn(&Round) -> Option<f64>)| Line {
+    let lines = |lines: &[(&str, &str, Figure<'_>)]| -> Vec<Line> {
+        let line = |(name, class, value): &(&str, &str, Figure<'_>)| Line {
             name: (*name).into(),
             class: (*class).into(),
             points: report.rounds.iter().filter_map(|round| Some((f64::from(round.round), value(round)?))).collect(),

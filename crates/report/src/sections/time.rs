@@ -12,8 +12,9 @@ use crate::{
 /// Rates are means over so many spans of the streaming: single chunks come too unevenly to read.
 const SPANS: usize = 24;
 
-/// Samples per second, measured up to a time.
+/// Samples per second, from one time to another.
 struct Rate {
+    from: f64,
     seconds: f64,
     samples: u64,
     rate: f64,
@@ -69,7 +70,8 @@ fn ingest(report: &Report) -> Markup {
         lines: vec![Line {
             name: "samples/s".into(),
             class: "s1".into(),
-            points: rates.iter().map(|rate| (rate.seconds, rate.rate)).collect(),
+            // Steps: a rate is the mean of its span.
+            points: rates.iter().flat_map(|rate| [(rate.from, rate.rate), (rate.seconds, rate.rate)]).collect(),
         }],
     };
     let row = |rate: &Rate| {
@@ -103,7 +105,12 @@ fn rates(points: &[Point]) -> Vec<Rate> {
     let rate = |pair: &[Point]| {
         let (time, samples) = (pair[1].seconds - pair[0].seconds, pair[1].samples.checked_sub(pair[0].samples)?);
         let rate = samples as f64 / time;
-        (time > 0.0 && rate.is_finite()).then_some(Rate { seconds: pair[1].seconds, samples: pair[1].samples, rate })
+        (time > 0.0 && rate.is_finite()).then_some(Rate {
+            from: pair[0].seconds,
+            seconds: pair[1].seconds,
+            samples: pair[1].samples,
+            rate,
+        })
     };
     kept.windows(2).filter_map(rate).collect()
 }
