@@ -53,7 +53,7 @@ pub(super) fn section(report: &Report) -> Markup {
         "Accuracy and loss, round by round",
         html! {
             div class="pair" {
-                figure { figcaption { b { "Accuracy" } ", share recognised" } (accuracy.svg()) }
+                figure { figcaption { b { "Accuracy" } ", share recognised; the axis begins where the figures do" } (accuracy.svg()) }
                 figure { figcaption { b { "Loss" } ", mean cross-entropy in nats" } (loss.svg()) }
             }
             p class="remark" {
