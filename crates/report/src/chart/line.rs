@@ -73,7 +73,7 @@ impl LineChart<'_> {
                 @for line in &self.lines { (self.curve(line, x, y)) }
                 @for (line, at) in self.lines.iter().zip(self.label_places(y)) {
                     @if let Some(at) = at {
-                        text class=(format!("name {}", line.class)) x=(px(right + 10.0)) y=(px(at + 4.0)) { (line.name) }
+                        text class=(format!("name {}", line.class)) x=(px(end_of(line, x) + 10.0)) y=(px(at + 4.0)) { (line.name) }
                     }
                 }
             }
@@ -141,6 +141,11 @@ impl LineChart<'_> {
             }
         }
     }
+}
+
+/// Where a line ends, which may be before the axis does.
+fn end_of(line: &Line, x: Scale) -> f64 {
+    line.points.iter().rev().find(|(_, y)| y.is_finite()).map_or(LEFT, |&(end, _)| x.at(end))
 }
 
 fn grouped(tick: f64, decimals: usize) -> String {

@@ -12,18 +12,7 @@ use crate::{
 /// Columns of a table of partitions; `partitions.csv` has them all.
 const COLUMNS: usize = 32;
 
-/// One of a round's figures, if it was measured.
-type Figure<'a> = &'a dyn Fn(&Round) -> Option<f64>;
-
 pub(super) fn section(report: &Report) -> Markup {
-    let lines = |lines: &[(&str, &str, Figure<'_>)]| -> Vec<Line> {
-        let line = |(name, class, value): &(&str, &str, Figure<'_>)| Line {
-            name: (*name).into(),
-            class: (*class).into(),
-            points: report.rounds.iter().filter_map(|round| Some((f64::from(round.round), value(round)?))).collect(),
-        };
-        lines.iter().map(line).filter(|line| !line.points.is_empty()).collect()
-    };
     let accuracy = LineChart {
         id: "accuracy",
         title: "Accuracy by round",
@@ -32,10 +21,10 @@ pub(super) fn section(report: &Report) -> Markup {
         unit: " %",
         rounds: true,
         from_zero: false,
-        lines: lines(&[
-            ("test", "s1", &|round| Some(100.0 * round.test_accuracy)),
-            ("received", "s2", &|round| round.received_accuracy.map(|share| 100.0 * share)),
-        ]),
+        lines: vec![
+            line(report, "test", "s1", |round| Some(100.0 * round.test_accuracy)),
+            line(report, "received", "s2", |round| round.received_accuracy.map(|share| 100.0 * share)),
+        ],
     };
     let loss = LineChart {
         id: "loss",
@@ -45,10 +34,10 @@ pub(super) fn section(report: &Report) -> Markup {
         unit: "",
         rounds: true,
         from_zero: true,
-        lines: lines(&[
-            ("test", "s1", &|round| Some(round.test_loss)),
-            ("train", "s3", &|round| Some(round.train_loss)),
-        ]),
+        lines: vec![
+            line(report, "test", "s1", |round| Some(round.test_loss)),
+            line(report, "train", "s3", |round| Some(round.train_loss)),
+        ],
     };
     let (what, heads, rows) = table(report);
     super::section(
@@ -56,7 +45,7 @@ pub(super) fn section(report: &Report) -> Markup {
         "Accuracy and loss, round by round",
         html! {
             div class="pair" {
-                figure { figcaption { b { "Accuracy" } ", share recognised" } (accuracy.svg()) }
+                figure { figcaption { b { "Accuracy" } ", share recognised; the axis begins where the figures do" } (accuracy.svg()) }
                 figure { figcaption { b { "Loss" } ", mean cross-entropy in nats" } (loss.svg()) }
             }
             p class="remark" {
@@ -66,6 +55,12 @@ pub(super) fn section(report: &Report) -> Markup {
             (numbers(what, &heads, &rows))
         },
     )
+}
+
+/// A line through the rounds of which there is a value.
+fn line(report: &Report, name: &str, class: &str, value: impl Fn(&Round) -> Option<f64>) -> Line {
+    let points = report.rounds.iter().filter_map(|round| Some((f64::from(round.round), value(round)?)));
+    Line { name: name.into(), class: class.into(), points: points.collect() }
 }
 
 fn table(report: &Report) -> (&'static str, Vec<String>, Vec<Vec<String>>) {
