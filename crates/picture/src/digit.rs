@@ -13,6 +13,9 @@ pub const SIDE: usize = 28;
 /// The longer side of a digit in it.
 const DIGIT: f32 = 20.0;
 
+/// Where the centre of mass goes, as the index of a pixel: where that of MNIST's images is, on average.
+const CENTRE: f64 = SIDE as f64 / 2.0;
+
 /// Pictures are made so small at first: much larger than an image, and quick to work on whatever the camera.
 const WORKING: u32 = 320;
 
@@ -63,7 +66,7 @@ fn centre(digit: &GrayImage) -> Vec<u8> {
     let all = mass(|_, _| 1).max(1.0);
     let corner = |mean: f64, side: u32| {
         let room = SIDE as f64 - f64::from(side);
-        ((SIDE as f64 - 1.0) / 2.0 - mean).round().clamp(0.0, room) as usize
+        (CENTRE - mean).round().clamp(0.0, room) as usize
     };
     let left = corner(mass(|x, _| x) / all, digit.width());
     let top = corner(mass(|_, y| y) / all, digit.height());
