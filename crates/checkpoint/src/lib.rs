@@ -58,6 +58,10 @@ impl Origin {
                 None => return Some(format!("does not say its --{name}")),
             }
         }
+        let unwanted = |(name, _): &&(String, String)| self.flags.iter().all(|(wanted, _)| wanted != name);
+        if let Some((name, value)) = stored.flags.iter().find(unwanted) {
+            return Some(format!("was trained with --{name} {value}, and not without"));
+        }
         let short = |digest: &str| digest.get(..16).unwrap_or(digest).to_owned();
         (self.data != stored.data).then(|| {
             let (have, want) = (short(&stored.data), short(&self.data));
@@ -241,5 +245,9 @@ mod tests {
         assert_eq!(wanted.difference(&stored).unwrap(), what);
         wanted.flags[1].1 = "3".into();
         assert_eq!(wanted.difference(&stored).unwrap(), "was trained with --partitions 2, not 3");
+        wanted.flags.remove(1);
+        assert_eq!(wanted.difference(&stored).unwrap(), "was trained with --partitions 2, and not without");
+        wanted.flags[0].0 = "rate".into();
+        assert_eq!(wanted.difference(&stored).unwrap(), "does not say its --rate");
     }
 }

@@ -99,6 +99,10 @@ pub struct Training {
     /// Seed of the initial weights, the partitioning and every shuffle: the same seed gives the same model, bit by bit
     #[arg(long, value_name = "N", default_value = "42")]
     pub seed: u64,
+    /// Begin with the weights of this model instead of fresh ones: a .safetensors or .pth file, or a run folder
+    #[arg(long, value_name = "FILE|RUN", value_parser = existing)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub init: Option<PathBuf>,
     /// When to measure accuracy on the received data as well; the test set is measured every round
     #[arg(long, value_enum, default_value = "at-end")]
     pub received_accuracy: When,
@@ -261,6 +265,11 @@ fn at_least_one<T: FromStr + PartialOrd + From<u8>>(text: &str) -> Result<T, Str
         Ok(number) if number >= T::from(1) => Ok(number),
         _ => Err("give a whole number, at least 1".into()),
     }
+}
+
+/// The path with all links followed: `runs/latest` is going to be another run soon.
+fn existing(text: &str) -> Result<PathBuf, String> {
+    std::fs::canonicalize(text).map_err(|error| format!("{error}; name a model file or a run folder"))
 }
 
 fn batch_size(text: &str) -> Result<BatchSize, String> {

@@ -22,6 +22,8 @@ pub struct Config {
     pub weighting: Weighting,
     /// How each of them trains.
     pub local: Local,
+    /// A model to begin with, instead of fresh weights.
+    pub init: Option<PathBuf>,
     /// When to measure accuracy on the received data.
     pub received_accuracy: When,
     /// The test set's directory, if the user named one.
@@ -100,6 +102,7 @@ impl Config {
                 optimizer: training.optimizer,
                 precision: training.precision,
             },
+            init: training.init,
             received_accuracy: training.received_accuracy,
             test_data: training.test_data,
             engine: match engine.engine {
@@ -120,8 +123,8 @@ impl Config {
         }
     }
 
-    /// The flags that, with the data, decide every bit of the model after a given round, and their values. `rounds` is
-    /// not among them: a run may be resumed with more.
+    /// The flags that, with the data and the weights to begin with, decide every bit of the model after a given round, and
+    /// their values. `rounds` is not among them: a run may be resumed with more.
     pub fn decisive(&self) -> Vec<(String, String)> {
         let names = [
             "seed",

@@ -13,7 +13,7 @@
 
 #![forbid(unsafe_code)]
 
-use std::time::Instant;
+use std::{path::Path, time::Instant};
 
 use anyhow::{Context, anyhow};
 use checkpoint::{
@@ -30,6 +30,7 @@ use crate::{
     average::{average, mean_train_loss},
     config::Config,
     local::LocalUpdate,
+    model_file::ModelFile,
     output::Progress,
     run::Run,
     summary::{Results, Summary},
@@ -71,13 +72,16 @@ pub fn run(config: &Config, shutdown: &Shutdown) -> anyhow::Result<()> {
     check_partitions(config.partitions, manifest.samples)?;
     let stopped = || shutdown.requested().map_or(Ok(()), |cause| Err(stopped(cause)));
     let engine = engine::open(config, &manifest, &|_| stopped())?;
-    let dataset = manifest.dataset.name.clone();
-    let origin = Origin { flags: config.decisive(), data: engine.data().to_string(), dataset };
+    let initial = config.init.as_deref().map(initial_weights).transpose()?;
+    let mut flags = config.decisive();
+    flags.extend(initial.as_ref().map(|weights| ("init".into(), weights.sha256())));
+    let origin = Origin { flags, data: engine.data().to_string(), dataset: manifest.dataset.name.clone() };
     let received = |global: &StateDict| -> anyhow::Result<f64> {
         Ok(engine.recognised(global, &|_| stopped())? as f64 / manifest.samples as f64)
     };
 
-    let mut run = Run::open(config, origin, shutdown)?;
+    let initial = initial.unwrap_or_else(|| StateDict::init(config.local.seed));
+    let mut run = Run::open(config, origin, initial, shutdown)?;
     let earlier: f64 = run.history().iter().map(Record::seconds).sum();
     run.start(&manifest, test_set.len(), engine.name())?;
     let mut last_scores = None;
@@ -136,6 +140,15 @@ const MAX_PARTITIONS: u32 = 1024;
 
 fn stopped(cause: Cause) -> anyhow::Error {
     failure(cause.code(), anyhow!("stopped by {}", cause.as_str()))
+}
+
+fn initial_weights(path: &Path) -> anyhow::Result<StateDict> {
+    let ModelFile { path, weights, .. } = ModelFile::read(path).context("failed to read the model of --init")?;
+    if !weights.is_finite() {
+        let error = anyhow!("the model of --init, `{}`, has weights that are not finite", path.display());
+        return Err(failure(Code::Data, error));
+    }
+    Ok(weights)
 }
 
 fn partition_record(update: &LocalUpdate) -> PartitionRecord {

@@ -35,12 +35,17 @@ pub(crate) struct Run<'a> {
 }
 
 impl<'a> Run<'a> {
-    /// Opens the run folder, and goes on from its newest checkpoint or else from fresh weights.
-    pub(crate) fn open(config: &'a Config, origin: Origin, shutdown: &Shutdown) -> anyhow::Result<Self> {
+    /// Opens the run folder, and goes on from its newest checkpoint or else from the `initial` weights.
+    pub(crate) fn open(
+        config: &'a Config,
+        origin: Origin,
+        initial: StateDict,
+        shutdown: &Shutdown,
+    ) -> anyhow::Result<Self> {
         let folder = RunFolder::open(&config.folder, shutdown)?;
         let state = match checkpoint::newest(&folder.checkpoints())? {
             Some(path) => Checkpoint::read(&path, &origin)?,
-            None => Checkpoint { origin, history: Vec::new(), global: StateDict::init(config.local.seed) },
+            None => Checkpoint { origin, history: Vec::new(), global: initial },
         };
         let (path, done) = (folder.path().display(), state.history.len());
         if config.rounds < done as u32 {

@@ -123,6 +123,35 @@ fn a_finished_run_resumed_says_so_and_changes_nothing() {
 }
 
 #[test]
+fn a_run_that_begins_with_a_model_goes_on_from_it_and_says_so() {
+    let place = Place::received();
+    succeed(&mut place.train("first", &[]));
+    let model = place.path("first/final_cnn_model.safetensors");
+    let model = model.to_str().unwrap();
+    let loss = |run: &str, round: usize| {
+        let rounds = fs::read_to_string(place.path(run).join("rounds.csv")).unwrap();
+        rounds.lines().nth(round).unwrap().split(',').nth(1).unwrap().parse::<f64>().unwrap()
+    };
+    let hash = place.hash_of("second", &["--init", model]);
+    assert!(loss("second", 1) < loss("first", 1) / 2.0, "{} and {}", loss("first", 1), loss("second", 1));
+    assert_eq!(place.hash_of("again", &["--init", "first"]), hash, "a run folder is its final model");
+    assert_ne!(place.hash_of("fresh", &["--seed", "7"]), hash);
+
+    // As a kill leaves it after its first round.
+    fs::remove_file(place.path("second/checkpoints/round-002.safetensors")).unwrap();
+    succeed(&mut place.command(&["--resume", "second"]));
+    assert_eq!(place.summary("second")["model_sha256"], hash.as_str());
+    fail(&mut place.command(&["--resume", "second", "--init", "fresh"]), 65, "was trained with --init ");
+    fail(&mut place.command(&["--resume", "fresh", "--init", "first"]), 65, "does not say its --init");
+    fs::write(place.path("bad.pth"), "no model").unwrap();
+    fail(&mut place.train("other", &["--init", "bad.pth"]), 65, "failed to read the model of --init: ");
+    let output = place.train("other", &["--init", "absent"]).output().unwrap();
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(64), "{stderr}");
+    assert!(stderr.contains("'--init <FILE|RUN>'") && stderr.contains("name a model file"), "{stderr}");
+}
+
+#[test]
 fn an_orchestrators_configuration_is_kept_and_understood_on_resume() {
     let place = Place::received();
     fs::create_dir(place.path("run")).unwrap();
