@@ -6,6 +6,7 @@
 
 use std::{
     collections::VecDeque,
+    env,
     ffi::OsStr,
     io,
     path::{Path, PathBuf},
@@ -230,6 +231,9 @@ impl Crew {
         let mut command = Command::new(&member.path);
         command.args(&member.invocation.arguments).envs(self.environment.iter().cloned()).kill_on_drop(true);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        if env::var_os("RUST_LOG").is_none() {
+            command.env("RUST_LOG", "warn"); // What goes well is told by events.
+        }
         platform::shield_from_terminal(&mut command);
         let mut process = command.spawn().with_context(|| format!("failed to start `{}`", member.path.display()))?;
         let (kill, killed) = oneshot::channel();

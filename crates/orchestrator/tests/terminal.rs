@@ -123,6 +123,7 @@ fn is_whole(line: &str) -> bool {
         "round ",
         "phases  ",
         "model  ",
+        "report  ",
         "model SHA-256 ",
         "seconds  ",
         "training speed ",
@@ -144,6 +145,9 @@ fn check_last_screen(screen: &str, rounds: u32) {
     assert_eq!(shown, expect, "{screen}");
     assert!(screen.trim_end().lines().last().unwrap().starts_with("test accuracy "), "{screen}");
 }
+
+/// Names in front of logs are in colour.
+const LOGS: (&str, &str) = ("RUST_LOG", "info");
 
 const SLOWLY: [&str; 4] = ["--batch-delay=50ms", "--samples-per-batch=50", "--samples-per-chunk=100", "--senders=2"];
 
@@ -197,11 +201,11 @@ fn no_color_means_no_colour_and_a_dumb_terminal_gets_plain_lines() {
     let bench = Bench::new();
     bench.run_with(&["setup"]).assert_code(0);
     let flags = ["--batch-delay=0s", "--rounds=1"];
-    let mut coloured = Terminal::start(run(&bench, &[], &flags), 120);
+    let mut coloured = Terminal::start(run(&bench, &[LOGS], &flags), 120);
     check_last_screen(&coloured.finish(), 1);
     let is_colour = |window: &[u8]| window.starts_with(b"\x1b[") && window.ends_with(b"m");
     assert!(coloured.raw.windows(5).any(is_colour), "this test cannot see colours");
-    let mut plain = Terminal::start(run(&bench, &[("NO_COLOR", "1")], &flags), 120);
+    let mut plain = Terminal::start(run(&bench, &[LOGS, ("NO_COLOR", "1")], &flags), 120);
     check_last_screen(&plain.finish(), 1);
     assert!(!plain.raw.windows(5).any(is_colour));
     let mut dumb = Terminal::start(run(&bench, &[("TERM", "dumb")], &flags), 120);
