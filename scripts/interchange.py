@@ -230,6 +230,14 @@ def arrays_of_objects_are_refused():
     assert not Path("data/objects").exists()
 
 
+@check
+def the_readme_loads_the_model_in_the_same_three_lines():
+    pages = [Path(argument).read_text() for argument in sys.argv[1:3]]
+    snippets = [re.search(r"<!-- load the model -->\n```python\n(.*?)```", text, re.DOTALL)[1] for text in pages]
+    assert snippets[0] == snippets[1], snippets
+    assert len(snippets[0].splitlines()) == 3, snippets
+
+
 said = run_snippets(Path(sys.argv[1]).read_text())
 failed = 0
 for function in checks:
