@@ -117,7 +117,7 @@ fn train(data: &Dataset, partitions: usize, precision: Precision) -> anyhow::Res
         let (first, count) = (partition * STEPS * BATCH as usize, steps * BATCH as usize);
         let images = &data.images[first * PIXELS..(first + count) * PIXELS];
         let samples = Slice { labels: &data.labels[first..first + count], images };
-        train_partition(1, partition as u32, &weights, samples, &local(precision), &|_| Ok(()))
+        train_partition(1, partition as u32, &weights, samples, &local(precision), &|_, _| Ok(()))
     };
     let together = Barrier::new(partitions);
     let timed = &|partition| {

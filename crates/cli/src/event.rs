@@ -92,6 +92,9 @@ pub enum Event {
         samples: u64,
         /// Samples of the whole round.
         of: u64,
+        /// Those of each partition so far; nothing where that is not known.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        partitions: Vec<u64>,
     },
     /// trainer: a round is averaged, evaluated and saved.
     Round {
@@ -150,7 +153,7 @@ mod tests {
             Event::Notice { text: text.clone() },
             Event::Acknowledged { samples, of: 1 },
             Event::Training { samples, partitions: 1, first_round: 1, rounds: 1, run_dir: PathBuf::new() },
-            Event::Progress { round: 1, samples, of: 1 },
+            Event::Progress { round: 1, samples, of: 1, partitions: vec![samples] },
             Event::Round {
                 round: 1,
                 train_loss: 0.0,

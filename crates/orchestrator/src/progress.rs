@@ -138,7 +138,7 @@ impl Progress {
             Event::Training { samples, partitions, first_round, rounds, .. } => {
                 self.begin_training(samples, partitions, first_round, rounds);
             }
-            Event::Progress { round, samples, of } => self.show_training(round, samples, of),
+            Event::Progress { round, samples, of, partitions } => self.show_training(round, samples, of, &partitions),
             Event::Round { round, test_accuracy, .. } => {
                 self.round = None;
                 self.accuracy = Some(test_accuracy);
@@ -195,7 +195,7 @@ impl Progress {
     }
 
     /// A round that is trained to the end is averaged and evaluated, until its result comes.
-    fn show_training(&mut self, round: u32, samples: u64, of: u64) {
+    fn show_training(&mut self, round: u32, samples: u64, of: u64, partitions: &[u64]) {
         let step = if samples < of { Step::Train(round) } else { Step::Evaluate(round) };
         let last = self.accuracy.map(|accuracy| format!("last {:.2} %", 100.0 * accuracy));
         if self.round.as_ref().is_none_or(|(shown, _)| *shown != step) {
@@ -207,7 +207,7 @@ impl Progress {
             self.round = Some((step, Stage::new(&self.console, &name, of)));
         }
         let Some((_, stage)) = &self.round else { return };
-        let partitions = format!("{} partitions", self.partitions);
+        let partitions = partitions_line(self.partitions, partitions, of);
         let rounds = self.rounds;
         stage.at(samples, |rate| match step {
             Step::Train(_) => last.into_iter().chain([speed(rate), partitions]).collect(),
@@ -249,6 +249,23 @@ fn round_line(round: u32, rounds: u32, event: &Event) -> String {
     )
 }
 
+/// `partitions 41, 40 %`; of more than a few, `12 partitions, 38 to 41 %`; of one, or where none is known, their number alone.
+fn partitions_line(count: u64, done: &[u64], of: u64) -> String {
+    /// So many can be read at a glance.
+    const FEW: usize = 4;
+    let percent = |done: &u64| u128::from(*done) * 100 * u128::from(count) / u128::from(of.max(1));
+    match (done, done.iter().min(), done.iter().max()) {
+        ([_, _, ..], Some(least), Some(most)) if done.len() > FEW => {
+            format!("{count} partitions, {} to {} %", percent(least), percent(most).min(100))
+        }
+        ([_, _, ..], ..) => {
+            let each: Vec<String> = done.iter().map(|done| percent(done).min(100).to_string()).collect();
+            format!("partitions {} %", each.join(", "))
+        }
+        _ => format!("{count} partition{}", if count == 1 { "" } else { "s" }),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -260,6 +277,15 @@ mod tests {
             progress.show(child, Event::Notice { text: text.into() });
         }
         assert_eq!(progress.notices, ["a", "b"]);
+    }
+
+    #[test]
+    fn a_round_is_shown_with_its_partitions() {
+        assert_eq!(partitions_line(2, &[4100, 4000], 20_000), "partitions 41, 40 %");
+        assert_eq!(partitions_line(6, &[0, 5, 10, 9, 4, 3], 60), "6 partitions, 0 to 100 %");
+        assert_eq!(partitions_line(1, &[50], 100), "1 partition");
+        assert_eq!(partitions_line(3, &[], 100), "3 partitions");
+        assert_eq!(partitions_line(2, &[0, 6], 11), "partitions 0, 100 %", "one has a sample more than the other");
     }
 
     #[test]

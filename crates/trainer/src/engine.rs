@@ -93,7 +93,7 @@ mod tests {
         let mut data: Vec<usize> = (0..N).collect();
         Stream::keyed("tributary partitions", &[42]).shuffle(&mut data);
         for round in 1..=3 {
-            global = average(&engine.train_round(round, &global, &|_| Ok(())).unwrap(), Weighting::Samples);
+            global = average(&engine.train_round(round, &global, &|_, _| Ok(())).unwrap(), Weighting::Samples);
 
             let mut order = data.clone();
             Stream::keyed("tributary minibatches", &[42, round.into(), 0, 0]).shuffle(&mut order);
@@ -118,7 +118,7 @@ mod tests {
             precision: Precision::F32,
         };
         let engine = Rayon::new(Samples::example(31), Digest::default(), 2, config);
-        let stop = |_| Err(anyhow::anyhow!("enough"));
+        let stop = |_, _| Err(anyhow::anyhow!("enough"));
         assert_eq!(engine.train_round(1, &StateDict::init(1), &stop).unwrap_err().to_string(), "enough");
     }
 
@@ -133,7 +133,7 @@ mod tests {
             precision: Precision::F32,
         };
         let engine = Rayon::new(Samples::example(31), Digest::default(), 7, config);
-        let updates = engine.train_round(1, &StateDict::init(1), &|_| Ok(())).unwrap();
+        let updates = engine.train_round(1, &StateDict::init(1), &|_, _| Ok(())).unwrap();
         assert_eq!(updates.iter().map(|update| update.partition).collect::<Vec<_>>(), (0..7).collect::<Vec<_>>());
         assert_eq!(updates.iter().map(|update| update.n_samples).collect::<Vec<_>>(), [5, 5, 5, 4, 4, 4, 4]);
     }

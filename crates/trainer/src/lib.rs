@@ -71,13 +71,13 @@ pub fn run(config: &Config, shutdown: &Shutdown) -> anyhow::Result<()> {
     let test_set = test_set::load_for(&manifest.dataset, config.test_data.as_deref())?;
     check_partitions(config.partitions, manifest.samples)?;
     let stopped = || shutdown.requested().map_or(Ok(()), |cause| Err(stopped(cause)));
-    let engine = engine::open(config, &manifest, &|_| stopped())?;
+    let engine = engine::open(config, &manifest, &|_, _| stopped())?;
     let initial = config.init.as_deref().map(initial_weights).transpose()?;
     let mut flags = config.decisive();
     flags.extend(initial.as_ref().map(|weights| ("init".into(), weights.sha256())));
     let origin = Origin { flags, data: engine.data().to_string(), dataset: manifest.dataset.name.clone() };
     let received = |global: &StateDict| -> anyhow::Result<f64> {
-        Ok(engine.recognised(global, &|_| stopped())? as f64 / manifest.samples as f64)
+        Ok(engine.recognised(global, &|_, _| stopped())? as f64 / manifest.samples as f64)
     };
 
     let initial = initial.unwrap_or_else(|| StateDict::init(config.local.seed));
@@ -87,10 +87,11 @@ pub fn run(config: &Config, shutdown: &Shutdown) -> anyhow::Result<()> {
     let mut last_scores = None;
     for round in run.next_round()..=config.rounds {
         let training = Instant::now();
-        let progress = Progress::new(config.json, round, manifest.samples * u64::from(config.local.local_epochs));
+        let of = manifest.samples * u64::from(config.local.local_epochs);
+        let progress = Progress::new(config.json, round, of, config.partitions);
         let go_on = || shutdown.requested().map_or(Ok(()), |cause| Err(run.stopped(cause)));
-        let on_samples = |samples| {
-            progress.advance(samples);
+        let on_samples = |partition, samples| {
+            progress.advance(partition, samples);
             go_on()
         };
         let updates = engine.train_round(round, run.global(), &on_samples)?;

@@ -25,8 +25,9 @@ pub struct LocalUpdate {
     pub train_loss: f64,
 }
 
-/// Is told, a few dozen at a time, how many more samples have been trained on, and can end training by an error.
-pub type OnSamples<'a> = &'a (dyn Fn(usize) -> anyhow::Result<()> + Sync);
+/// Is told, a few dozen at a time, how many more samples have been trained on, and in which partition if that is known; can
+/// end training by an error.
+pub type OnSamples<'a> = &'a (dyn Fn(Option<u32>, usize) -> anyhow::Result<()> + Sync);
 
 /// Trains `partition` in `round` (from 1).
 ///
@@ -62,7 +63,8 @@ pub fn train_partition(
         // The last chunk may be short. It is trained on like the others: no sample is ever dropped.
         for indices in order.chunks(batch_size) {
             samples.gather(indices, &mut minibatch);
-            let mean = learner.step(&minibatch.images, &minibatch.labels, on_samples)?;
+            let mean =
+                learner.step(&minibatch.images, &minibatch.labels, |samples| on_samples(Some(partition), samples))?;
             loss += mean * indices.len() as f64;
         }
     }
@@ -90,7 +92,8 @@ mod tests {
         let steps = Mutex::new(Vec::new());
         let global = StateDict::init(42);
         let slice = Slice { labels: &samples.labels, images: &samples.images };
-        let on_samples = |samples| {
+        let on_samples = |partition, samples| {
+            assert_eq!(partition, Some(0));
             steps.lock().unwrap().push(samples);
             Ok(())
         };
@@ -136,7 +139,7 @@ mod tests {
 
         let slice = Slice { labels: &samples.labels, images: &samples.images };
         let calls = Mutex::new(0);
-        let enough = |_| {
+        let enough = |_, _| {
             *calls.lock().unwrap() += 1;
             Err(anyhow::anyhow!("enough"))
         };
@@ -150,7 +153,7 @@ mod tests {
         let slice = Slice { labels: &samples.labels, images: &samples.images };
         let sha = |round, partition, seed| {
             let config = Local { seed, ..config(BatchSize::Samples(8), 1) };
-            train_partition(round, partition, &StateDict::init(1), slice, &config, &|_| Ok(()))
+            train_partition(round, partition, &StateDict::init(1), slice, &config, &|_, _| Ok(()))
                 .unwrap()
                 .state_dict
                 .sha256()

@@ -76,7 +76,7 @@ impl Predict {
     fn show(&self, weights: &StateDict, images: &[Image], width: usize) -> anyhow::Result<()> {
         let pixels: Vec<u8> = images.iter().flat_map(|image| &image.pixels).copied().collect();
         for (image, scores) in images.iter().zip(model::logits(weights, &pixels)) {
-            let probabilities = softmax(&scores);
+            let probabilities = model::probabilities(&scores);
             output::say(&if self.json { json_line(image, &probabilities) } else { line(image, &probabilities, width) });
             if let Some(dir) = &self.explain {
                 explain(dir, image)?;
@@ -154,15 +154,6 @@ fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// The probability of each class.
-fn softmax(scores: &[f32; CLASSES]) -> [f64; CLASSES] {
-    // The highest score is taken out first, so that no exponential overflows.
-    let highest = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let powers = scores.map(|score| f64::from(score - highest).exp());
-    let sum: f64 = powers.iter().sum();
-    powers.map(|power| power / sum)
-}
-
 /// The classes, the most probable first.
 fn ranked(probabilities: &[f64; CLASSES]) -> [usize; CLASSES] {
     let mut classes = std::array::from_fn(|class| class);
@@ -210,17 +201,6 @@ fn explain(dir: &Path, image: &Image) -> anyhow::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn probabilities_add_up_and_huge_scores_do_not_overflow() {
-        let mut scores = [0.0; CLASSES];
-        assert!(softmax(&scores).iter().all(|probability| (probability - 0.1).abs() < 1e-12));
-        (scores[3], scores[7]) = (1000.0, 999.0);
-        let probabilities = softmax(&scores);
-        assert!((probabilities.iter().sum::<f64>() - 1.0).abs() < 1e-12);
-        assert_eq!(ranked(&probabilities)[..2], [3, 7]);
-        assert!((probabilities[3] / probabilities[7] - 1f64.exp()).abs() < 1e-9);
-    }
 
     #[test]
     fn a_line_says_the_digit_and_the_runners_up() {

@@ -152,7 +152,7 @@ impl Partition {
 }
 
 /// Ends training when it is for nobody.
-fn go_on(_samples: usize) -> anyhow::Result<()> {
+fn go_on(_partition: Option<u32>, _samples: usize) -> anyhow::Result<()> {
     if reader::is_gone() {
         return Err(failure(Code::Unavailable, anyhow!("nobody reads the replies any more")));
     }

@@ -123,6 +123,18 @@ fn a_finished_run_resumed_says_so_and_changes_nothing() {
 }
 
 #[test]
+fn the_progress_of_a_round_is_that_of_its_partitions() {
+    let place = Place::received();
+    let said = succeed(&mut place.train("run", &["--json", "--rounds", "1", "--partitions", "3"]));
+    let mut events = said.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+    let last = events.rfind(|event| event["event"] == "progress").unwrap();
+    assert_eq!((&last["samples"], &last["of"]), (&N.into(), &N.into()));
+    let mut partitions: Vec<u64> = serde_json::from_value(last["partitions"].clone()).unwrap();
+    partitions.sort();
+    assert_eq!(partitions, [83, 83, 84]);
+}
+
+#[test]
 fn a_run_that_begins_with_a_model_goes_on_from_it_and_says_so() {
     let place = Place::received();
     succeed(&mut place.train("first", &[]));

@@ -81,7 +81,7 @@ impl Spark {
         }
         let from_environment = || env::var("SPARK_REMOTE").ok().filter(|remote| !remote.is_empty());
         let remote = flags.spark_remote.clone().or_else(from_environment).unwrap_or("sc://127.0.0.1:15002".into());
-        let go_on = || on_samples(0);
+        let go_on = || on_samples(None, 0);
         let cluster = Cluster::connect(&remote, flags.spark_patience, &go_on)?;
         check_result_size(&cluster, config.partitions, &go_on)?;
         let dir = tempfile::tempdir().context("failed to create a directory for temporary files")?;
@@ -125,7 +125,7 @@ impl Spark {
         let told = Cell::new(0);
         tracing::debug!("asking {} partitions", self.sizes.len());
         let all: u64 = self.sizes.iter().sum();
-        self.cluster.query(sql, &|| on_samples(0), &mut |news| {
+        self.cluster.query(sql, &|| on_samples(None, 0), &mut |news| {
             let done = match news {
                 News::Row(row) => return self.take(&row, &mut replies),
                 News::Tasks(done, of) => share(all, done, of),
@@ -134,12 +134,12 @@ impl Spark {
             // Stages that begin later make the share smaller for a while; a bar does not run backwards.
             let more = done.saturating_sub(told.get());
             told.set(told.get() + more);
-            on_samples(more as usize * job.local_epochs as usize)
+            on_samples(None, more as usize * job.local_epochs as usize)
         })?;
         let missing = |part| anyhow!("Spark returned nothing for partition {part}; are its chunks all there?");
         let replies = (0..).zip(replies).map(|(part, reply): (usize, _)| reply.ok_or_else(|| missing(part)));
         let replies = replies.collect::<anyhow::Result<Vec<Reply>>>().or_exit(Code::Data)?;
-        on_samples((all - told.get()) as usize * job.local_epochs as usize)?;
+        on_samples(None, (all - told.get()) as usize * job.local_epochs as usize)?;
         Ok(replies)
     }
 
@@ -171,7 +171,7 @@ impl Spark {
             let path = self.dir.path().join(worker::weights_file(&sha256));
             let bytes = weights.to_safetensors(&Default::default());
             fs::write(&path, bytes).context("failed to write a temporary file")?;
-            self.cluster.ship(vec![path.clone()], &|| on_samples(0))?;
+            self.cluster.ship(vec![path.clone()], &|| on_samples(None, 0))?;
             fs::remove_file(&path).context("failed to remove a temporary file")?;
             self.shipped.replace(sha256.clone());
             tracing::debug!("the weights are with the server");
@@ -212,7 +212,7 @@ impl Engine for Spark {
             Outcome::Evaluated(correct) => Ok(correct),
             other => Err(unexpected(&other)),
         };
-        self.ask(&job, &|_| on_samples(0))?.into_iter().map(correct).sum()
+        self.ask(&job, &|_, _| on_samples(None, 0))?.into_iter().map(correct).sum()
     }
 }
 
