@@ -27,6 +27,11 @@ impl ModelFile {
     /// # Errors
     /// When there is no such model, or it is damaged.
     pub(crate) fn read(path: &Path) -> anyhow::Result<Self> {
+        if !path.exists() {
+            let error =
+                anyhow!("there is no model `{}`; name a .safetensors or .pth file, or a run folder", path.display());
+            return Err(failure(Code::Io, error));
+        }
         let path = if path.is_dir() { model_in(path)? } else { path.to_owned() };
         let (weights, metadata) = seal::read(&path)?;
         Ok(Self { path, weights, metadata })

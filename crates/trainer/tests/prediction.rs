@@ -128,5 +128,9 @@ fn files_that_hold_no_digit_are_told_in_one_line_each_and_the_others_go_on() {
     predict("mixed/e.txt", 65, "`mixed/e.txt` is no PNG, JPEG or IDX file");
     fs::write(place.path("short-idx"), [0, 0, 8, 3, 0, 0, 0, 1, 0, 0, 0, 28, 0, 0, 0, 28, 7]).unwrap();
     predict("short-idx", 65, "`short-idx` is 17 bytes long instead of the 800");
-    fail(&mut place.command(&["predict", "mixed/d.png", "--model", "absent"]), 74, "`absent`");
+    fail(
+        &mut place.command(&["predict", "mixed/d.png", "--model", "absent"]),
+        74,
+        "there is no model `absent`; name a ",
+    );
 }

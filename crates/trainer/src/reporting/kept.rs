@@ -92,6 +92,10 @@ impl Kept {
     /// # Errors
     /// When the folder holds none, or a file that is needed is damaged.
     pub(super) fn read(folder: &Path) -> anyhow::Result<Self> {
+        if !folder.is_dir() {
+            let error = anyhow!("there is no run folder `{}`; name one such as runs/latest", folder.display());
+            return Err(failure(Code::Io, error));
+        }
         let config = run_folder::read_config(folder)?;
         let summary = read(&folder.join(SUMMARY))?.with_context(|| {
             let name = folder.display();
