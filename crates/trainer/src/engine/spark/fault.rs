@@ -50,10 +50,15 @@ pub(super) fn report(error: SparkError) -> anyhow::Error {
 
 /// Whether the connection to the server broke, rather than that the server has something to say.
 pub(super) fn is_lost_connection(error: &SparkError) -> bool {
+    /// Also what a request gets that was about to be sent as the connection broke.
+    const CANCELLED: i32 = 1;
     const UNKNOWN: i32 = 2;
     const UNAVAILABLE: i32 = 14;
-    // What a server says comes with details.
-    error.grpc_code == Some(UNAVAILABLE) || error.grpc_code == Some(UNKNOWN) && error.grpc_details.is_none()
+    match error.grpc_code {
+        Some(UNAVAILABLE) => true,
+        Some(CANCELLED | UNKNOWN) => error.grpc_details.is_none(), // What a server says comes with details.
+        _ => false,
+    }
 }
 
 /// The exit status of the worker that this error is about, and what it said.
@@ -148,6 +153,18 @@ mod tests {
                     most recent failure: Lost task 0.0 in stage 6.0 (TID 7) (localhost executor driver): \
                     java.io.IOException: Stream closed\n\tat a.b(c)\nDriver stacktrace:\n";
         check(text, Code::Unavailable, "Stream closed");
+    }
+
+    #[test]
+    fn a_connection_that_broke_is_told_from_a_server_that_says_no() {
+        let is_lost = |code, details: Option<&[u8]>| {
+            let mut error = SparkError::connect_msg("operation was canceled");
+            (error.grpc_code, error.grpc_details) = (code, details.map(Into::into));
+            is_lost_connection(&error)
+        };
+        assert!([1, 2, 14].into_iter().all(|code| is_lost(Some(code), None)));
+        assert!(!is_lost(Some(1), Some(b"said")) && !is_lost(Some(2), Some(b"said")) && !is_lost(Some(13), None));
+        assert!(!is_lost(None, None));
     }
 
     #[test]
