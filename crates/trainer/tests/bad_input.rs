@@ -168,7 +168,6 @@ fn a_run_that_is_none_cannot_be_resumed() {
 fn a_model_that_is_none_cannot_be_evaluated() {
     let place = Place::new();
     fail(&mut place.command(&["evaluate", "absent.pth"]), 74, "there is no model `absent.pth`; name a ");
-    fail(&mut place.command(&["report", "absent"]), 74, "there is no run folder `absent`; name one ");
     fail(&mut place.command(&["evaluate", "blobs"]), 65, "there is no model in `blobs`");
     let labels = "blobs/t10k-labels-idx1-ubyte";
     fail(&mut place.command(&["evaluate", labels]), 65, "does not hold usable weights");

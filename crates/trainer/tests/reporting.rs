@@ -71,5 +71,5 @@ fn a_run_that_is_not_finished_has_no_report() {
     succeed(&mut place.train("run", &[]));
     fs::remove_file(place.path("run/summary.json")).unwrap();
     fail(&mut place.command(&["report", "run"]), 65, "`run` holds no finished run");
-    fail(&mut place.command(&["report", "nowhere"]), 74, "nowhere/config.toml");
+    fail(&mut place.command(&["report", "nowhere"]), 74, "there is no run folder `nowhere`; name one ");
 }
