@@ -94,10 +94,12 @@ async fn phases(
         let start = Instant::now();
         let log = stream(&config, run, &digest, crew, progress).await?;
         progress.phases().end("streaming", start);
-        if let Some(log) = log
-            && let Err(error) = log.write(run, progress.phases().seconds())
-        {
-            progress.note(&format!("{error:#}; the report will lack the streaming")); // It costs no sample.
+        if let Some(log) = log {
+            // At once: the trainer, which is at work by now, reads it when it is done.
+            if let Err(error) = log.write(run, progress.phases().seconds()) {
+                progress.note(&format!("{error:#}; the report will lack the streaming")); // It costs no sample.
+            }
+            crew.dismiss(&[Program::Sender, Program::Receiver], GOODBYE_LIMIT).await;
         }
     }
     let start = Instant::now();
@@ -181,7 +183,6 @@ async fn stream(
     progress.sending(config.streaming.samples);
     completion(config, run, crew, progress, &mut log).await?;
     progress.clear();
-    crew.dismiss(&[Program::Sender, Program::Receiver], GOODBYE_LIMIT).await;
     Ok(Some(log))
 }
 
