@@ -6,6 +6,7 @@
 //! - [`manual`]: completions for shells, and man pages;
 //! - [`bars`]: how progress looks;
 //! - [`exit`]: exit codes, and how an error carries one;
+//! - [`shell`]: a command as it would be typed;
 //! - [`runs`]: where the results of a run go, unless told otherwise;
 //! - [`logging`] and [`shutdown`]: stderr logs, signals, and the lifeline to a parent process.
 
@@ -19,4 +20,5 @@ pub mod layers;
 pub mod logging;
 pub mod manual;
 pub mod runs;
+pub mod shell;
 pub mod shutdown;

@@ -18,6 +18,7 @@ use anyhow::{Context, anyhow};
 use cli::{
     event::Event,
     exit::{Code, failure},
+    shell,
     shutdown::{Cause, Shutdown},
 };
 use tokio::{
@@ -361,7 +362,9 @@ impl Crew {
         let member = &self.members[child];
         let name = &member.invocation.name;
         self.console.warn(&format!("{name} failed ({status}). It was started as"));
-        self.console.warn(&format!("    {}", command_line(&member.path, &member.invocation.arguments)));
+        let arguments = member.invocation.arguments.iter().map(OsStr::new);
+        let words = [member.path.as_os_str()].into_iter().chain(arguments);
+        self.console.warn(&format!("    {}", shell::command_line(words)));
         if !member.last_lines.is_empty() {
             self.console.warn("and its last lines were");
         }
@@ -445,19 +448,6 @@ fn code_of(status: ExitStatus) -> Code {
     status.code().and_then(|number| u8::try_from(number).ok()).map_or(Code::Software, Code::from)
 }
 
-/// A command as it would be typed in a shell.
-fn command_line(path: &Path, arguments: &[String]) -> String {
-    let plain = |word: &str| word.chars().all(|c| c.is_alphanumeric() || "-_=./:,+@".contains(c));
-    let words = [path.as_os_str()].into_iter().chain(arguments.iter().map(OsStr::new));
-    words
-        .map(|word| match word.to_string_lossy() {
-            word if plain(&word) => word.into_owned(),
-            word => format!("'{}'", word.replace('\'', r"'\''")),
-        })
-        .collect::<Vec<_>>()
-        .join(" ")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -479,14 +469,5 @@ mod tests {
         crew.stop(Duration::ZERO).await;
         let alive = std::process::Command::new("sh").args(["-c", &format!("kill -0 {process}")]).status().unwrap();
         assert!(!alive.success());
-    }
-
-    #[test]
-    fn a_command_line_can_be_pasted_into_a_shell() {
-        let arguments = ["--dir=a b".to_owned(), "--stream=it's".to_owned(), "--json".to_owned()];
-        assert_eq!(
-            command_line(Path::new("/x/receiver"), &arguments),
-            r"/x/receiver '--dir=a b' '--stream=it'\''s' --json"
-        );
     }
 }

@@ -1,8 +1,9 @@
 //! Provenance is what a summary says about how its figures came about, beside the flags: the command, the machine, the
 //! versions. It is written down when the run ends, since a report may be made later and elsewhere.
 
-use std::{env, fs, num::NonZero, path::Path, thread};
+use std::{env, ffi::OsStr, fs, num::NonZero, path::Path, thread};
 
+use cli::shell;
 use serde::{Deserialize, Serialize};
 
 /// How a run came about.
@@ -42,14 +43,9 @@ impl Provenance {
 
 /// A command line as it would be typed, without the path of its program, which is nobody else's business.
 pub fn typed(command: &[String]) -> String {
-    let plain = |c: char| c.is_alphanumeric() || "-_=./:,@+".contains(c);
-    let quoted = |(index, argument): (usize, &String)| {
-        let name = Path::new(argument).file_name().map(|name| name.to_string_lossy().into_owned());
-        let argument = name.filter(|_| index == 0).unwrap_or_else(|| argument.clone());
-        let is_plain = !argument.is_empty() && argument.chars().all(plain);
-        if is_plain { argument } else { format!("'{}'", argument.replace('\'', r"'\''")) }
-    };
-    command.iter().enumerate().map(quoted).collect::<Vec<_>>().join(" ")
+    let Some((program, arguments)) = command.split_first() else { return String::new() };
+    let name = Path::new(program).file_name().unwrap_or(program.as_ref());
+    shell::command_line([name].into_iter().chain(arguments.iter().map(OsStr::new)))
 }
 
 /// The value of the first line `key … value` of a file of the system.
