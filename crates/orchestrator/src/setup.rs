@@ -40,7 +40,8 @@ pub struct Programs {
     pub spark: Option<PathBuf>,
 }
 
-/// Provides what is missing.
+/// Provides what is missing. What cannot be had is found out before anything is built, and what is fetched comes while
+/// the programs that do not need it are built.
 ///
 /// # Errors
 /// When something is missing that cannot be provided; the message says what to do. When told to stop.
@@ -51,36 +52,44 @@ pub async fn provide(
     phases: &mut Phases,
 ) -> anyhow::Result<Programs> {
     let exe = env::current_exe().context("failed to find this program's own path")?;
-    let Some(checkout) = Checkout::of(&exe) else {
-        return Ok(Programs { spark: spark(engine, console, shutdown).await?, ..installed(exe)? });
-    };
     let start = Instant::now();
+    if needs_spark(engine) {
+        spark::java().await?;
+    }
+    let Some(checkout) = Checkout::of(&exe) else {
+        let programs = Programs { spark: spark(engine, console, shutdown).await?, ..installed(exe)? };
+        phases.end("set-up", start);
+        return Ok(programs);
+    };
     if !siblings::path(&checkout.profile_dir, Program::Trainer).exists() {
         tool::compiler().await?;
     }
-    let libtorch = libtorch::provide(&checkout, console, shutdown).await?;
-    phases.end("libtorch", start);
-    let start = Instant::now();
-    let protoc = match engine.engine {
-        EngineName::Rayon => None,
-        EngineName::Spark => Some(spark::protoc(console, shutdown).await?),
+    let fetch = async {
+        let libtorch = libtorch::provide(&checkout, console, shutdown).await?;
+        let protoc = match engine.engine {
+            EngineName::Rayon => None,
+            EngineName::Spark => Some(spark::protoc(console, shutdown).await?),
+        };
+        Ok((libtorch, protoc, spark(engine, console, shutdown).await?))
     };
-    siblings::build(&checkout, protoc.as_deref(), console, shutdown).await?;
-    phases.end("build", start);
-    let start = Instant::now();
-    let spark = spark(engine, console, shutdown).await?;
-    if spark.is_some() {
-        phases.end("Spark", start);
-    }
+    let build = siblings::build_sender_and_receiver(&checkout, console, shutdown);
+    let ((libtorch, protoc, spark), ()) = tokio::try_join!(fetch, build)?;
+    siblings::build_trainer(&checkout, protoc.as_deref(), console, shutdown).await?;
+    phases.end("set-up", start);
     Ok(Programs { directory: checkout.profile_dir, libtorch: Some(libtorch), protoc, spark })
 }
 
 /// Spark, unless there is no need for it.
 async fn spark(engine: &Engine, console: &Console, shutdown: &Shutdown) -> anyhow::Result<Option<PathBuf>> {
-    match (engine.engine, &engine.spark.spark_remote) {
-        (EngineName::Spark, None) => spark::home(console, shutdown).await.map(Some),
-        _ => Ok(None),
+    match needs_spark(engine) {
+        true => spark::home(console, shutdown).await.map(Some),
+        false => Ok(None),
     }
+}
+
+/// Whether the run is to have a Spark of its own.
+fn needs_spark(engine: &Engine) -> bool {
+    engine.engine == EngineName::Spark && engine.spark.spark_remote.is_none()
 }
 
 /// `orchestrator setup`: provides what is missing and prints where everything is.

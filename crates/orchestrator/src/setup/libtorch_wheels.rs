@@ -14,7 +14,7 @@ use cli::{
     exit::{Code, OrExit},
     shutdown::Shutdown,
 };
-use tokio::process::Command;
+use tokio::{process::Command, task::spawn_blocking};
 
 use super::{
     libtorch::{self, VERSION},
@@ -69,14 +69,23 @@ pub(super) async fn fetch(cache: &Path, target: &Path, console: &Console, shutdo
         fs::remove_dir_all(&partial).with_context(|| format!("failed to remove `{}`", partial.display()))?;
     }
     console.note("unpacking libtorch");
-    torch.unpack_libtorch(&partial, shutdown)?;
+    let (into, stop) = (partial.clone(), shutdown.clone());
+    // Beside the programs that are built meanwhile, whose cargo has to be heard.
+    let (torch, unpacked) = spawn_blocking(move || {
+        let unpacked = torch.unpack_libtorch(&into, &stop);
+        (torch, unpacked)
+    })
+    .await?;
+    unpacked?;
     if torch.needs_cuda()? {
         // The CUDA build's CPU library is linked to these two, though it calls them only to profile a GPU.
         wheel("nvidia-cuda-cupti", "==13.0.*").await?.unpack_library("libcupti.so.13", &partial, shutdown)?;
         wheel("nvidia-cuda-runtime", "==13.0.*").await?.unpack_library("libcudart.so.13", &partial, shutdown)?;
         replace_shell(&compiler, &partial.join("lib/libtorch.so")).await?;
     }
-    wheel::seal(&partial, target).with_context(|| format!("failed to finish `{}`", target.display()))
+    let (from, to) = (partial, target.to_owned());
+    let sealed = spawn_blocking(move || wheel::seal(&from, &to)).await?;
+    sealed.with_context(|| format!("failed to finish `{}`", target.display()))
 }
 
 /// Removes the downloaded wheels, which a finished set-up needs no more, also those that a killed one has left.

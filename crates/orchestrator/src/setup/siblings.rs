@@ -20,6 +20,8 @@ use crate::{commands::Program, console::Console};
 
 /// cargo says something at each crate; the largest take a minute or two on a slow machine.
 const SILENCE_LIMIT: Duration = Duration::from_secs(30 * 60);
+/// How often a build that nobody watches says how far it is.
+const LINE_EVERY: Duration = Duration::from_secs(30);
 const BUILDING: &str = "building   [{bar:30}] {pos}/{len} {wide_msg}";
 
 /// Where a program's binary is or will be.
@@ -27,41 +29,60 @@ pub(crate) fn path(directory: &Path, program: Program) -> PathBuf {
     directory.join(program.name()).with_extension(env::consts::EXE_EXTENSION)
 }
 
-/// Builds the siblings, the trainer with Spark if there is a `protoc` for it. Silent and quick if nothing has changed.
+/// Builds the programs that need nothing but Rust. Silent and quick if nothing has changed.
 ///
 /// # Errors
 /// When the build fails; what cargo said is shown first.
-pub(super) async fn build(
+pub(super) async fn build_sender_and_receiver(
+    checkout: &Checkout,
+    console: &Console,
+    shutdown: &Shutdown,
+) -> anyhow::Result<()> {
+    let programs = [Program::Sender, Program::Receiver];
+    run(cargo_build(checkout, &programs), "sender and receiver", console, shutdown).await
+}
+
+/// Builds the trainer, with Spark if there is a `protoc` for it. Needs libtorch to be in place.
+///
+/// # Errors
+/// See [`build_sender_and_receiver`].
+pub(super) async fn build_trainer(
     checkout: &Checkout,
     protoc: Option<&OsStr>,
     console: &Console,
     shutdown: &Shutdown,
 ) -> anyhow::Result<()> {
-    let Some(protoc) = protoc else {
-        return run(cargo_build(checkout, &Program::ALL, console), console, shutdown).await;
-    };
-    run(cargo_build(checkout, &[Program::Receiver, Program::Sender], console), console, shutdown).await?;
-    let mut command = cargo_build(checkout, &[Program::Trainer], console);
-    command.args(["--package", "trainer", "--features", "spark"]).env("PROTOC", protoc);
-    run(command, console, shutdown).await
+    let mut command = cargo_build(checkout, &[Program::Trainer]);
+    if let Some(protoc) = protoc {
+        command.args(["--package", "trainer", "--features", "spark"]).env("PROTOC", protoc);
+    }
+    run(command, "trainer, with the bindings to libtorch", console, shutdown).await
 }
 
-async fn run(command: Command, console: &Console, shutdown: &Shutdown) -> anyhow::Result<()> {
+/// Runs a build of `what`, and shows how far it is: on a terminal as a bar, elsewhere by a line now and then.
+async fn run(command: Command, what: &str, console: &Console, shutdown: &Shutdown) -> anyhow::Result<()> {
     let start = Instant::now();
     let mut bar: Option<ProgressBar> = None;
+    let mut progress = BuildProgress::default();
+    let mut line_shown = start;
     let mut said = Vec::new();
     let status = tool::run(command, SILENCE_LIMIT, shutdown, |line| match Said::from(line) {
         Said::Compiling => {
             bar.get_or_insert_with(|| {
-                console.note("building the other programs (the first time takes some minutes)");
+                console.note(&format!("building {what} (the first time takes a minute or two)"));
                 console.bar(0, BUILDING)
             });
         }
         Said::Progress { done, of, what } => {
-            if let Some(bar) = &bar {
-                bar.set_length(of);
-                bar.set_position(done);
-                bar.set_message(what.to_owned());
+            let Some(bar) = &bar else { return };
+            let left = progress.left(start.elapsed(), done, of).map(|left| format!("{} left, ", about(left)));
+            let left = left.unwrap_or_default();
+            bar.set_length(of);
+            bar.set_position(done);
+            bar.set_message(format!("{left}{what}"));
+            if !console.is_terminal() && line_shown.elapsed() > LINE_EVERY {
+                line_shown = Instant::now();
+                console.note(&format!("building: {done} of {of} crates, {left}at work on {what}"));
             }
         }
         Said::Blocked => console.note("another cargo is at work; waiting for it"),
@@ -74,7 +95,7 @@ async fn run(command: Command, console: &Console, shutdown: &Shutdown) -> anyhow
     }
     if !status?.success() {
         said.iter().for_each(|line| console.note(line));
-        let advice = "failed to build the other programs; cargo's errors stand above";
+        let advice = format!("failed to build {what}; cargo's errors stand above");
         return Err(failure(Code::Software, anyhow!(advice)));
     }
     if bar.is_some() {
@@ -83,9 +104,33 @@ async fn run(command: Command, console: &Console, shutdown: &Shutdown) -> anyhow
     Ok(())
 }
 
+/// Guesses the time that a build still takes.
+#[derive(Debug, Default)]
+struct BuildProgress {
+    /// When cargo first said how far it is, and how many crates were built already.
+    first: Option<(Duration, u64)>,
+}
+
+impl BuildProgress {
+    /// The time left, as if the crates that are left took as long as those so far; none before some have been built.
+    fn left(&mut self, elapsed: Duration, done: u64, of: u64) -> Option<Duration> {
+        let (begin, before) = *self.first.get_or_insert((elapsed, done));
+        let built = done.saturating_sub(before);
+        (built >= 10).then(|| (elapsed - begin).mul_f64(of.saturating_sub(done) as f64 / built as f64))
+    }
+}
+
+/// `40 s`, or `3 min`.
+fn about(time: Duration) -> String {
+    match time.as_secs() {
+        seconds @ ..90 => format!("{} s", seconds.next_multiple_of(5)),
+        seconds => format!("{} min", (seconds + 30) / 60),
+    }
+}
+
 /// The command, such that cargo sees what it would see if it were typed by hand: else crates would be rebuilt each time
 /// the one follows the other.
-fn cargo_build(checkout: &Checkout, programs: &[Program], console: &Console) -> Command {
+fn cargo_build(checkout: &Checkout, programs: &[Program]) -> Command {
     let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     // No `-p`: the features of shared dependencies depend on which packages are chosen. From the root, because cargo
     // looks for its configuration from the working directory upwards.
@@ -104,9 +149,7 @@ fn cargo_build(checkout: &Checkout, programs: &[Program], console: &Console) -> 
         command.env_remove("LIBTORCH");
     }
     command.env("CARGO_TERM_COLOR", "never");
-    if console.is_terminal() {
-        command.env("CARGO_TERM_PROGRESS_WHEN", "always").env("CARGO_TERM_PROGRESS_WIDTH", "100");
-    }
+    command.env("CARGO_TERM_PROGRESS_WHEN", "always").env("CARGO_TERM_PROGRESS_WIDTH", "100");
     command
 }
 
@@ -159,5 +202,21 @@ mod tests {
         assert_eq!(Said::from("    Blocking waiting for file lock on build directory"), Said::Blocked);
         assert_eq!(Said::from("    Finished `dev` profile in 0.1s"), Said::Status);
         assert_eq!(Said::from("error[E0425]: cannot find value"), Said::Other);
+    }
+
+    #[test]
+    fn the_time_left_is_guessed_from_the_crates_that_were_built_and_not_from_those_that_were_there() {
+        let mut progress = BuildProgress::default();
+        let mut left = |seconds, done| progress.left(Duration::from_secs(seconds), done, 200);
+        assert_eq!(left(1, 100), None);
+        assert_eq!(left(5, 109), None, "too few to tell");
+        assert_eq!(left(21, 120), Some(Duration::from_secs(80)));
+        assert_eq!(left(101, 200), Some(Duration::ZERO));
+    }
+
+    #[test]
+    fn a_guess_is_said_as_roughly_as_it_is_known() {
+        let said = |seconds| about(Duration::from_secs(seconds));
+        assert_eq!([said(0), said(41), said(89), said(91), said(150)], ["0 s", "45 s", "90 s", "2 min", "3 min"]);
     }
 }

@@ -50,12 +50,11 @@ pub(super) async fn protoc(console: &Console, shutdown: &Shutdown) -> anyhow::Re
     Err(pip::unavailable(format!("`{}` does not run; remove it, {ADVICE}", protoc.display())))
 }
 
-/// Spark's home: `$SPARK_HOME`, else one that is fetched. Java must be there.
+/// Spark's home: `$SPARK_HOME`, else one that is fetched.
 ///
 /// # Errors
-/// When something is missing that cannot be fetched; the message says what to do.
+/// When it cannot be fetched; the message says what to do.
 pub(super) async fn home(console: &Console, shutdown: &Shutdown) -> anyhow::Result<PathBuf> {
-    java().await?;
     if let Some(home) = chosen_by_user()? {
         return Ok(home);
     }
