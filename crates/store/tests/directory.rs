@@ -40,7 +40,7 @@ fn complete(dir: &Path) {
     append(&mut store, "b", 6, 3);
     append(&mut store, "a", 3, 3);
     store.commit().unwrap();
-    store.complete(1.5).unwrap();
+    store.complete(None, 1.5).unwrap();
 }
 
 fn chunk_files(dir: &Path) -> Vec<std::path::PathBuf> {
@@ -109,7 +109,7 @@ fn an_unfinished_directory_is_gone_on_with_at_the_durable_position_of_each_strea
     append(&mut store, "b", 7, 2);
     append(&mut store, "a", 3, 3);
     store.commit().unwrap();
-    store.complete(0.0).unwrap();
+    store.complete(None, 0.0).unwrap();
     assert_holds(&read(dir.path()).unwrap().1, 0..9);
 }
 
@@ -132,7 +132,7 @@ fn a_directory_is_complete_only_when_every_stream_is_durable_to_its_end() {
     let mut store = Store::open(dir.path(), Mode::Continue, PER_CHUNK).unwrap();
     store.open_stream("a", &dataset(), 0, 6).unwrap();
     append(&mut store, "a", 0, 6);
-    assert_eq!(store.complete(0.0).unwrap_err().to_string(), "stream `a`: it is durable to 4 of 6");
+    assert_eq!(store.complete(None, 0.0).unwrap_err().to_string(), "stream `a`: it is durable to 4 of 6");
     assert_eq!(read_manifest(dir.path()).unwrap(), None);
     assert!(matches!(read(dir.path()), Err(Error::Incomplete(_))));
 }
