@@ -247,16 +247,11 @@ impl<'a> Machine<'a> {
                     Value::Global("torch", class),
                     Value::Text(key),
                     Value::Text(_),
-                    len,
+                    Value::Int(len),
                     ref rest @ ..,
                 ],
             ) if class.ends_with("Storage") && key.len() <= MAX_KEY && matches!(rest, [] | [Value::None]) => {
-                match len {
-                    Value::Int(len) => {
-                        usize::try_from(*len).ok().map(|len| Value::Storage(Storage { class, key, len }))
-                    }
-                    _ => None,
-                }
+                usize::try_from(*len).ok().map(|len| Value::Storage(Storage { class, key, len }))
             }
             Some(&[Value::Text("module"), Value::Global(module, name), ..]) => Some(Value::Global(module, name)),
             _ => None,

@@ -9,8 +9,11 @@ use std::{
 use weights::{StateDict, TENSORS};
 use zip::write::{SimpleFileOptions, ZipWriter};
 
-/// The types of number: PyTorch's class for a storage of them, and the number of a tensor in them.
-const TYPES: [(&str, fn(usize) -> Vec<u8>); 4] = [
+/// The bytes of a tensor's number.
+type Encode = fn(usize) -> Vec<u8>;
+
+/// The types of number, by PyTorch's classes for storages of them.
+const TYPES: [(&str, Encode); 4] = [
     ("FloatStorage", |number| (number as f32).to_le_bytes().into()),
     ("DoubleStorage", |number| (number as f64).to_le_bytes().into()),
     ("BFloat16Storage", |number| (number as f32).to_le_bytes()[2..].into()),
