@@ -58,7 +58,7 @@ pub fn open(config: &Config, manifest: &Manifest, on_samples: OnSamples<'_>) -> 
             let _ = on_samples;
             let error = anyhow::anyhow!(
                 "this trainer was built without Spark; build one with it (needs protoc): \
-                 cargo build --release -p trainer --features spark"
+                 cargo build -p trainer --features spark"
             );
             Err(cli::exit::failure(cli::exit::Code::Usage, error))
         }

@@ -190,7 +190,7 @@ fn a_model_is_not_tested_on_another_dataset_than_it_was_trained_on() {
 fn a_trainer_built_without_spark_says_how_to_get_it() {
     let place = Place::received();
     let line =
-        "built without Spark; build one with it (needs protoc): cargo build --release -p trainer --features spark";
+        "built without Spark; build one with it (needs protoc): cargo build -p trainer --features spark";
     fail(&mut place.train("run", &["--engine", "spark"]), 64, line);
     assert!(!place.path("run").exists());
 }
