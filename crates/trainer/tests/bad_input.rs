@@ -47,6 +47,16 @@ fn a_chunk_directory_without_samples_is_refused() {
 }
 
 #[test]
+fn samples_of_another_run_are_refused() {
+    let place = Place::received(); // For no run in particular.
+    let line =
+        "chunk directory `chunks` holds samples that were received for no run in particular, not for run 1f; give";
+    fail(&mut place.train("run", &["--run-id", "1f"]), 73, line);
+    assert!(!place.path("run").exists());
+    fail(&mut place.train("run", &["--run-id", "../x"]), 64, "give 1 to 64 letters and digits");
+}
+
+#[test]
 fn a_damaged_chunk_directory_is_refused_and_the_file_named() {
     let place = Place::received();
     let chunk = fs::read_dir(place.path("chunks")).unwrap().map(|entry| entry.unwrap().path());
