@@ -35,7 +35,7 @@ fn trained() -> Place {
     while store.has_pending() {
         store.commit().unwrap();
     }
-    store.complete(1.0).unwrap();
+    store.complete(None, 1.0).unwrap();
     let mut train = place.command(&["--dir", "chunks", "--run-dir", "run", "--rounds", "2", "--partitions", "2"]);
     succeed(train.args(["--test-data", DATA]));
     place
