@@ -3,6 +3,7 @@
 //! However often, the run must end with every sample once, with the model of an undisturbed run, and with nothing left
 //! behind.
 
+pub mod pairs;
 mod plan;
 mod process;
 mod trial;

@@ -27,6 +27,8 @@ struct Flags {
 enum Kind {
     /// A thousand SIGKILLs of the real programs, in whole runs
     Kill,
+    /// Two hundred pairs of runs in one chunk directory
+    Pairs,
     /// Power cuts and kills at every operation of the store, simulated
     Crash,
     /// Errors of the disk at every operation of the store
@@ -85,6 +87,7 @@ fn run(flags: &Flags) -> anyhow::Result<()> {
 async fn torture(kind: Kind, inputs: u64) -> anyhow::Result<Finding> {
     match kind {
         Kind::Kill => kill::run(kill::Config { kills: 1000, seed: SEED, at_once: 4 }),
+        Kind::Pairs => kill::pairs::run(kill::pairs::Config { pairs: 200, seed: SEED, at_once: 4 }),
         Kind::Crash => crash::states(&crash::Config { seed: SEED, cases: 100_000 }),
         Kind::Errors => crash::errors(&crash::Config { seed: SEED, cases: 100_000 }),
         Kind::Network => {

@@ -109,7 +109,7 @@ impl<'a> Trial<'a> {
 
     fn prepare(bench: &'a Bench, dir: PathBuf, shape: usize, mut random: Stream) -> anyhow::Result<Trial<'a>> {
         symlink(bench.path().join("samples"), dir.join("samples"))?;
-        let arguments = arguments(&dir, SHAPES[shape], &mut random);
+        let arguments = arguments(&dir, &dir.join("chunks"), SHAPES[shape], &mut random);
         let orchestrator = Orchestrator::start(&bench.path().join("orchestrator"), &dir, &arguments)?;
         Ok(Trial {
             bench,
@@ -280,12 +280,11 @@ impl<'a> Trial<'a> {
 }
 
 /// The flags of a run. Only its shape reaches the model.
-fn arguments(dir: &Path, shape: Shape, random: &mut Stream) -> Vec<String> {
-    let path = |name: &str| dir.join(name).display().to_string();
+pub(super) fn arguments(dir: &Path, chunks: &Path, shape: Shape, random: &mut Stream) -> Vec<String> {
     let senders = 1 + random.below(3);
     vec![
-        format!("--data={}", path("samples")),
-        format!("--dir={}", path("chunks")),
+        format!("--data={}", dir.join("samples").display()),
+        format!("--dir={}", chunks.display()),
         format!("--samples={}", shape.samples),
         format!("--rounds={}", shape.rounds),
         "--partitions=2".into(),
