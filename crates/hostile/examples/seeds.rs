@@ -158,7 +158,7 @@ fn directory() -> (Vec<u8>, Vec<u8>) {
         store.append(name, seq, &[seq as u8], &[0x55; IMAGE_BYTES]).unwrap();
     }
     store.commit().unwrap();
-    let manifest = store.complete(0.5).unwrap();
+    let manifest = store.complete(None, 0.5).unwrap();
     let read = |name: &str| fs::read(dir.path().join(name)).unwrap();
     (read(&manifest.chunks[0].name), read("_SUCCESS"))
 }
