@@ -88,6 +88,13 @@ def a_model_trained_in_pytorch_has_the_same_accuracy_here():
 
 
 @check
+def a_checkpoint_as_people_have_them_is_read():
+    accuracy = [float(re.search(r"test accuracy  (.*) %", said[f"{TRAINER} evaluate {name}"])[1])
+                for name in ("mine.pth", "checkpoint.pth")]
+    assert abs(accuracy[0] - accuracy[1]) < 0.5, accuracy  # The checkpoint's weights have 8 bits of precision.
+
+
+@check
 def pandas_reads_all_samples():
     assert len(page["samples"]) == SAMPLES and set(page["samples"]["stream"]) == {"sender-0", "sender-1"}
     assert (page["samples"]["seq"].to_numpy() == numpy.arange(SAMPLES)).all()

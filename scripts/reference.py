@@ -9,12 +9,13 @@ It writes into `tests/reference/` of the two crates:
 - `arrays.safetensors`: logits, loss and gradients of SimpleCnn on nine images, and the weights after one step of Adam
   and of SGD and after three of Adam. Of tensors with more than 512 elements every 97th is kept, and the sums of all
   elements and of their squares.
-- `expanded.pth`, `checkpoint.pth`, `double.pth`: real files of `torch.save`. Their tensors are views that repeat a few
-  numbers, so that they hold every shape of SimpleCnn in a few kilobytes.
+- `expanded.pth`, `checkpoint.pth`, `double.pth`, `before-1.6.pth`: real files of `torch.save`. Their tensors are views
+  that repeat a few numbers, so that they hold every shape of SimpleCnn in a few kilobytes.
 
 Weights and images come from a formula that the tests know too, so that only results are stored.
 """
 
+from argparse import Namespace
 from collections import OrderedDict
 from pathlib import Path
 
@@ -136,6 +137,10 @@ def write_files():
     checkpoint = {"epoch": 3, "loss": 0.25, "done": False, "state_dict": state, "optimizer": optimizer.state_dict()}
     torch.save(checkpoint, WEIGHTS / "checkpoint.pth")
     torch.save(expanded(torch.float64), WEIGHTS / "double.pth")
+    # The older format, and beside the weights what only Python understands.
+    beside = {"best": np.float64(0.25), "args": Namespace(lr=0.001), "kinds": {1, 2}}
+    how = {"pickle_protocol": 4, "_use_new_zipfile_serialization": False}
+    torch.save({**checkpoint, **beside}, WEIGHTS / "before-1.6.pth", **how)
 
 
 if __name__ == "__main__":

@@ -144,12 +144,7 @@ fn stopped(cause: Cause) -> anyhow::Error {
 }
 
 fn initial_weights(path: &Path) -> anyhow::Result<StateDict> {
-    let ModelFile { path, weights, .. } = ModelFile::read(path).context("failed to read the model of --init")?;
-    if !weights.is_finite() {
-        let error = anyhow!("the model of --init, `{}`, has weights that are not finite", path.display());
-        return Err(failure(Code::Data, error));
-    }
-    Ok(weights)
+    Ok(ModelFile::read(path).context("failed to read the model of --init")?.weights)
 }
 
 fn partition_record(update: &LocalUpdate) -> PartitionRecord {

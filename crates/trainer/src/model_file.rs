@@ -25,7 +25,7 @@ impl ModelFile {
     /// Reads a `.safetensors` or `.pth` file, or a run folder's final model or else its newest checkpoint.
     ///
     /// # Errors
-    /// When there is no such model, or it is damaged.
+    /// When there is no such model, or it is damaged, or a weight of it is not finite: it would see nothing in any image.
     pub(crate) fn read(path: &Path) -> anyhow::Result<Self> {
         if !path.exists() {
             let error =
@@ -34,6 +34,14 @@ impl ModelFile {
         }
         let path = if path.is_dir() { model_in(path)? } else { path.to_owned() };
         let (weights, metadata) = seal::read(&path)?;
+        if let Some(tensor) = weights.not_finite() {
+            let error = anyhow!(
+                "the model `{}` is of no use: its tensor `{tensor}` has a weight that is infinite or not a number; name \
+                 another model, or train this one again with a smaller learning rate",
+                path.display()
+            );
+            return Err(failure(Code::Data, error));
+        }
         Ok(Self { path, weights, metadata })
     }
 }

@@ -184,6 +184,20 @@ fn a_model_that_is_none_cannot_be_evaluated() {
 }
 
 #[test]
+fn a_model_with_a_weight_that_is_not_finite_is_of_no_use() {
+    let place = Place::received();
+    let mut weights = model::StateDict::init(1);
+    *weights.values_mut().last_mut().unwrap() = f32::NAN;
+    fs::write(place.path("nan.safetensors"), weights.to_safetensors(&Default::default())).unwrap();
+    let line = "nan.safetensors` is of no use: its tensor `fc2.bias` has a weight that is infinite or not a number";
+    fail(&mut place.command(&["evaluate", "nan.safetensors", "--test-data", "blobs"]), 65, line);
+    let images = "blobs/t10k-images-idx3-ubyte";
+    fail(&mut place.command(&["predict", images, "--model", "nan.safetensors"]), 65, line);
+    fail(&mut place.train("run", &["--init", "nan.safetensors"]), 65, line);
+    assert!(!place.path("run").exists());
+}
+
+#[test]
 fn a_model_is_not_tested_on_another_dataset_than_it_was_trained_on() {
     let place = Place::received();
     place.hash_of("run", &["--rounds", "1"]);

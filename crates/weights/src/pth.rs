@@ -281,6 +281,12 @@ mod tests {
     }
 
     #[test]
+    fn a_checkpoint_in_the_older_format_holds_the_same() {
+        let legacy = include_bytes!("../tests/reference/before-1.6.pth");
+        assert!(StateDict::from_pth(legacy).unwrap() == StateDict::from_pth(SAVED).unwrap());
+    }
+
+    #[test]
     fn a_file_of_doubles_holds_the_same() {
         let double = include_bytes!("../tests/reference/double.pth");
         assert!(StateDict::from_pth(double).unwrap() == StateDict::from_pth(SAVED).unwrap());
