@@ -14,7 +14,7 @@ import numpy
 import pandas
 import torch
 
-TRAINER = "target/release/trainer"
+TRAINER = "target/debug/trainer"
 SAMPLES = 2000
 page = {}  # What the page's Python snippets define.
 checks = []

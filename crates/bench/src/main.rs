@@ -94,9 +94,12 @@ fn write_report() -> anyhow::Result<()> {
 
 /// The report of all records that there are.
 fn whole_report() -> anyhow::Result<String> {
+    Ok(report(&records()?))
+}
+
+fn records() -> anyhow::Result<Vec<Record>> {
     let records = Kind::value_variants().iter().map(|&kind| Record::load(&name(kind)));
-    let records: Vec<Record> = records.filter_map(Result::transpose).collect::<Result<_, _>>()?;
-    Ok(report(&records))
+    records.filter_map(Result::transpose).collect()
 }
 
 fn name(kind: Kind) -> String {
@@ -109,12 +112,27 @@ fn say(line: &str) {
 
 #[cfg(test)]
 mod tests {
+    use bench::report::OBSTACLES;
+
     use super::*;
 
     #[test]
     fn the_report_that_is_committed_is_that_of_the_records() -> anyhow::Result<()> {
         let committed = fs::read_to_string(checkout().join("BENCHMARKS.md"))?;
         assert!(whole_report()? == committed, "BENCHMARKS.md is not what its records say");
+        Ok(())
+    }
+
+    #[test]
+    fn the_report_says_what_stands_in_the_way_of_each_target_that_is_missed() -> anyhow::Result<()> {
+        let records = records()?;
+        let targets = || records.iter().flat_map(|record| &record.measurement.targets);
+        for target in targets().filter(|target| target.is_met() == Some(false)) {
+            assert!(OBSTACLES.iter().any(|(what, _)| *what == target.what), "nothing explains `{}`", target.what);
+        }
+        for (what, _) in OBSTACLES {
+            assert!(targets().any(|target| target.what == what), "there is no target `{what}`");
+        }
         Ok(())
     }
 }

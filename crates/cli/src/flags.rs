@@ -54,6 +54,18 @@ pub struct Directory {
     pub dir: PathBuf,
 }
 
+/// Whose samples they are: receiver and trainer.
+#[derive(Args, Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[command(next_help_heading = "Chunk directory")]
+#[serde(rename_all = "kebab-case")]
+pub struct Identity {
+    /// The run that the samples are for, any letters and digits. The receiver writes it down beside them, and a trainer
+    /// takes only samples that were received for the same run. The orchestrator makes one up for each run
+    #[arg(long, value_name = "ID", value_parser = run_id)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub run_id: Option<String>,
+}
+
 /// How samples are cut into chunks: receiver and orchestrator.
 #[derive(Args, Clone, Debug, Serialize)]
 #[command(next_help_heading = "Chunk directory")]
@@ -264,6 +276,13 @@ fn at_least_one<T: FromStr + PartialOrd + From<u8>>(text: &str) -> Result<T, Str
     match text.parse() {
         Ok(number) if number >= T::from(1) => Ok(number),
         _ => Err("give a whole number, at least 1".into()),
+    }
+}
+
+fn run_id(text: &str) -> Result<String, String> {
+    match (1..=64).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+        true => Ok(text.into()),
+        false => Err("give 1 to 64 letters and digits".into()),
     }
 }
 

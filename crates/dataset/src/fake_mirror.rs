@@ -14,7 +14,7 @@ use sha2::{Digest, Sha256};
 
 use crate::{
     Checksums, PIXELS, Split,
-    download::{Limits, Mirrors},
+    download::{Limits, Mirrors, Npm},
     idx::{FILES, write_idx},
 };
 
@@ -64,12 +64,13 @@ impl FakeMirror {
     }
 }
 
-/// These mirrors, with limits that a busy machine keeps.
+/// These mirrors and no npm, with limits that a busy machine keeps.
 pub(crate) fn mirrors(mirrors: &[&FakeMirror]) -> Mirrors {
     let limit = Duration::from_secs(20);
     Mirrors {
         urls: mirrors.iter().map(|mirror| mirror.url.clone()).collect(),
         limits: Limits { connect: limit, stall: limit, overall: limit },
+        npm: Npm { program: "no-such-npm-anywhere".into(), ..Npm::default() },
     }
 }
 
@@ -91,7 +92,8 @@ pub(crate) fn packed(file: usize, pixel: u8) -> Vec<u8> {
     encoder.finish().unwrap()
 }
 
-fn raw_files(pixel: u8) -> [Vec<u8>; 4] {
+/// The four files that a mirror serves, unpacked.
+pub(crate) fn raw_files(pixel: u8) -> [Vec<u8>; 4] {
     let dir = tempfile::tempdir().unwrap();
     for (split, count) in [(Split::Train, 40), (Split::Test, 20)] {
         write_idx(dir.path(), split, &vec![pixel; count * PIXELS], &vec![pixel; count]).unwrap();

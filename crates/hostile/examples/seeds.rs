@@ -158,7 +158,7 @@ fn directory() -> (Vec<u8>, Vec<u8>) {
         store.append(name, seq, &[seq as u8], &[0x55; IMAGE_BYTES]).unwrap();
     }
     store.commit().unwrap();
-    let manifest = store.complete(0.5).unwrap();
+    let manifest = store.complete(None, 0.5).unwrap();
     let read = |name: &str| fs::read(dir.path().join(name)).unwrap();
     (read(&manifest.chunks[0].name), read("_SUCCESS"))
 }
@@ -257,7 +257,24 @@ fn pth() -> Seeds {
         }
     }
     let many: Vec<(String, Vec<u8>)> = (0..40).map(|i| (i.to_string(), Vec::new())).collect();
-    vec![("valid-packed", valid), ("hostile-bomb", packed(&entries)), ("hostile-many-files", packed(&many))]
+    let legacy = hostile::legacy(&pickles().remove(0).1);
+    let with = |from: &[u8], to: &[u8]| {
+        let at = legacy.windows(from.len()).rposition(|window| window == from).unwrap();
+        [&legacy[..at], to, &legacy[at + from.len()..]].concat()
+    };
+    // Ten numbers, the storage of `fc2.bias`.
+    let ten = [&10u64.to_le_bytes()[..], &7f32.to_le_bytes()].concat();
+    vec![
+        ("valid-packed", valid),
+        ("hostile-bomb", packed(&entries)),
+        ("hostile-many-files", packed(&many)),
+        ("hostile-legacy-long", with(&ten, &[&(i64::MAX as u64).to_le_bytes()[..], &[0; 4]].concat())),
+        ("hostile-legacy-negative", with(&ten, &[0xff; 12])),
+        ("hostile-legacy-endless-pickle", [&legacy[..50], &[b'N'; 2000]].concat()),
+        ("hostile-legacy-big-endian", with(b"little_endian\x88", b"little_endian\x89")),
+        ("hostile-legacy-keys", with(b"](X", b"](\x8f")),
+        ("valid-legacy", legacy),
+    ]
 }
 
 fn pickles() -> Seeds {
@@ -272,6 +289,12 @@ fn pickles() -> Seeds {
         ("hostile-long-text", b"\x80\x02X\xff\xff\xff\xff".to_vec()),
         ("hostile-marks", [b"\x80\x02", &[b'('; 2000][..]].concat()),
         ("hostile-nesting", [b"\x80\x02]", &b"q\x00h\x00a".repeat(300)[..], b"."].concat()),
+        (
+            "hostile-code-by-stack",
+            b"\x80\x04\x95\0\0\0\0\0\0\0\0\x8c\x05posix\x94\x8c\x06system\x94\x93\x8c\x04echo\x85R.".to_vec(),
+        ),
+        ("hostile-code-of-objects", b"\x80\x02(cposix\nsystem\nX\x04\0\0\0echoo(iposix\nsystem\n.".to_vec()),
+        ("hostile-one-list-twice", b"\x80\x02ccollections\nOrderedDict\n]q\0(h\0h\0e\x85R.".to_vec()),
     ]
 }
 

@@ -25,7 +25,7 @@ pub use files::{chunk, event, gzip, images, labels, manifest};
 pub use handshake::handshake;
 pub use samples::{npy, npz};
 pub use session::{client, server};
-pub use weights::{checkpoint, entries, pickle, pth, safetensors};
+pub use weights::{checkpoint, entries, legacy, pickle, pth, safetensors};
 pub use wire::{frame, put_frame};
 
 /// The most memory that may be reserved at any time, by all that runs in a process with this crate in it. A gzip file of

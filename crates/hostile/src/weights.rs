@@ -80,9 +80,33 @@ pub fn pth(data: &[u8]) -> bool {
     StateDict::from_pth(data).is_ok()
 }
 
-/// The pickle in a PyTorch file that is whole otherwise.
+/// The pickle in a PyTorch file that is whole otherwise, of either kind.
+///
+/// # Panics
+/// When the two kinds hold different weights.
 pub fn pickle(data: &[u8]) -> bool {
-    StateDict::from_pth(&archive(data)).is_ok()
+    let archived = StateDict::from_pth(&archive(data));
+    if let (Ok(archived), Ok(legacy)) = (&archived, StateDict::from_pth(&legacy(data))) {
+        assert!(*archived == legacy);
+    }
+    archived.is_ok()
+}
+
+/// What [`SAVED`] would be in a file from before PyTorch 1.6, with another pickle.
+pub fn legacy(pickle: &[u8]) -> Vec<u8> {
+    const START: &[u8] = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.\x80\x02M\xe9\x03.\
+                           \x80\x02}X\x0d\0\0\0little_endian\x88s.";
+    /// The keys of the storages, in a pickle, and the storages.
+    static STORAGES: LazyLock<Vec<u8>> = LazyLock::new(|| {
+        let (mut keys, mut storages) = (b"\x80\x02](".to_vec(), Vec::new());
+        for (name, content) in entries(SAVED) {
+            let Some((_, key)) = name.split_once("/data/") else { continue };
+            keys.extend([b"X", &(key.len() as u32).to_le_bytes()[..], key.as_bytes()].concat());
+            storages.extend([&(content.len() as u64 / 4).to_le_bytes(), &content[..]].concat());
+        }
+        [&keys, &b"e."[..], &storages].concat()
+    });
+    [START, pickle, &STORAGES].concat()
 }
 
 /// [`SAVED`] with another pickle.

@@ -130,6 +130,13 @@ fn large_files_cost_no_more_than_their_size() {
     assert!(!accepts(hostile::manifest, format!("{{\"streams\":[{}", "{},".repeat(1 << 20)).as_bytes()));
     assert!(!accepts(hostile::pickle, &[b"\x80\x02", &vec![b'N'; (1 << 18) - 2][..]].concat()));
     assert!(!accepts(hostile::pickle, &[b"\x80\x02", &b"]q\0h\0".repeat(50_000)[..]].concat()));
+    assert!(!accepts(
+        hostile::pickle,
+        &[b"\x80\x02}(", &b"K\x01}q\0"[..], &b"K\x01h\0".repeat(60_000), b"u."].concat()
+    ));
+    let list = [b"\x80\x02ccollections\nOrderedDict\nq\0](", &b"]".repeat(80_000)[..], b"e\x85q\x01"].concat();
+    assert!(!accepts(hostile::pickle, &[&list[..], &b"h\0h\x01R".repeat(30_000), b"."].concat()));
+    assert!(!accepts(hostile::pth, &hostile::legacy(&[b"\x80\x02", &vec![b'N'; (1 << 18) - 2][..]].concat())));
     assert!(!accepts(hostile::safetensors, &vec![b'{'; 1 << 20]));
     for text in ["a = [", "\n", "[a.a]\n", "a=1\n", "\"", "a."] {
         let text = text.repeat((1 << 16) / text.len());

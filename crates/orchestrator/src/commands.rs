@@ -59,6 +59,7 @@ pub fn receiver(config: &Config, listen: SocketAddr, fresh: bool) -> anyhow::Res
     let mut arguments = vec![format!("--listen={listen}"), format!("--streams={}", config.senders)];
     arguments.extend(arguments_of(&config.security)?);
     arguments.extend(arguments_of(&config.directory)?);
+    arguments.extend(arguments_of(&config.identity)?);
     arguments.extend(arguments_of(&config.chunking)?);
     if fresh {
         arguments.push("--fresh".into());
@@ -124,6 +125,7 @@ pub fn trainer(config: &Config, run_dir: &Path, wait: Duration) -> anyhow::Resul
     let run_dir = run_dir.to_str().context("the run folder's path is not UTF-8").or_exit(Code::Usage)?;
     let mut arguments = vec![format!("--resume={run_dir}"), format!("--wait={}s", wait.as_secs())];
     arguments.extend(arguments_of(&config.directory)?);
+    arguments.extend(arguments_of(&config.identity)?);
     arguments.extend(arguments_of(&config.training)?);
     arguments.extend(arguments_of(&config.engine)?); // Always: the run folder may name another engine.
     let passing = (!wait.is_zero()).then_some(Code::Unavailable);

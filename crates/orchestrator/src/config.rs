@@ -10,7 +10,7 @@ use std::{
 
 use clap::{Parser, ValueEnum, builder::RangedU64ValueParser};
 use cli::{
-    flags::{self, Chunking, Dataset, Directory, Engine, Security, Streaming, Training},
+    flags::{self, Chunking, Dataset, Directory, Engine, Identity, Security, Streaming, Training},
     layers::{self, Error, Layer, resolve},
     runs,
 };
@@ -47,6 +47,11 @@ pub struct Config {
     #[command(flatten)]
     #[serde(flatten)]
     pub engine: Engine,
+
+    /// Which run it is; each has its own.
+    #[arg(skip)]
+    #[serde(skip)]
+    pub identity: Identity,
 
     /// Sender processes, each with its share of the samples
     #[arg(long, value_name = "N", default_value = "1", help_heading = "Run", value_parser = RangedU64ValueParser::<u32>::new().range(1..=256))]

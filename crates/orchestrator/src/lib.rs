@@ -16,6 +16,7 @@
 
 #![forbid(unsafe_code)]
 
+mod chunk_directory;
 pub mod command_line;
 pub mod commands;
 pub mod config;

@@ -20,6 +20,7 @@ use serde::Deserialize;
 use tokio::time::timeout;
 
 use crate::{
+    chunk_directory::ChunkDirectory,
     commands::{self, Program, Share},
     config::Config,
     console::Console,
@@ -52,7 +53,10 @@ const GOODBYE_LIMIT: Duration = Duration::from_secs(1);
 /// When the set-up or a child fails, or when told to stop; no child is left behind in any case.
 pub async fn run(config: &Config, console: Console, shutdown: Shutdown) -> anyhow::Result<()> {
     // Before the set-up, which may take long: whenever this process is killed, there is a run to resume.
+    let directory = ChunkDirectory::hold(&config.directory.dir)?;
     let run = run_dir::open(config)?;
+    directory.name_holder(&run)?;
+    let config = &Config { identity: run_dir::identity(&run)?, ..config.clone() };
     let mut progress = Progress::new(console.clone());
     let programs = setup::provide(&config.engine, &console, &shutdown, progress.phases()).await?;
     // While samples are streamed: a JVM takes its time.
@@ -119,6 +123,7 @@ fn is_streamed(config: &Config, run: &Path) -> anyhow::Result<bool> {
     #[derive(Deserialize)]
     struct Manifest {
         dataset: Dataset,
+        run: Option<String>,
         streams: Vec<Share>,
     }
     #[derive(Deserialize)]
@@ -134,7 +139,7 @@ fn is_streamed(config: &Config, run: &Path) -> anyhow::Result<bool> {
     let manifest: Manifest =
         serde_json::from_slice(&bytes).with_context(|| format!("`{dir}/_SUCCESS` is damaged")).or_exit(Code::Data)?;
     let (streams, shares) = (BTreeSet::from_iter(manifest.streams), BTreeSet::from_iter(commands::shares(config)));
-    if streams == shares && manifest.dataset.digest == data {
+    if streams == shares && manifest.dataset.digest == data && manifest.run == config.identity.run_id {
         return Ok(true);
     }
     let advice = "name this run's own with --dir, or start a new run without --resume";
@@ -182,6 +187,7 @@ async fn stream(
     }
     progress.sending(config.streaming.samples);
     completion(config, run, crew, progress, &mut log).await?;
+    is_streamed(config, run)?; // The receiver's word is good; what counts is what a trainer will find.
     progress.clear();
     Ok(Some(log))
 }
@@ -311,6 +317,8 @@ mod tests {
         check_data(Some(&manifest.replace("16", "17")), Err("`DIR` holds the samples of another run; "));
         check_data(Some(&manifest.replace("sender-1", "b")), Err("`DIR` holds the samples of another run; "));
         check_data(Some(&manifest.replace("d1", "d2")), Err("`DIR` holds the samples of another run; "));
+        let other = manifest.replace("\"format\": 1", "\"format\": 1, \"run\": \"1f\"");
+        check_data(Some(&other), Err("`DIR` holds the samples of another run; "));
         check_data(Some(&manifest[..40]), Err("`DIR/_SUCCESS` is damaged: "));
     }
 

@@ -9,17 +9,21 @@ use std::{
 use anyhow::{Context, anyhow};
 use cli::{
     exit::{Code, OrExit, failure},
+    flags::Identity,
     runs,
 };
 use serde_json::Value;
 
-use crate::{commands, config::Config};
+use crate::{commands, config::Config, platform};
 
 /// The effective configuration, in the run folder.
 pub const CONFIG: &str = "config.toml";
 
 /// The digest of the data that the run streams, in the run folder.
 const DATA: &str = "data.digest";
+
+/// What tells the run from every other, in the run folder.
+const IDENTITY: &str = "run.id";
 
 /// The folder of the run to resume, or a new one.
 ///
@@ -57,11 +61,28 @@ fn create(config: &Config) -> anyhow::Result<PathBuf> {
         None => runs::create_dated(Path::new(runs::RUNS))
             .with_context(|| format!("failed to create a run folder in `{}`", runs::RUNS))?,
     };
+    let file = path.join(IDENTITY);
+    write(&file, &fresh_id()?).with_context(|| format!("failed to write `{}`", file.display()))?;
     let file = path.join(CONFIG);
     write(&file, &text).with_context(|| format!("failed to write `{}`", file.display()))?;
     // Last, so that `--resume` never meets a run without its configuration. A convenience: without it, the run goes on.
     drop(runs::point_latest_to(&path));
     Ok(path)
+}
+
+/// 128 random bits, in hex.
+fn fresh_id() -> anyhow::Result<String> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes).context("failed to make an identity")?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+/// What tells the run from every other; nothing does of a run that is older than identities.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn identity(run: &Path) -> anyhow::Result<Identity> {
+    Ok(Identity { run_id: read(&run.join(IDENTITY))? })
 }
 
 /// Writes down which data the run streams. To be done when the chunk directory was emptied for this run and before its
@@ -79,10 +100,14 @@ pub fn remember_data(run: &Path, digest: &str) -> anyhow::Result<()> {
 /// # Errors
 /// When it cannot be read.
 pub fn data(run: &Path) -> anyhow::Result<Option<String>> {
-    let file = run.join(DATA);
-    match fs::read_to_string(&file) {
+    read(&run.join(DATA))
+}
+
+/// The text of a file that may not be there.
+fn read(file: &Path) -> anyhow::Result<Option<String>> {
+    match fs::read_to_string(file) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        digest => digest.map(Some).with_context(|| format!("failed to read `{}`", file.display())),
+        text => text.map(Some).with_context(|| format!("failed to read `{}`", file.display())),
     }
 }
 
@@ -92,7 +117,8 @@ pub(crate) fn write(path: &Path, text: &str) -> io::Result<()> {
     let mut file = File::create(&temporary)?;
     file.write_all(text.as_bytes())?;
     file.sync_all()?;
-    fs::rename(&temporary, path)
+    fs::rename(&temporary, path)?;
+    platform::sync_directory(path.parent().unwrap_or(path))
 }
 
 /// The configuration as a file that `--config` and `--resume` read.
@@ -136,7 +162,9 @@ mod tests {
         let (new, run) = (dir.path().join("new"), dir.path().join("run"));
         let load = |run_dir: &Path| Config::load(&["x".into(), "--run-dir".into(), run_dir.into()]).unwrap();
         assert_eq!(create(&load(&new)).unwrap(), new);
-        assert_eq!(fs::read_dir(&new).unwrap().count(), 1);
+        assert_eq!(fs::read_dir(&new).unwrap().count(), 2); // The configuration and the run's identity.
+        assert_eq!(identity(&new).unwrap().run_id.unwrap().len(), 32);
+        assert_eq!(identity(dir.path()).unwrap().run_id, None, "of an older run");
 
         fs::create_dir(&run).unwrap();
         fs::write(run.join(CONFIG), "rounds = 9\n").unwrap();

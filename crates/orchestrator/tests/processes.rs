@@ -224,6 +224,31 @@ fn a_killed_orchestrator_leaves_no_child() {
 }
 
 #[test]
+fn two_runs_in_one_checkout_end_with_their_own_models_or_with_73() {
+    let bench = Bench::new();
+    let flags = ["--batch-delay=50ms", "--rounds=2"];
+    let mut first = bench.start(&[&flags[..], &["--run-dir=one"]].concat());
+    // One where the first streams, one where it trains.
+    first.wait_for_chunks(&bench, 1);
+    let second = bench.run(&[&flags[..], &["--run-dir=two", "--seed=7"]].concat());
+    first.read_stdout_until("round 1/2");
+    let third = bench.run(&[&flags[..], &["--run-dir=three", "--samples=1000"]].concat());
+    for (refused, run_dir) in [(second, "two"), (third, "three")] {
+        refused.assert_code(73);
+        let last = refused.stderr.lines().last().unwrap();
+        assert!(last.contains("is in use by run `one` (process "), "{last}");
+        assert!(!bench.path(run_dir).exists());
+    }
+    let first = first.finish();
+    first.assert_code(0);
+
+    let alone = Bench::new();
+    alone.run(&[&flags[..], &["--run-dir=one"]].concat()).assert_code(0);
+    let model = |bench: &Bench| fs::read(bench.path("one/final_cnn_model.safetensors")).unwrap();
+    assert!(model(&bench) == model(&alone), "not the model of its own data");
+}
+
+#[test]
 #[ignore = "needs Java and Spark; `scripts/test-spark` runs it"]
 fn one_command_trains_on_a_spark_of_its_own_to_the_model_of_threads() {
     let threads = Bench::new();

@@ -128,7 +128,7 @@ pub(crate) fn open(
     Ok((Desk { commands, room, tickets: Arc::default(), recovered }, DeskThread(finished)))
 }
 
-/// Opens the store; if another receiver has it, waits for the end of that one.
+/// Opens the store; if another receiver has it, or a trainer reads it, waits for the end of that one.
 fn open_store(config: &Config, shutdown: &Shutdown, mut replay: impl FnMut(Replay<'_>)) -> Result<Store, store::Error> {
     // Often enough to go unnoticed, and nothing to the disk.
     const POLL: Duration = Duration::from_millis(20);
@@ -140,7 +140,7 @@ fn open_store(config: &Config, shutdown: &Shutdown, mut replay: impl FnMut(Repla
             opened => return opened,
         }
         if !told {
-            tracing::info!("another receiver has `{}`; waiting for its end", config.dir.display());
+            tracing::info!("a receiver or a trainer has `{}`; waiting for its end", config.dir.display());
             told = true;
         }
         thread::sleep(POLL);

@@ -54,6 +54,8 @@ pub struct Config {
     pub dir: PathBuf,
     /// What to do with what is in it.
     pub mode: Mode,
+    /// The run that the samples are for, if there is one.
+    pub run: Option<String>,
     /// Samples per chunk file.
     pub samples_per_chunk: usize,
     /// Streams that are expected; the receiver ends when all of them have ended.
@@ -77,6 +79,7 @@ impl Config {
         Config {
             dir: dir.into(),
             mode: Mode::Continue,
+            run: None,
             samples_per_chunk: 1000,
             streams: 1,
             linger: Duration::from_secs(5),

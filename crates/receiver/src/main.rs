@@ -34,6 +34,8 @@ struct Flags {
     #[command(flatten)]
     directory: flags::Directory,
     #[command(flatten)]
+    identity: flags::Identity,
+    #[command(flatten)]
     chunking: flags::Chunking,
     /// Remove an earlier run from the chunk directory first (only files of ours)
     #[arg(long)]
@@ -74,6 +76,7 @@ fn run(flags: &Flags, shutdown: Shutdown) -> anyhow::Result<()> {
     let dir = &flags.directory.dir;
     let config = Config {
         mode: if flags.fresh { Mode::Fresh } else { Mode::Continue },
+        run: flags.identity.run_id.clone(),
         samples_per_chunk: flags.chunking.samples_per_chunk as usize,
         streams: flags.streams as usize,
         ..Config::new(dir)

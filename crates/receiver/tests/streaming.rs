@@ -402,7 +402,7 @@ fn a_complete_directory_ends_the_program_with_73() {
     store.open_stream("a", &dataset, 0, 1).unwrap();
     store.append("a", 0, &[1], &[0; store::IMAGE_BYTES]).unwrap();
     store.commit().unwrap();
-    store.complete(0.0).unwrap();
+    store.complete(None, 0.0).unwrap();
     drop(store);
     assert_eq!(Process::start(&arguments).code(), Some(73));
     let fresh = Process::start(&["--listen", "127.0.0.1:0", "--dir", path, "--fresh"]);

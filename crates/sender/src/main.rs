@@ -61,13 +61,13 @@ fn run(flags: &Flags, mut shutdown: Shutdown) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let output = Output::new(flags.output.json);
     let (streaming, stream) = (flags.streaming.clone(), flags.stream.clone());
-    let (preparing, only) = (output.clone(), flags.prepare);
+    let (preparing, only, stop) = (output.clone(), flags.prepare, shutdown.clone());
     let prepared = runtime.block_on(async {
         let work = move || {
             if only {
-                source::check(&streaming, &preparing).map(|()| None)
+                source::check(&streaming, &preparing, &stop).map(|()| None)
             } else {
-                source::read(&streaming, stream, &preparing).map(Some)
+                source::read(&streaming, stream, &preparing, &stop).map(Some)
             }
         };
         tokio::select! {
@@ -79,7 +79,8 @@ fn run(flags: &Flags, mut shutdown: Shutdown) -> anyhow::Result<()> {
         Ok(Some(source)) => source,
         Ok(None) => return Ok(()), // That was all that was asked for.
         Err(error) => {
-            runtime.shutdown_background(); // A download may be under way; it leaves nothing half done.
+            // A download may be under way. It leaves nothing half done, but what it has started is to end with it.
+            runtime.shutdown_timeout(Duration::from_secs(1));
             return Err(error);
         }
     };

@@ -1,7 +1,7 @@
 //! From flags to samples in memory.
 
 use std::{
-    ops::Range,
+    ops::{ControlFlow, Range},
     path::{Path, PathBuf},
 };
 
@@ -9,6 +9,7 @@ use anyhow::anyhow;
 use cli::{
     exit::{Code, failure},
     flags::{self, Streaming},
+    shutdown::Shutdown,
 };
 use dataset::{Choice, Dataset, PIXELS, Provided, Split};
 use sender::Source;
@@ -16,17 +17,23 @@ use sender::Source;
 use crate::output::Output;
 
 /// Provides the dataset and checks that it holds what is to be streamed.
-pub(crate) fn check(flags: &Streaming, output: &Output) -> anyhow::Result<()> {
-    let dir = provide(flags, output)?;
+pub(crate) fn check(flags: &Streaming, output: &Output, shutdown: &Shutdown) -> anyhow::Result<()> {
+    let dir = provide(flags, output, shutdown)?;
     let dataset = dataset::check(&dir, Split::Train).map_err(coded)?;
     range(dataset.count, flags, &dir)?;
     output.data(&dir, dataset.digest);
+    output.result(&format!("{}: {} samples to send, in `{}`", dataset.name, dataset.count, dir.display()));
     Ok(())
 }
 
 /// Provides the dataset and reads what is to be streamed.
-pub(crate) fn read(flags: &Streaming, stream: Option<String>, output: &Output) -> anyhow::Result<Source> {
-    let dir = provide(flags, output)?;
+pub(crate) fn read(
+    flags: &Streaming,
+    stream: Option<String>,
+    output: &Output,
+    shutdown: &Shutdown,
+) -> anyhow::Result<Source> {
+    let dir = provide(flags, output, shutdown)?;
     let dataset = dataset::load(&dir, Split::Train).map_err(coded)?;
     let digest = dataset.digest();
     let source = slice(dataset, flags, &dir, stream)?;
@@ -34,7 +41,7 @@ pub(crate) fn read(flags: &Streaming, stream: Option<String>, output: &Output) -
     Ok(source)
 }
 
-fn provide(flags: &Streaming, output: &Output) -> anyhow::Result<PathBuf> {
+fn provide(flags: &Streaming, output: &Output, shutdown: &Shutdown) -> anyhow::Result<PathBuf> {
     let choice = match flags.dataset {
         flags::Dataset::Auto => Choice::Auto,
         flags::Dataset::Mnist => Choice::Mnist,
@@ -43,6 +50,7 @@ fn provide(flags: &Streaming, output: &Output) -> anyhow::Result<PathBuf> {
     let environment = std::env::var_os("MNIST_DIR").filter(|dir| !dir.is_empty()).map(PathBuf::from);
     let provided = dataset::provide(choice, flags.data.as_deref(), environment.as_deref(), &mut |progress| {
         output.providing(&progress);
+        if shutdown.requested().is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     });
     output.finish();
     let Provided { dir, notice } = provided.map_err(coded)?;

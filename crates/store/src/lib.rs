@@ -3,7 +3,7 @@
 //! position of every stream together, so there is no second ledger that could fall out of step.
 //!
 //! ```text
-//! .lock                                  held by the one writer
+//! .lock                                  held by the one writer, or by readers
 //! .rejected                              why the directory was given up, if it was
 //! .tmp-…                                 being written; swept at start
 //! chunk-00000042-<16 hex>.parquet        the hex is the start of BLAKE3 over the whole file
@@ -36,7 +36,7 @@ use serde::{Deserialize, Serialize};
 pub use chunk::samples_in;
 pub use file_system::{Disk, FileSystem, Lock, NewFile};
 pub use manifest::{ChunkEntry, Manifest, StreamEntry};
-pub use reader::{Samples, read, read_manifest, read_on};
+pub use reader::{Held, Samples, hold, read, read_manifest, read_on};
 pub use writer::{Durable, Mode, Replay, Store};
 
 /// Bytes of an image in a chunk: 28 rows of 28 pixels, one byte each.
@@ -60,8 +60,12 @@ pub enum Error {
     /// The directory has no manifest.
     #[error("chunk directory `{}` is not complete: it has no `_SUCCESS`; let the receiver and its senders finish", .0.display())]
     Incomplete(PathBuf),
-    /// Another process writes here.
-    #[error("chunk directory `{}` is in use by another receiver; stop that one, or choose another --dir", .0.display())]
+    /// Another process writes here, or reads what must not be removed under it.
+    #[error(
+        "chunk directory `{}` is in use: a receiver writes to it or a trainer reads it; let that one end, or choose \
+         another --dir",
+        .0.display()
+    )]
     Locked(PathBuf),
     /// The directory is finished.
     #[error("chunk directory `{}` is already complete; use --fresh to replace it, or choose another --dir", .0.display())]

@@ -14,6 +14,9 @@ pub struct Manifest {
     pub format: u32,
     /// Which data it is.
     pub dataset: DatasetId,
+    /// The run that the samples were received for, if the receiver was told: what an orchestrator made up for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run: Option<String>,
     /// Samples in all chunks.
     pub samples: u64,
     /// Seconds from the first sample received to the manifest, of the receiver that wrote it.
@@ -51,12 +54,13 @@ pub struct ChunkEntry {
 impl Manifest {
     pub(crate) fn new(
         dataset: DatasetId,
+        run: Option<String>,
         seconds: f64,
         streams: Vec<StreamEntry>,
         chunks: Vec<ChunkEntry>,
     ) -> Manifest {
         let samples = chunks.iter().map(|chunk| chunk.samples).sum();
-        Manifest { format: FORMAT, dataset, samples, seconds, streams, chunks, blake3: String::new() }
+        Manifest { format: FORMAT, dataset, run, samples, seconds, streams, chunks, blake3: String::new() }
     }
 
     /// The bytes of the file.
@@ -118,7 +122,15 @@ mod tests {
         let chunk = ChunkEntry { name: "chunk-00000000-6437b3ac38465133.parquet".into(), samples: 7, bytes: 6000 };
         let stream = StreamEntry { name: "a".into(), first: 3, end: 10 };
         let dataset = DatasetId { name: "mnist".into(), digest: "ab".into() };
-        Manifest::new(dataset, 0.25, vec![stream], vec![chunk])
+        Manifest::new(dataset, None, 0.25, vec![stream], vec![chunk])
+    }
+
+    #[test]
+    fn a_manifest_names_its_run_if_there_is_one() {
+        let without = manifest();
+        assert!(!String::from_utf8(without.encode()).unwrap().contains("\"run\""), "as receivers wrote it before");
+        let with = Manifest { run: Some("1f".into()), ..without };
+        assert_eq!(Manifest::decode(Path::new("_SUCCESS"), &with.encode()).unwrap().run.as_deref(), Some("1f"));
     }
 
     #[test]

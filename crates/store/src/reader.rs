@@ -4,6 +4,8 @@
 
 use std::{
     collections::{HashMap, HashSet},
+    fs::{File, TryLockError},
+    io::ErrorKind,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -12,7 +14,7 @@ use crate::{
     ChunkEntry, Disk, Error, FileSystem, Manifest, StreamEntry,
     chunk::{self, Chunk},
     directory::Directory,
-    layout::{self, ChunkName, SUCCESS},
+    layout::{self, ChunkName, LOCK, SUCCESS},
 };
 
 /// Samples by column, in the order of the chunks: entry `i` of each column belongs to sample `i`.
@@ -34,6 +36,41 @@ pub struct Samples {
 /// When the directory is missing or the manifest is damaged.
 pub fn read_manifest(dir: &Path) -> Result<Option<Manifest>, Error> {
     manifest(&Directory::new(Arc::new(Disk), dir))
+}
+
+/// A complete directory that is being read. While this lives, no receiver empties it.
+#[derive(Debug)]
+pub struct Held {
+    /// What the directory holds.
+    pub manifest: Manifest,
+    /// None where the directory can only be read: there nobody can empty it either.
+    _lock: Option<File>,
+}
+
+/// Holds the directory for reading, or `None` while it is not complete. Any number of readers may hold it.
+///
+/// # Errors
+/// When the directory is missing, a receiver is at work in it, or the manifest is damaged.
+pub fn hold(dir: &Path) -> Result<Option<Held>, Error> {
+    if read_manifest(dir)?.is_none() {
+        return Ok(None); // Without a lock, which would keep a receiver waiting.
+    }
+    let path = dir.join(LOCK);
+    let failed = |source| Error::Io { action: "lock", path: path.clone(), source };
+    let lock = match File::options().create(true).truncate(false).write(true).open(&path) {
+        Ok(file) => Some(file),
+        Err(error) if matches!(error.kind(), ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem) => {
+            File::open(&path).ok()
+        }
+        Err(error) => return Err(failed(error)),
+    };
+    match lock.as_ref().map_or(Ok(()), File::try_lock_shared) {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => return Err(Error::Locked(dir.to_owned())),
+        Err(TryLockError::Error(error)) => return Err(failed(error)),
+    }
+    // Again: it may have been replaced before it was held.
+    Ok(read_manifest(dir)?.map(|manifest| Held { manifest, _lock: lock }))
 }
 
 /// Reads every sample of a complete directory.
@@ -190,7 +227,7 @@ mod tests {
             store.commit().unwrap();
             next += samples as u64;
         }
-        store.complete(0.0).unwrap();
+        store.complete(None, 0.0).unwrap();
         dir
     }
 
@@ -198,7 +235,7 @@ mod tests {
     fn read_as(dir: &Path, streams: &[StreamEntry], chunks: &[&ChunkEntry]) -> Result<usize, String> {
         let dataset = DatasetId { name: "tiny".into(), digest: "00".into() };
         let chunks = chunks.iter().map(|&chunk| chunk.clone()).collect();
-        fs::write(dir.join(SUCCESS), Manifest::new(dataset, 0.0, streams.into(), chunks).encode()).unwrap();
+        fs::write(dir.join(SUCCESS), Manifest::new(dataset, None, 0.0, streams.into(), chunks).encode()).unwrap();
         read(dir).map(|(_, samples)| samples.labels.len()).map_err(|error| error.to_string())
     }
 

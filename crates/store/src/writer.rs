@@ -57,7 +57,8 @@ pub struct Store {
     pending: Pending,
     /// A write failed, and what it left in the directory is unknown: only opening it again can tell.
     broken: bool,
-    _lock: Lock,
+    /// Until the directory is complete: from then on it is there to be read.
+    lock: Option<Lock>,
 }
 
 #[derive(Clone, Debug)]
@@ -142,7 +143,7 @@ impl Store {
             chunks: Vec::new(),
             pending: Pending::default(),
             broken: false,
-            _lock: lock,
+            lock: Some(lock),
         };
         for name in listing.chunks {
             store.recover(&name, &mut replay)?;
@@ -254,12 +255,13 @@ impl Store {
         self.chunks.len()
     }
 
-    /// Writes the manifest, which makes the directory complete.
+    /// Writes the manifest, which makes the directory complete, and leaves the directory to readers. The manifest names
+    /// the run that the samples are for, if there is one.
     ///
     /// # Errors
     /// When a stream is not durable to its end, or the manifest cannot be written; after [`Error::is_full`], a later try
     /// may succeed.
-    pub fn complete(&self, seconds: f64) -> Result<Manifest, Error> {
+    pub fn complete(&mut self, run: Option<&str>, seconds: f64) -> Result<Manifest, Error> {
         let Some(dataset) = &self.dataset else {
             return Err(Error::Stream { stream: String::new(), what: "there is no stream to complete".into() });
         };
@@ -272,8 +274,9 @@ impl Store {
             StreamEntry { name: name.clone(), first, end }
         };
         let streams = self.streams.iter().map(entry).collect();
-        let manifest = Manifest::new(dataset.clone(), seconds, streams, self.chunks.clone());
+        let manifest = Manifest::new(dataset.clone(), run.map(Into::into), seconds, streams, self.chunks.clone());
         self.directory.write_atomically(SUCCESS, &manifest.encode())?;
+        self.lock = None;
         Ok(manifest)
     }
 

@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path};
 
-use store::{DatasetId, Durable, Error, IMAGE_BYTES, Mode, Samples, Store, read, read_manifest};
+use store::{DatasetId, Durable, Error, IMAGE_BYTES, Mode, Samples, Store, hold, read, read_manifest};
 use tempfile::TempDir;
 
 const PER_CHUNK: usize = 4;
@@ -40,7 +40,7 @@ fn complete(dir: &Path) {
     append(&mut store, "b", 6, 3);
     append(&mut store, "a", 3, 3);
     store.commit().unwrap();
-    store.complete(1.5).unwrap();
+    store.complete(None, 1.5).unwrap();
 }
 
 fn chunk_files(dir: &Path) -> Vec<std::path::PathBuf> {
@@ -109,7 +109,7 @@ fn an_unfinished_directory_is_gone_on_with_at_the_durable_position_of_each_strea
     append(&mut store, "b", 7, 2);
     append(&mut store, "a", 3, 3);
     store.commit().unwrap();
-    store.complete(0.0).unwrap();
+    store.complete(None, 0.0).unwrap();
     assert_holds(&read(dir.path()).unwrap().1, 0..9);
 }
 
@@ -132,7 +132,7 @@ fn a_directory_is_complete_only_when_every_stream_is_durable_to_its_end() {
     let mut store = Store::open(dir.path(), Mode::Continue, PER_CHUNK).unwrap();
     store.open_stream("a", &dataset(), 0, 6).unwrap();
     append(&mut store, "a", 0, 6);
-    assert_eq!(store.complete(0.0).unwrap_err().to_string(), "stream `a`: it is durable to 4 of 6");
+    assert_eq!(store.complete(None, 0.0).unwrap_err().to_string(), "stream `a`: it is durable to 4 of 6");
     assert_eq!(read_manifest(dir.path()).unwrap(), None);
     assert!(matches!(read(dir.path()), Err(Error::Incomplete(_))));
 }
@@ -152,6 +152,33 @@ fn a_locked_complete_or_foreign_directory_is_refused() {
         assert!(matches!(Store::open(foreign.path(), mode, PER_CHUNK), Err(Error::Foreign(_))));
     }
     assert_eq!(fs::read_dir(foreign.path()).unwrap().count(), 1, "nothing was added or removed");
+}
+
+#[test]
+fn a_directory_is_not_emptied_while_it_is_read() {
+    let dir = TempDir::new().unwrap();
+    assert!(hold(dir.path()).unwrap().is_none(), "it is not complete");
+    complete(dir.path());
+    let (first, second) = (hold(dir.path()).unwrap().unwrap(), hold(dir.path()).unwrap().unwrap());
+    drop(first);
+    assert!(matches!(Store::open(dir.path(), Mode::Fresh, PER_CHUNK), Err(Error::Locked(_))));
+    assert_eq!(read(dir.path()).unwrap().0, second.manifest);
+    drop(second);
+    let store = Store::open(dir.path(), Mode::Fresh, PER_CHUNK).unwrap();
+    assert!(chunk_files(dir.path()).is_empty());
+    drop(store);
+}
+
+#[test]
+fn a_complete_directory_is_there_to_be_read_though_its_writer_lives_on() {
+    let dir = TempDir::new().unwrap();
+    let mut store = Store::open(dir.path(), Mode::Continue, PER_CHUNK).unwrap();
+    store.open_stream("a", &dataset(), 0, 3).unwrap();
+    append(&mut store, "a", 0, 3);
+    store.commit().unwrap();
+    store.complete(Some("1f"), 0.0).unwrap();
+    assert_eq!(hold(dir.path()).unwrap().unwrap().manifest.run.as_deref(), Some("1f"));
+    drop(store);
 }
 
 #[test]

@@ -2,19 +2,26 @@
 //! project, it must make the tests that it names fail. A test suite that stays green over one of them proves nothing.
 
 use std::{
+    collections::BTreeSet,
     fs,
     path::{Path, PathBuf},
     process::{Command, Stdio},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context, ensure};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
-use crate::{Finding, progress, record::checkout};
+use crate::{
+    Finding, progress,
+    record::{checkout, commit},
+};
 
 /// A test that runs longer hangs, which is a way to fail.
 const TEST_LIMIT: &str = "15m";
+
+/// Where it is kept how far this has come.
+const KEPT: &str = "target/torture/bugs.json";
 
 /// A bug to seed.
 #[derive(Clone, Debug, Deserialize)]
@@ -58,33 +65,64 @@ impl Bug {
     }
 }
 
-/// Seeds every bug in turn and sees the tests fail.
+/// How far this has come with a commit: all bugs take half an hour and more, and who breaks off loses but the one at hand.
+#[derive(Default, Serialize, Deserialize)]
+struct Kept {
+    commit: String,
+    /// The tests that pass without any bug.
+    passed: BTreeSet<String>,
+    /// The bugs that were caught, by what is broken.
+    caught: BTreeSet<String>,
+    took: Duration,
+}
+
+impl Kept {
+    /// What is kept of this commit. A commit with changes says nothing about which.
+    fn load(commit: String) -> anyhow::Result<Kept> {
+        let kept = match fs::read(checkout().join(KEPT)) {
+            Ok(bytes) => serde_json::from_slice(&bytes).with_context(|| format!("`{KEPT}` is damaged; remove it"))?,
+            Err(_) => Kept::default(),
+        };
+        let goes_on = kept.commit == commit && !commit.ends_with('+');
+        Ok(if goes_on { kept } else { Kept { commit, ..Kept::default() } })
+    }
+
+    /// Keeps it, with the time since `start` added.
+    fn save(&mut self, start: &mut Instant) -> anyhow::Result<()> {
+        self.took += start.elapsed();
+        *start = Instant::now();
+        let path = checkout().join(KEPT);
+        fs::write(&path, serde_json::to_vec_pretty(self)?).with_context(|| format!("failed to write `{KEPT}`"))
+    }
+}
+
+/// Seeds every bug in turn and sees the tests fail, except for those that were caught at this commit already.
 ///
 /// # Errors
 /// When the scratch copy cannot be made, or its tests fail before there is a bug in it.
 pub fn run() -> anyhow::Result<Finding> {
-    let start = Instant::now();
-    let (bugs, scratch) = (list()?, Scratch::new()?);
-    let mut tests: Vec<&str> = bugs.iter().map(|bug| bug.test.as_str()).collect();
-    tests.sort_unstable();
-    tests.dedup();
-    for test in &tests {
-        ensure!(scratch.test(test, &[])?, "`cargo test {test}` fails without any bug");
-        progress(&format!("without any bug, `cargo test {test}` passes"));
+    let mut start = Instant::now();
+    let (bugs, scratch, mut kept) = (list()?, Scratch::new()?, Kept::load(commit()?)?);
+    let tests: BTreeSet<&str> = bugs.iter().map(|bug| bug.test.as_str()).collect();
+    for test in tests {
+        if !kept.passed.contains(test) {
+            ensure!(scratch.test(test, &[])?, "`cargo test {test}` fails without any bug");
+            progress(&format!("without any bug, `cargo test {test}` passes"));
+            kept.passed.insert(test.to_owned());
+            kept.save(&mut start)?;
+        }
     }
     let mut violations = Vec::new();
     for (number, bug) in bugs.iter().enumerate() {
-        let caught = scratch.catches(bug)?;
-        progress(&format!(
-            "bug {} of {}, {}: {}",
-            number + 1,
-            bugs.len(),
-            bug.what,
-            if caught { "caught" } else { "MISSED" }
-        ));
-        if !caught {
+        let caught = kept.caught.contains(&bug.what) || scratch.catches(bug)?;
+        let verdict = if caught { "caught" } else { "MISSED" };
+        progress(&format!("bug {} of {}, {}: {verdict}", number + 1, bugs.len(), bug.what));
+        if caught {
+            kept.caught.insert(bug.what.clone());
+        } else {
             violations.push(format!("{}: `cargo test {}` stays green", bug.what, bug.test));
         }
+        kept.save(&mut start)?;
     }
     let caught = bugs.len() - violations.len();
     let list = bugs.iter().map(|bug| (bug.what.clone(), format!("`cargo test {}`", bug.test)));
@@ -92,7 +130,7 @@ pub fn run() -> anyhow::Result<Finding> {
         title: "Seeded bugs".into(),
         cases: bugs.len() as u64,
         seed: 0,
-        took: start.elapsed(),
+        took: kept.took,
         figures: [("caught".to_owned(), format!("{caught} of {}", bugs.len()))].into_iter().chain(list).collect(),
         violations,
     })
@@ -117,7 +155,7 @@ impl Scratch {
         let text = fs::read_to_string(&file).with_context(|| format!("failed to read `{}`", file.display()))?;
         fs::write(&file, bug.seed(&text)?)?;
         // A bug that does not compile is no bug. Tests of whole runs build the programs by themselves.
-        let compiles = self.test(&bug.test, &["--no-run"])? && self.cargo(&["build", "--workspace", "--bins"])?;
+        let compiles = self.test(&bug.test, &["--no-run"])? && self.cargo(&["check", "--workspace", "--bins"])?;
         ensure!(compiles, "with `{}`, the project does not compile", bug.what);
         let caught = !self.test(&bug.test, &[])?;
         fs::write(&file, text)?;

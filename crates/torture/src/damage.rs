@@ -320,7 +320,7 @@ fn write(dir: &Path, reader: Reader, colour: u8) -> anyhow::Result<()> {
         store.commit()?;
     }
     if reader == Reader::Complete {
-        store.complete(0.5)?;
+        store.complete(None, 0.5)?;
     }
     Ok(())
 }

@@ -111,6 +111,8 @@ pub(crate) struct Import {
 pub(crate) struct Train {
     #[command(flatten)]
     directory: Directory,
+    #[command(flatten)]
+    identity: flags::Identity,
     /// How long to wait for the chunk directory to be complete
     #[arg(long, value_name = "TIME", default_value = "60s", value_parser = humantime::parse_duration)]
     #[arg(help_heading = "Chunk directory")]
@@ -159,6 +161,7 @@ impl Train {
     pub(crate) fn config(self) -> anyhow::Result<Config> {
         let folder = self.resume.map_or(Folder::New(self.run_dir), Folder::Resume);
         let config = Config::new(self.directory, self.training, self.engine, folder)?;
-        Ok(Config { wait: self.wait, json: self.output.json, ..config })
+        let run = self.identity.run_id;
+        Ok(Config { run, wait: self.wait, json: self.output.json, ..config })
     }
 }

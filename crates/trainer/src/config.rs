@@ -12,6 +12,8 @@ use cli::flags::{self, BatchSize, Directory, EngineName, Optimizer, Precision, T
 pub struct Config {
     /// The chunk directory.
     pub dir: PathBuf,
+    /// The run that its samples must have been received for, if any.
+    pub run: Option<String>,
     /// How long to wait until it is complete.
     pub wait: Duration,
     /// The last round to train.
@@ -90,6 +92,7 @@ impl Config {
             effective(&directory, &training, &engine).context("failed to represent the flags in `config.toml`")?;
         Ok(Self {
             dir: directory.dir,
+            run: None,
             wait: Duration::ZERO,
             rounds: training.rounds,
             partitions,

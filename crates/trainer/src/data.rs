@@ -15,7 +15,7 @@ use cli::{
 };
 use dataset::{CLASSES, PIXELS};
 use rayon::prelude::*;
-use store::Manifest;
+use store::{Held, Manifest};
 
 use crate::digest::Digest;
 
@@ -88,23 +88,34 @@ impl Slice<'_> {
     }
 }
 
-/// Waits until the chunk directory is there and complete, for up to `patience`; a person is told so.
+/// How long a receiver may take to leave a directory that it has just completed, and a reader to be let in.
+const LOCK_LIMIT: Duration = Duration::from_secs(10);
+
+/// Waits until the chunk directory is there and complete, for up to `patience`, and holds it: nobody empties it while it is
+/// held. A person is told of the wait. The samples must have been received for `run`, if that is given.
 ///
 /// # Errors
-/// When the time is over (exit code 65 if the directory is missing, 69 if it is incomplete), the directory is damaged, or
-/// the program is told to stop.
-pub fn wait(dir: &Path, patience: Duration, to_a_person: bool, shutdown: &Shutdown) -> anyhow::Result<()> {
+/// When the time is over (exit code 65 if the directory is missing, 69 if it is incomplete), the directory is damaged, in
+/// use or another run's (73), or the program is told to stop.
+pub fn wait(
+    dir: &Path,
+    run: Option<&str>,
+    patience: Duration,
+    to_a_person: bool,
+    shutdown: &Shutdown,
+) -> anyhow::Result<Held> {
     // Often enough to go unnoticed, and nothing to the disk.
     const POLL: Duration = Duration::from_millis(10);
     let started = Instant::now();
     let limit = humantime::format_duration(patience);
     let mut told = !to_a_person;
     loop {
-        let missing = match store::read_manifest(dir) {
-            Ok(Some(_)) => return Ok(()),
+        let missing = match store::hold(dir) {
+            Ok(Some(held)) => return check(dir, run, held),
             Ok(None) => None,
             // The receiver that makes it may be yet to start.
             Err(error @ store::Error::Missing(_)) => Some(error),
+            Err(store::Error::Locked(_)) if started.elapsed() < patience.max(LOCK_LIMIT) => None,
             Err(error) => return Err(store_failure(error)),
         };
         if let Some(cause) = shutdown.requested() {
@@ -126,17 +137,32 @@ pub fn wait(dir: &Path, patience: Duration, to_a_person: bool, shutdown: &Shutdo
     }
 }
 
-/// The manifest of a complete chunk directory.
+/// Holds a complete chunk directory without waiting.
 ///
 /// # Errors
-/// When it is missing or damaged, or tells of no sample.
-pub fn manifest(dir: &Path) -> anyhow::Result<Manifest> {
+/// When it is missing, in use, damaged or incomplete, or tells of no sample.
+pub fn hold(dir: &Path) -> anyhow::Result<Held> {
     let incomplete = || anyhow!("chunk directory `{}` is not complete", dir.display());
-    let manifest = store::read_manifest(dir).map_err(store_failure)?.ok_or_else(incomplete).or_exit(Code::Data)?;
-    if manifest.samples == 0 {
-        return Err(anyhow!("chunk directory `{}` holds no samples", dir.display())).or_exit(Code::Data);
+    let held = store::hold(dir).map_err(store_failure)?.ok_or_else(incomplete).or_exit(Code::Data)?;
+    check(dir, None, held)
+}
+
+/// Refuses what cannot be trained on.
+fn check(dir: &Path, run: Option<&str>, held: Held) -> anyhow::Result<Held> {
+    let dir = dir.display();
+    let manifest = &held.manifest;
+    if let Some(run) = run.filter(|&run| manifest.run.as_deref() != Some(run)) {
+        let owner = manifest.run.as_deref().map_or("no run in particular".into(), |other| format!("run {other}"));
+        let error = anyhow!(
+            "chunk directory `{dir}` holds samples that were received for {owner}, not for run {run}; give each run a \
+             --dir of its own"
+        );
+        return Err(failure(Code::Directory, error));
     }
-    Ok(manifest)
+    if manifest.samples == 0 {
+        return Err(anyhow!("chunk directory `{dir}` holds no samples")).or_exit(Code::Data);
+    }
+    Ok(held)
 }
 
 /// Reads and verifies the chunk directory that this manifest is of; the samples come in canonical order. The digest

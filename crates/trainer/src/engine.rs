@@ -8,7 +8,7 @@ mod rayon;
 mod spark;
 
 use model::StateDict;
-use store::Manifest;
+use store::Held;
 
 pub use self::rayon::Rayon;
 use crate::{
@@ -44,21 +44,21 @@ pub trait Engine {
     fn recognised(&self, global: &StateDict, on_samples: OnSamples<'_>) -> anyhow::Result<u64>;
 }
 
-/// Opens the engine that was chosen, with the samples of the chunk directory that this manifest is of.
+/// Opens the engine that was chosen, with the samples of the chunk directory, which it holds for as long as it reads there.
 ///
 /// # Errors
 /// When the samples cannot be read, or the engine is not there.
-pub fn open(config: &Config, manifest: &Manifest, on_samples: OnSamples<'_>) -> anyhow::Result<Box<dyn Engine>> {
+pub fn open(config: &Config, held: Held, on_samples: OnSamples<'_>) -> anyhow::Result<Box<dyn Engine>> {
     match &config.engine {
-        EngineChoice::Rayon => Ok(Box::new(Rayon::open(config, manifest)?)),
+        EngineChoice::Rayon => Ok(Box::new(Rayon::open(config, &held.manifest)?)),
         #[cfg(feature = "spark")]
-        EngineChoice::Spark(cluster) => Ok(Box::new(spark::Spark::open(config, cluster, manifest, on_samples)?)),
+        EngineChoice::Spark(cluster) => Ok(Box::new(spark::Spark::open(config, cluster, held, on_samples)?)),
         #[cfg(not(feature = "spark"))]
         EngineChoice::Spark(_) => {
             let _ = on_samples;
             let error = anyhow::anyhow!(
                 "this trainer was built without Spark; build one with it (needs protoc): \
-                 cargo build --release -p trainer --features spark"
+                 cargo build -p trainer --features spark"
             );
             Err(cli::exit::failure(cli::exit::Code::Usage, error))
         }

@@ -72,7 +72,7 @@ impl Import {
             store.commit()?;
             at = next;
         }
-        store.complete(started.elapsed().as_secs_f64())?;
+        store.complete(None, started.elapsed().as_secs_f64())?;
         Ok(store.chunks())
     }
 }

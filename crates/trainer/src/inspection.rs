@@ -107,7 +107,7 @@ pub fn verify(dir: &Path) -> anyhow::Result<()> {
 }
 
 fn read(dir: &Path) -> anyhow::Result<(Manifest, Samples, Digest)> {
-    let manifest = data::manifest(dir)?;
+    let manifest = data::hold(dir)?.manifest;
     let (samples, digest) = data::read(dir, &manifest)?;
     Ok((manifest, samples, digest))
 }

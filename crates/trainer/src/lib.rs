@@ -65,13 +65,13 @@ pub mod worker;
 /// When data, test set, run folder or checkpoint are not what they must be, training diverges, or the run is
 /// stopped. Each error carries the exit code for it.
 pub fn run(config: &Config, shutdown: &Shutdown) -> anyhow::Result<()> {
-    data::wait(&config.dir, config.wait, !config.json, shutdown)?;
+    let held = data::wait(&config.dir, config.run.as_deref(), config.wait, !config.json, shutdown)?;
     let started = Instant::now();
-    let manifest = data::manifest(&config.dir)?;
+    let manifest = held.manifest.clone();
     let test_set = test_set::load_for(&manifest.dataset, config.test_data.as_deref())?;
     check_partitions(config.partitions, manifest.samples)?;
     let stopped = || shutdown.requested().map_or(Ok(()), |cause| Err(stopped(cause)));
-    let engine = engine::open(config, &manifest, &|_, _| stopped())?;
+    let engine = engine::open(config, held, &|_, _| stopped())?;
     let initial = config.init.as_deref().map(initial_weights).transpose()?;
     let mut flags = config.decisive();
     flags.extend(initial.as_ref().map(|weights| ("init".into(), weights.sha256())));

@@ -65,7 +65,8 @@ impl RunFolder {
                 .with_context(|| format!("failed to create a run folder in `{}`", runs::RUNS))?,
             Folder::Resume(path) => path.clone(),
         };
-        let lock = lock(&path, shutdown)?;
+        // Often enough to go unnoticed, and nothing to the disk.
+        let lock = lock(&path, shutdown, || thread::sleep(Duration::from_millis(20)))?;
         let dir = path.join(CHECKPOINTS);
         if matches!(folder, Folder::New(_)) && checkpoint::newest(&dir)?.is_some() {
             let name = path.display();
@@ -196,9 +197,8 @@ pub fn read_config(run_folder: &Path) -> anyhow::Result<toml::Table> {
     text.parse().with_context(|| format!("`{}` is not TOML", path.display())).or_exit(Code::Data)
 }
 
-fn lock(run_folder: &Path, shutdown: &Shutdown) -> anyhow::Result<File> {
-    // Often enough to go unnoticed, and nothing to the disk.
-    const POLL: Duration = Duration::from_millis(20);
+/// Locks the folder, and calls `pause` before each further look at it while another trainer has it.
+fn lock(run_folder: &Path, shutdown: &Shutdown, mut pause: impl FnMut()) -> anyhow::Result<File> {
     let path = run_folder.join(".lock");
     let file = File::create(&path).with_context(|| format!("failed to create `{}`", path.display()))?;
     let folder = run_folder.display();
@@ -219,7 +219,7 @@ fn lock(run_folder: &Path, shutdown: &Shutdown) -> anyhow::Result<File> {
             tracing::info!("another trainer has run folder `{folder}`; waiting for its end");
             told = true;
         }
-        thread::sleep(POLL);
+        pause();
     }
 }
 
@@ -251,19 +251,14 @@ mod tests {
     #[test]
     fn a_folder_in_use_is_waited_for_until_told_to_stop() {
         let dir = tempfile::tempdir().unwrap();
-        let first = open(&Folder::New(Some(dir.path().into()))).unwrap();
-        let resume = Folder::Resume(dir.path().into());
+        let mut first = Some(open(&Folder::New(Some(dir.path().into()))).unwrap());
         let (trigger, shutdown) = Shutdown::manual();
-        thread::scope(|scope| {
-            let second = scope.spawn(|| RunFolder::open(&resume, &shutdown));
-            thread::sleep(Duration::from_millis(100)); // Who does not wait is refused meanwhile.
-            assert!(!second.is_finished());
-            drop(first);
-            let _second = second.join().unwrap().unwrap();
-            trigger.stop(Cause::Lifeline);
-            let error = RunFolder::open(&resume, &shutdown).unwrap_err();
-            assert_eq!(cli::exit::code_of(&error), Code::Directory);
-        });
+        let _second =
+            lock(dir.path(), &shutdown, || drop(first.take().expect("a free folder was waited for"))).unwrap();
+        assert!(first.is_none(), "a folder in use was locked");
+        trigger.stop(Cause::Lifeline);
+        let error = RunFolder::open(&Folder::Resume(dir.path().into()), &shutdown).unwrap_err();
+        assert_eq!(cli::exit::code_of(&error), Code::Directory);
     }
 
     #[test]

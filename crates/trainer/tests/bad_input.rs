@@ -47,6 +47,16 @@ fn a_chunk_directory_without_samples_is_refused() {
 }
 
 #[test]
+fn samples_of_another_run_are_refused() {
+    let place = Place::received(); // For no run in particular.
+    let line =
+        "chunk directory `chunks` holds samples that were received for no run in particular, not for run 1f; give";
+    fail(&mut place.train("run", &["--run-id", "1f"]), 73, line);
+    assert!(!place.path("run").exists());
+    fail(&mut place.train("run", &["--run-id", "../x"]), 64, "give 1 to 64 letters and digits");
+}
+
+#[test]
 fn a_damaged_chunk_directory_is_refused_and_the_file_named() {
     let place = Place::received();
     let chunk = fs::read_dir(place.path("chunks")).unwrap().map(|entry| entry.unwrap().path());
@@ -189,8 +199,7 @@ fn a_model_is_not_tested_on_another_dataset_than_it_was_trained_on() {
 #[test]
 fn a_trainer_built_without_spark_says_how_to_get_it() {
     let place = Place::received();
-    let line =
-        "built without Spark; build one with it (needs protoc): cargo build --release -p trainer --features spark";
+    let line = "built without Spark; build one with it (needs protoc): cargo build -p trainer --features spark";
     fail(&mut place.train("run", &["--engine", "spark"]), 64, line);
     assert!(!place.path("run").exists());
 }

@@ -47,7 +47,18 @@ pub enum Error {
         /// The shape in SimpleCnn.
         expected: Vec<usize>,
     },
-    /// A tensor has elements that are not 32-bit floats.
+    /// The part of a PyTorch file that looks most like weights does not fit.
+    #[error("its entry `{entry}` does not fit")]
+    Entry {
+        /// The key of that part.
+        entry: String,
+        /// What is wrong with it.
+        source: Box<Error>,
+    },
+    /// A PyTorch file holds the weights of several models.
+    #[error("several of its entries fit: `{}`; save the one that is meant in a file of its own", .0.join("`, `"))]
+    SeveralEntries(Vec<String>),
+    /// A tensor has elements that are no floating-point numbers, or of a rare kind.
     #[error("the tensor `{key}` has elements of type {found} instead of float32: convert it with `.float()` first")]
     ElementType {
         /// The tensor's name.

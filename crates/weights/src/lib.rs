@@ -5,7 +5,10 @@
 
 #![forbid(unsafe_code)]
 
+mod changes;
+mod element;
 mod error;
+mod fit;
 mod pickle;
 mod pth;
 mod state_dict;

@@ -1,18 +1,23 @@
-//! Reads a `.pth` file: the zip archive that `torch.save(model.state_dict(), path)` writes.
+//! Reads a `.pth` file, as `torch.save` writes it: a zip archive, or, from before PyTorch 1.6, pickles with raw numbers
+//! behind them.
 //!
-//! `NAME/data.pkl` is a pickle that describes every tensor, `NAME/data/KEY` holds the numbers, uncompressed, and
-//! `NAME/byteorder` says how they are written. The file may come from anywhere, so everything that it says about sizes
-//! is checked before memory is reserved for it.
+//! In both, a pickle describes every tensor as a view of a storage, and the storages' numbers stand elsewhere, each under a
+//! key. The file may come from anywhere, so everything that it says about sizes is checked before memory is reserved for it.
 
-use std::{
-    io::{Cursor, Read},
-    iter,
+mod archive;
+mod legacy;
+
+use std::{borrow::Cow, collections::HashSet};
+
+use archive::Archive;
+
+use crate::{
+    Error,
+    changes::Changes,
+    element::Element,
+    fit::{Fit, fit, is_named, shown},
+    pickle::{Id, Pickle, Storage, Tensor, Value},
 };
-
-use zip::ZipArchive;
-
-use crate::Error;
-use crate::pickle::{Pickle, Tensor, Value};
 
 /// The most bytes of a pickle. That of a SimpleCnn takes about 1,200, with an optimizer's state beside it a few times that.
 const MAX_PICKLE: usize = 1 << 18;
@@ -21,135 +26,200 @@ const MAX_PICKLE: usize = 1 << 18;
 /// archive may unpack to this many, once for each tensor.
 const MAX_STORAGE: usize = 1 << 22;
 
+/// Whether a file begins as one of either kind does.
+pub(crate) fn is_pth(bytes: &[u8]) -> bool {
+    bytes.starts_with(archive::MAGIC) || legacy::is_pickle(bytes)
+}
+
 /// The tensors with these names and shapes, row-major, end to end.
 ///
 /// # Errors
 /// If `bytes` is not such a file, or its tensors are not exactly those.
-pub(crate) fn read(bytes: &[u8], expected: &[(&str, &[usize])]) -> Result<Vec<f32>, Error> {
-    let mut archive = Archive::open(bytes)?;
-    let order = archive.entry("byteorder", 16)?;
-    if order.is_some_and(|order| order != b"little") {
-        return Err(Error::Pth("its numbers are big-endian".into()));
+pub(crate) fn read(bytes: &[u8], expected: &[(&str, &[usize])]) -> Result<(Vec<f32>, Changes), Error> {
+    if legacy::is_pickle(bytes) {
+        let (pickle, storages) = legacy::read(bytes)?;
+        weights(&pickle, expected, |storage, _| Ok(storages.get(storage.key).copied().map(Cow::Borrowed)))
+    } else {
+        let mut archive = Archive::open(bytes)?;
+        let pickle = archive.pickle()?;
+        let (pickle, _) = Pickle::read(&pickle).map_err(Error::Pth)?;
+        weights(&pickle, expected, |storage, len| Ok(archive.storage(storage, len)?.map(Cow::Owned)))
     }
-    let pickle = archive.entry("data.pkl", MAX_PICKLE)?.ok_or_else(|| Error::Pth("it has no `data.pkl`".into()))?;
-    let pickle = Pickle::read(&pickle).map_err(Error::Pth)?;
-    let tensors = state_dict(&pickle)?;
+}
 
-    if let Some((key, _)) = tensors.iter().find(|(key, _)| !expected.iter().any(|(name, _)| name == key)) {
-        return Err(Error::UnexpectedTensor(key.escape_debug().to_string()));
-    }
+/// The weights that a pickle describes. `storage` gives a storage's bytes, of which there should be so many, if it is there.
+fn weights<'b>(
+    pickle: &Pickle<'_>,
+    expected: &[(&str, &[usize])],
+    mut storage: impl FnMut(&Storage<'_>, usize) -> Result<Option<Cow<'b, [u8]>>, Error>,
+) -> Result<(Vec<f32>, Changes), Error> {
+    let (entry, Fit { tensors, prefix }) = state_dict(pickle, expected)?;
     let mut values = Vec::new();
-    for &(name, shape) in expected {
-        // Python keeps the last of two entries with one key.
-        let found = tensors.iter().rfind(|(key, _)| *key == name);
-        let (_, tensor) = found.ok_or_else(|| Error::MissingTensor(name.into()))?;
-        if tensor.shape != shape {
-            return Err(Error::Shape { key: name.into(), found: tensor.shape.clone(), expected: shape.into() });
-        }
-        if tensor.storage.class != "FloatStorage" {
-            let found = tensor.storage.class.escape_debug().to_string();
-            return Err(Error::ElementType { key: name.into(), found });
-        }
-        values.extend(archive.numbers(name, tensor)?);
-    }
-    Ok(values)
-}
-
-/// The tensors of a state dict, or of the one that a checkpoint holds under `state_dict` or `model`.
-fn state_dict<'p, 'a>(pickle: &'p Pickle<'a>) -> Result<Vec<(&'a str, &'p Tensor<'a>)>, Error> {
-    let mut value = pickle.root();
-    if let Value::Dict(entries) = value {
-        let is_inner = |key: &Value<'_>| matches!(key, Value::Text("state_dict" | "model"));
-        let inner = entries
-            .iter()
-            .find(|(key, inner)| is_inner(pickle.get(*key)) && matches!(pickle.get(*inner), Value::Dict(_)));
-        value = inner.map_or(value, |&(_, inner)| pickle.get(inner));
-    }
-    let Value::Dict(entries) = value else {
-        return Err(Error::Pth("it does not hold a state dict".into()));
-    };
-    entries
-        .iter()
-        .map(|&(key, value)| match (pickle.get(key), pickle.get(value)) {
-            (Value::Text(key), Value::Tensor(tensor)) => Ok((*key, tensor)),
-            (Value::Text(key), _) => Err(Error::Pth(format!("its entry `{}` is not a tensor", key.escape_debug()))),
-            _ => Err(Error::Pth("a key of its state dict is not a text".into())),
-        })
-        .collect()
-}
-
-struct Archive<'a> {
-    zip: ZipArchive<Cursor<&'a [u8]>>,
-    /// The folder that holds everything: the file's name when it was saved.
-    folder: String,
-}
-
-impl<'a> Archive<'a> {
-    fn open(bytes: &'a [u8]) -> Result<Self, Error> {
-        let zip = ZipArchive::new(Cursor::new(bytes)).map_err(|error| Error::Pth(error.to_string()))?;
-        let folder = zip.file_names().flatten().find_map(|name| name.strip_suffix("data.pkl").map(String::from));
-        let folder = folder.ok_or_else(|| Error::Pth("it has no `data.pkl`".into()))?;
-        Ok(Self { zip, folder })
-    }
-
-    /// A whole entry; `None` if there is none of that name. Its CRC is checked.
-    fn entry(&mut self, name: &str, max_len: usize) -> Result<Option<Vec<u8>>, Error> {
-        let path = format!("{}{name}", self.folder);
-        let Some(index) = self.zip.index_for_name(&path) else { return Ok(None) };
-        let wrong = |problem: String| Error::Pth(format!("its entry `{}`: {problem}", path.escape_debug()));
-        let entry = self.zip.by_index(index).map_err(|error| wrong(error.to_string()))?;
-        // The size that the archive names may be a lie: read no more than is allowed, whatever it says.
-        let mut content = Vec::new();
-        entry.take(max_len as u64 + 1).read_to_end(&mut content).map_err(|error| wrong(error.to_string()))?;
-        if content.len() > max_len {
-            return Err(wrong(format!("more than {max_len} bytes")));
-        }
-        Ok(Some(content))
-    }
-
-    /// A tensor's elements, row-major, whatever its strides.
-    fn numbers(&mut self, name: &str, tensor: &Tensor<'_>) -> Result<Vec<f32>, Error> {
-        let Tensor { storage, offset, shape, strides } = tensor;
+    let mut changes = Changes { entry, prefix: prefix.to_owned(), ..Changes::default() };
+    for (&(name, _), tensor) in expected.iter().zip(tensors) {
+        let class = tensor.storage.class;
+        let element = element(class).ok_or_else(|| Error::ElementType { key: name.into(), found: shown(class) })?;
         let wrong = |problem: &str| Error::Pth(format!("the tensor `{name}` {problem}"));
-        if storage.len > MAX_STORAGE {
+        if tensor.storage.len > MAX_STORAGE {
             return Err(wrong("is part of a storage that is larger than any that SimpleCnn needs"));
         }
-        let last = shape
-            .iter()
-            .zip(strides)
-            .try_fold(*offset, |last, (&dim, &stride)| last.checked_add(dim.checked_sub(1)?.checked_mul(stride)?));
-        if last.is_none_or(|last| last >= storage.len) {
+        if last(tensor).is_none_or(|last| last >= tensor.storage.len) {
             return Err(wrong("reaches beyond its storage"));
         }
-        let bytes = self.entry(&format!("data/{}", storage.key), storage.len * size_of::<f32>())?;
-        let bytes = bytes.ok_or_else(|| wrong("has no data"))?;
-        let (numbers, rest) = bytes.as_chunks::<4>();
-        if numbers.len() != storage.len || !rest.is_empty() {
+        let len = tensor.storage.len * element.size();
+        let bytes = storage(&tensor.storage, len)?.ok_or_else(|| wrong("has no data"))?;
+        if bytes.len() != len {
             return Err(wrong("has a storage of another length than it says"));
         }
-
-        let dims: Vec<(usize, usize)> = shape.iter().copied().zip(strides.iter().copied()).collect();
-        let (&(length, step), outer) = dims.split_last().unwrap_or((&(1, 1), &[]));
-        let mut rows = vec![*offset];
-        for &(dim, stride) in outer {
-            rows = rows.iter().flat_map(|&row| (0..dim).map(move |i| row + i * stride)).collect();
-        }
-        let number = |place: usize| f32::from_le_bytes(numbers[place]);
-        let mut values = Vec::with_capacity(rows.len() * length);
-        for row in rows {
-            match step {
-                0 => values.extend(iter::repeat_n(number(row), length)),
-                1 => values.extend(numbers[row..row + length].iter().copied().map(f32::from_le_bytes)),
-                _ => values.extend((0..length).map(|i| number(row + i * step))),
-            }
-        }
-        Ok(values)
+        values.extend(view(tensor, &element.decode(&bytes)));
+        changes.elements.insert(element);
     }
+    Ok((values, changes))
+}
+
+/// The type of number in a storage of this class.
+fn element(class: &str) -> Option<Element> {
+    match class {
+        "BFloat16Storage" => Some(Element::BF16),
+        "HalfStorage" => Some(Element::F16),
+        "FloatStorage" => Some(Element::F32),
+        "DoubleStorage" => Some(Element::F64),
+        _ => None,
+    }
+}
+
+/// The place of a tensor's last element in its storage; `None` if it has no element, or there is no such place.
+fn last(tensor: &Tensor<'_>) -> Option<usize> {
+    let mut steps = tensor.shape.iter().zip(&tensor.strides);
+    steps.try_fold(tensor.offset, |last, (&dim, &stride)| last.checked_add(dim.checked_sub(1)?.checked_mul(stride)?))
+}
+
+/// A tensor's elements out of its storage, row-major, whatever its strides.
+fn view(tensor: &Tensor<'_>, storage: &[f32]) -> Vec<f32> {
+    let dims: Vec<(usize, usize)> = tensor.shape.iter().copied().zip(tensor.strides.iter().copied()).collect();
+    let (&(length, step), outer) = dims.split_last().unwrap_or((&(1, 1), &[]));
+    let mut rows = vec![tensor.offset];
+    for &(dim, stride) in outer {
+        rows = rows.iter().flat_map(|&row| (0..dim).map(move |i| row + i * stride)).collect();
+    }
+    let mut values = Vec::with_capacity(rows.len() * length);
+    for row in rows {
+        match step {
+            1 => values.extend(&storage[row..row + length]),
+            _ => values.extend((0..length).map(|i| storage[row + i * step])),
+        }
+    }
+    values
+}
+
+/// The tensors of the state dict that the file is, or that one of its entries is, beside an epoch and an optimizer, say. Then
+/// that entry's name comes with them.
+fn state_dict<'p, 'a>(
+    pickle: &'p Pickle<'a>,
+    expected: &[(&str, &[usize])],
+) -> Result<(Option<String>, Fit<'p, &'p Tensor<'a>>), Error> {
+    let Value::Dict(root) = pickle.root() else { return Err(no_state_dict([pickle.root()])) };
+    let mut closest = match candidate(pickle, root, expected) {
+        Ok(fit) => return Ok((None, fit)),
+        Err(unfit) => unfit,
+    };
+    let mut fits = Vec::new();
+    // Each once, though a hostile file may name one a thousand times.
+    let mut tried = HashSet::<Id>::new();
+    for &(key, value) in root {
+        let Value::Dict(entries) = pickle.get(value) else { continue };
+        if !tried.insert(value) {
+            continue;
+        }
+        match candidate(pickle, entries, expected) {
+            Ok(fit) => fits.push((label(pickle.get(key)), fit)),
+            Err((likeness, error)) if likeness > closest.0 => {
+                closest = (likeness, Error::Entry { entry: label(pickle.get(key)), source: Box::new(error) });
+            }
+            Err(_) => {}
+        }
+    }
+    if fits.len() > 1 {
+        return Err(Error::SeveralEntries(fits.into_iter().map(|(entry, _)| entry).collect()));
+    }
+    match fits.pop() {
+        Some((entry, fit)) => Ok((Some(entry), fit)),
+        None if closest.0 == Likeness::None => Err(no_state_dict(root.iter().map(|&(_, value)| pickle.get(value)))),
+        None => Err(closest.1),
+    }
+}
+
+/// How much a dict that does not fit looks like the state dict that is wanted.
+#[derive(PartialEq, PartialOrd)]
+enum Likeness {
+    None,
+    /// It holds tensors.
+    Tensors,
+    /// It has one of the keys.
+    Keys,
+}
+
+/// The tensors in a dict, if they are those of a state dict that fits. What is no tensor does not matter.
+fn candidate<'p, 'a>(
+    pickle: &'p Pickle<'a>,
+    entries: &[(Id, Id)],
+    expected: &[(&str, &[usize])],
+) -> Result<Fit<'p, &'p Tensor<'a>>, (Likeness, Error)> {
+    let named = entries.iter().filter_map(|&(key, value)| match pickle.get(key) {
+        Value::Text(key) => Some((*key, pickle.get(value))),
+        _ => None,
+    });
+    let tensor = |(key, value): (&'p str, &'p Value<'a>)| match value {
+        Value::Tensor(tensor) => Some((key, tensor.shape.as_slice(), tensor)),
+        _ => None,
+    };
+    let tensors: Vec<_> = named.clone().filter_map(tensor).collect();
+    fit(&tensors, expected).map_err(|error| {
+        let likeness = match () {
+            () if named.clone().any(|(key, _)| is_named(key, expected)) => Likeness::Keys,
+            () if !tensors.is_empty() => Likeness::Tensors,
+            () => Likeness::None,
+        };
+        let other = |missing: &str| named.clone().find(|(key, _)| *key == missing);
+        match &error {
+            Error::MissingTensor(missing) => match other(missing) {
+                Some((key, Value::Object(module, name))) => {
+                    let made =
+                        format!("its entry `{}` is made by `{}`", shown(key), shown(&format!("{module}.{name}")));
+                    (likeness, Error::Pth(format!("{made}, which is not understood; save a plain tensor")))
+                }
+                Some((key, _)) => (likeness, Error::Pth(format!("its entry `{}` is not a tensor", shown(key)))),
+                None => (likeness, error),
+            },
+            _ => (likeness, error),
+        }
+    })
+}
+
+/// The name of an entry.
+fn label(key: &Value<'_>) -> String {
+    match key {
+        Value::Text(text) => shown(text),
+        Value::Int(number) => number.to_string(),
+        _ => "?".into(),
+    }
+}
+
+/// What to say of values of which none is a state dict. As a rule one is a model, which is code.
+fn no_state_dict<'p, 'a: 'p>(values: impl IntoIterator<Item = &'p Value<'a>>) -> Error {
+    let code = values.into_iter().find_map(|value| match value {
+        Value::Global(module, name) | Value::Object(module, name) => Some(shown(&format!("{module}.{name}"))),
+        _ => None,
+    });
+    Error::Pth(match code {
+        Some(name) => format!("it wants to run `{name}`: save `model.state_dict()`, not the model itself"),
+        None => "it does not hold a state dict".into(),
+    })
 }
 
 #[cfg(test)]
 mod tests {
-    use std::io::Write;
+    use std::io::{Cursor, Write};
 
     use zip::write::{SimpleFileOptions, ZipWriter};
 
@@ -185,8 +255,13 @@ mod tests {
     }
 
     #[track_caller]
+    fn numbers(bytes: &[u8]) -> Vec<f32> {
+        read(bytes, &SMALL).unwrap().0
+    }
+
+    #[track_caller]
     fn check(bytes: &[u8], expected: &str) {
-        assert_eq!(read(bytes, &SMALL).unwrap_err().to_string(), expected);
+        assert_eq!(read(bytes, &SMALL).err().unwrap().to_string(), expected);
     }
 
     #[test]
@@ -206,25 +281,26 @@ mod tests {
     }
 
     #[test]
+    fn a_file_of_doubles_holds_the_same() {
+        let double = include_bytes!("../tests/reference/double.pth");
+        assert!(StateDict::from_pth(double).unwrap() == StateDict::from_pth(SAVED).unwrap());
+    }
+
+    #[test]
     fn strides_and_offsets_are_followed() {
-        assert_eq!(read(&saved(&pickle("FloatStorage", 0, [2, 3], [3, 1])), &SMALL).unwrap(), SIX);
-        let transposed = read(&saved(&pickle("FloatStorage", 0, [2, 3], [1, 2])), &SMALL).unwrap();
+        assert_eq!(numbers(&saved(&pickle("FloatStorage", 0, [2, 3], [3, 1]))), SIX);
+        let transposed = numbers(&saved(&pickle("FloatStorage", 0, [2, 3], [1, 2])));
         assert_eq!(transposed, [0.0, 2.0, 4.0, 1.0, 3.0, 5.0]);
-        let repeated = read(&saved(&pickle("FloatStorage", 3, [2, 3], [0, 1])), &SMALL).unwrap();
+        let repeated = numbers(&saved(&pickle("FloatStorage", 3, [2, 3], [0, 1])));
         assert_eq!(repeated, [3.0, 4.0, 5.0, 3.0, 4.0, 5.0]);
     }
 
     #[test]
     fn a_pth_file_of_another_model_names_the_tensor() {
-        let expected = "the tensor `conv1.weight` has elements of type DoubleStorage instead of float32: \
-                        convert it with `.float()` first";
-        let double = include_bytes!("../tests/reference/double.pth");
-        assert_eq!(StateDict::from_pth(double).unwrap_err().to_string(), expected);
-
         let good = saved(&pickle("FloatStorage", 0, [2, 3], [3, 1]));
-        assert_eq!(read(&good, &[]).unwrap_err().to_string(), "the tensor `w` does not belong to SimpleCnn");
+        assert_eq!(read(&good, &[]).err().unwrap().to_string(), "the tensor `w` does not belong to SimpleCnn");
         let more = [SMALL[0], ("b", &[2])];
-        assert_eq!(read(&good, &more).unwrap_err().to_string(), "the tensor `b` is missing");
+        assert_eq!(read(&good, &more).err().unwrap().to_string(), "the tensor `b` is missing");
         check(&saved(&pickle("FloatStorage", 0, [3, 2], [2, 1])), "the tensor `w` has shape [3, 2] instead of [2, 3]");
     }
 
@@ -234,10 +310,10 @@ mod tests {
             &saved(b"\x80\x02cposix\nsystem\nX\x04\0\0\0echo\x85R."),
             "not a readable PyTorch file: it wants to run `posix.system`: save `model.state_dict()`, not the model itself",
         );
-        check(&saved(b"\x80\x04."), "not a readable PyTorch file: pickle protocol 4 instead of 2");
+        check(&saved(b"\x80\x06."), "not a readable PyTorch file: pickle protocol 6 instead of 2 to 5");
         check(
-            &saved(b"\x80\x02ifoo\nbar\n."),
-            "not a readable PyTorch file: the pickle instruction 0x69 is not part of a state dict",
+            &saved(b"\x80\x02\x82\x01."),
+            "not a readable PyTorch file: the pickle instruction 0x82 is not understood",
         );
         check(&saved(b"\x80\x02K\x01."), "not a readable PyTorch file: it does not hold a state dict");
         check(&saved(b"\x80\x02}X\x01\0\0\0wK\x01s."), "not a readable PyTorch file: its entry `w` is not a tensor");

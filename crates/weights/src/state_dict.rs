@@ -100,9 +100,15 @@ impl StateDict {
         hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
-    /// Whether no weight is infinite or not a number, as they become when the learning rate is far too high.
+    /// The first tensor with a weight that is infinite or not a number, as they become when the learning rate is far too high.
+    pub fn not_finite(&self) -> Option<&'static str> {
+        let is_finite = |values: &[f32]| values.iter().all(|value| value.is_finite());
+        self.tensors().find(|(_, _, values)| !is_finite(values)).map(|(name, ..)| name)
+    }
+
+    /// Whether there is no such weight.
     pub fn is_finite(&self) -> bool {
-        self.values.iter().all(|value| value.is_finite())
+        self.not_finite().is_none()
     }
 }
 
@@ -155,6 +161,7 @@ mod tests {
             let mut dict = StateDict::init(1);
             assert!(dict.is_finite());
             dict.values_mut()[LEN - 1] = bad;
+            assert_eq!(dict.not_finite(), Some("fc2.bias"));
             assert!(!dict.is_finite());
         }
     }

@@ -7,11 +7,14 @@ use std::path::Path;
 
 use safetensors::tensor::{Dtype, SafeTensors};
 
-use crate::state_dict::TENSORS;
-use crate::{Error, StateDict, pth};
-
-/// What a zip archive begins with, and so a `.pth` file.
-const ZIP: &[u8] = b"PK\x03\x04";
+use crate::{
+    Error, StateDict,
+    changes::Changes,
+    element::Element,
+    fit::{Fit, fit},
+    pth,
+    state_dict::TENSORS,
+};
 
 /// The longest header of a safetensors file that is parsed, into several times its size. Ours take a kilobyte, and 400 bytes
 /// for each round of a run.
@@ -48,48 +51,23 @@ impl StateDict {
     /// Weights and metadata from the bytes of a safetensors file.
     ///
     /// # Errors
-    /// If the file is malformed, or does not hold exactly the tensors of SimpleCnn in f32.
+    /// If the file is malformed, or does not hold exactly the tensors of SimpleCnn, all behind one prefix or none.
     pub fn from_safetensors(bytes: &[u8]) -> Result<(Self, BTreeMap<String, String>), Error> {
-        if bytes.first_chunk().is_some_and(|len| u64::from_le_bytes(*len) > MAX_HEADER) {
-            return Err(Error::Safetensors(format!("its header is longer than {MAX_HEADER} bytes")));
-        }
-        let malformed = |error: safetensors::SafeTensorError| Error::Safetensors(error.to_string());
-        let tensors = SafeTensors::deserialize(bytes).map_err(malformed)?;
-        let (_, header) = SafeTensors::read_metadata(bytes).map_err(malformed)?;
-        let metadata = header.metadata().clone().unwrap_or_default().into_iter().collect();
-
-        // Sorted, so that the same file always gives the same error.
-        let mut names = tensors.names();
-        names.sort_unstable();
-        if let Some(name) = names.iter().find(|found| !TENSORS.iter().any(|(name, _)| name == *found)) {
-            return Err(Error::UnexpectedTensor(name.escape_debug().to_string()));
-        }
-        let mut values = Vec::new();
-        for (name, shape) in TENSORS {
-            let tensor = tensors.tensor(name).map_err(|_| Error::MissingTensor(name.into()))?;
-            if tensor.shape() != shape {
-                return Err(Error::Shape { key: name.into(), found: tensor.shape().into(), expected: shape.into() });
-            }
-            if tensor.dtype() != Dtype::F32 {
-                return Err(Error::ElementType { key: name.into(), found: tensor.dtype().to_string() });
-            }
-            let (numbers, _) = tensor.data().as_chunks();
-            values.extend(numbers.iter().map(|&number| f32::from_le_bytes(number)));
-        }
-        Ok((Self::from_values(values), metadata))
+        let Parsed { weights, metadata, .. } = Parsed::from_safetensors(bytes)?;
+        Ok((weights, metadata))
     }
 
-    /// Weights from the bytes of a `.pth` file: what `torch.save` makes of `model.state_dict()`, or of a dict that holds
-    /// such a state dict under `"state_dict"` or `"model"`. Nothing in the file is executed.
+    /// Weights from the bytes of a `.pth` file: what `torch.save` makes of `model.state_dict()`, or of a dict that holds one
+    /// such state dict. Nothing in the file is executed.
     ///
     /// # Errors
-    /// If the file is malformed or holds anything that a state dict does not need, or does not hold exactly the tensors of
-    /// SimpleCnn in f32.
+    /// If the file is malformed, or does not hold exactly the tensors of SimpleCnn, all behind one prefix or none.
     pub fn from_pth(bytes: &[u8]) -> Result<Self, Error> {
-        pth::read(bytes, &TENSORS).map(Self::from_values)
+        Ok(Parsed::from_pth(bytes)?.weights)
     }
 
-    /// Weights and metadata from a file of either format, which its content decides; a `.pth` file has no metadata.
+    /// Weights and metadata from a file of either format, which its content decides; a `.pth` file has no metadata. What
+    /// had to be changed to make a SimpleCnn of it is logged.
     ///
     /// # Errors
     /// Those of the formats, with the file's name. Files of more than 256 MB are not read.
@@ -102,14 +80,63 @@ impl StateDict {
         let bytes = content().map_err(|source| Error::Io { path: path.into(), source })?;
         let parsed = if bytes.len() as u64 > MAX_FILE {
             Err(Error::UnknownFormat)
-        } else if bytes.starts_with(ZIP) {
-            Self::from_pth(&bytes).map(|weights| (weights, BTreeMap::new()))
         } else if bytes.get(8) == Some(&b'{') {
-            Self::from_safetensors(&bytes)
+            Parsed::from_safetensors(&bytes)
+        } else if pth::is_pth(&bytes) {
+            Parsed::from_pth(&bytes)
         } else {
             Err(Error::UnknownFormat)
         };
-        parsed.map_err(|source| Error::Content { path: path.into(), source: Box::new(source) })
+        let content = |source| Error::Content { path: path.into(), source: Box::new(source) };
+        let Parsed { weights, metadata, changes } = parsed.map_err(content)?;
+        if !changes.is_empty() {
+            tracing::info!("`{}`: {changes}", path.display());
+        }
+        Ok((weights, metadata))
+    }
+}
+
+/// What a file holds.
+struct Parsed {
+    weights: StateDict,
+    metadata: BTreeMap<String, String>,
+    changes: Changes,
+}
+
+impl Parsed {
+    fn from_safetensors(bytes: &[u8]) -> Result<Self, Error> {
+        if bytes.first_chunk().is_some_and(|len| u64::from_le_bytes(*len) > MAX_HEADER) {
+            return Err(Error::Safetensors(format!("its header is longer than {MAX_HEADER} bytes")));
+        }
+        let malformed = |error: safetensors::SafeTensorError| Error::Safetensors(error.to_string());
+        let tensors = SafeTensors::deserialize(bytes).map_err(malformed)?;
+        let (_, header) = SafeTensors::read_metadata(bytes).map_err(malformed)?;
+        let metadata = header.metadata().clone().unwrap_or_default().into_iter().collect();
+
+        let mut tensors = tensors.tensors();
+        // Sorted, so that the same file always gives the same error.
+        tensors.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+        let found: Vec<_> = tensors.iter().map(|(name, tensor)| (name.as_str(), tensor.shape(), tensor)).collect();
+        let Fit { tensors, prefix } = fit(&found, &TENSORS)?;
+        let mut values = Vec::new();
+        let mut changes = Changes { prefix: prefix.to_owned(), ..Changes::default() };
+        for ((name, _), tensor) in TENSORS.into_iter().zip(tensors) {
+            let element = match tensor.dtype() {
+                Dtype::BF16 => Element::BF16,
+                Dtype::F16 => Element::F16,
+                Dtype::F32 => Element::F32,
+                Dtype::F64 => Element::F64,
+                other => return Err(Error::ElementType { key: name.into(), found: other.to_string() }),
+            };
+            values.extend(element.decode(tensor.data()));
+            changes.elements.insert(element);
+        }
+        Ok(Self { weights: StateDict::from_values(values), metadata, changes })
+    }
+
+    fn from_pth(bytes: &[u8]) -> Result<Self, Error> {
+        let (values, changes) = pth::read(bytes, &TENSORS)?;
+        Ok(Self { weights: StateDict::from_values(values), metadata: BTreeMap::new(), changes })
     }
 }
 

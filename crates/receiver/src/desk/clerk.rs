@@ -318,9 +318,9 @@ impl<R: Fn(&Event)> Clerk<R> {
             })
     }
 
-    fn complete(&self) -> Result<Outcome, store::Error> {
+    fn complete(&mut self) -> Result<Outcome, store::Error> {
         let seconds = self.first_sample.map_or(0.0, |since| since.elapsed().as_secs_f64());
-        let manifest = self.store.complete(seconds)?;
+        let manifest = self.store.complete(self.config.run.as_deref(), seconds)?;
         let (samples, chunks) = (manifest.samples, manifest.chunks.len() as u64);
         (self.report)(&Event::Complete { samples, chunks, seconds });
         Ok(Outcome::Complete { samples, chunks, seconds })

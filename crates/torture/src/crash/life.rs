@@ -129,7 +129,7 @@ impl Receiver<'_> {
         while store.has_pending() {
             self.commit(&mut store)?;
         }
-        self.patiently(|| store.complete(0.0))?;
+        self.patiently(|| store.complete(None, 0.0))?;
         self.promised.complete = true;
         self.tell();
         self.scenario.check(&read(self.disk)?).map_err(Trouble::Violation)

@@ -29,7 +29,7 @@ use cli::{
 };
 use model::StateDict;
 use spark_connect::DataFrame;
-use store::Manifest;
+use store::Held;
 use tempfile::TempDir;
 
 use super::{Engine, placement::Placement};
@@ -61,6 +61,8 @@ pub(super) struct Spark {
     shipped: RefCell<String>,
     /// Files that are being shipped.
     dir: TempDir,
+    /// The chunk directory, which executors may have to read again.
+    _held: Held,
 }
 
 impl Spark {
@@ -71,9 +73,10 @@ impl Spark {
     pub(super) fn open(
         config: &Config,
         flags: &flags::Spark,
-        manifest: &Manifest,
+        held: Held,
         on_samples: OnSamples<'_>,
     ) -> anyhow::Result<Self> {
+        let manifest = &held.manifest;
         if i32::try_from(manifest.samples).is_err() {
             // Places are numbers of 32 bits.
             let error = anyhow!("there are {} samples; Spark can train on {} here", manifest.samples, i32::MAX);
@@ -104,7 +107,7 @@ impl Spark {
         let table = table::prepare(&cluster, &uri, manifest, placement, epochs, &go_on).with_context(reading)?;
         let (local, patience) = (config.local.clone(), flags.spark_patience);
         let (digests, shipped) = Default::default();
-        let mut spark = Spark { cluster, table, command, local, patience, sizes, digests, shipped, dir };
+        let mut spark = Spark { cluster, table, command, local, patience, sizes, digests, shipped, dir, _held: held };
         // The first query also brings every sample to its executor.
         let replies = spark.ask(&Job::count(), on_samples).with_context(reading)?;
         spark.digests = replies.iter().map(|reply| reply.digest).collect();

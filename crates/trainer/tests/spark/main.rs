@@ -44,7 +44,7 @@ fn mnist(samples: usize) -> Place {
     while store.has_pending() {
         store.commit().unwrap();
     }
-    store.complete(0.5).unwrap();
+    store.complete(None, 0.5).unwrap();
     // A part of the test set will do. It is named by its folder.
     let test = dataset::load(Path::new(&dir), Split::Test).unwrap();
     let (images, labels) = (&test.images[..500 * PIXELS], &test.labels[..500]);

@@ -107,7 +107,7 @@ pub(crate) fn receive(
     while store.has_pending() {
         store.commit().unwrap();
     }
-    store.complete(0.5).unwrap();
+    store.complete(None, 0.5).unwrap();
 }
 
 /// Images of one bright square each, somewhere near a place that tells the label, on noise.

@@ -178,7 +178,7 @@ mod tests {
         while store.has_pending() {
             store.commit().unwrap();
         }
-        let manifest = store.complete(0.5).unwrap();
+        let manifest = store.complete(None, 0.5).unwrap();
         let at = |root: &str, name: &str| format!("{root}/{name}");
         let names: Vec<&str> = manifest.chunks.iter().map(|chunk| chunk.name.as_str()).collect();
         let files: Vec<String> = names.iter().map(|name| at("file:/x y", name)).collect();

