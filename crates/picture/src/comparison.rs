@@ -1,36 +1,25 @@
 //! Two pictures beside each other, so that a person sees what became of one.
 
-use image::{GrayImage, imageops};
-
-use crate::Picture;
+use crate::{Picture, resize::Filter};
 
 /// The side of the square that each of the two gets, and the stripe between them.
-const SQUARE: u32 = 280;
-const STRIPE: u32 = 8;
+const SQUARE: usize = 280;
+const STRIPE: usize = 8;
 const GREY: u8 = 128;
 
 /// The one on the left, and the other on the right, both as large as the same square lets them be.
 pub fn comparison(left: &Picture, right: &Picture) -> Picture {
-    let mut both = GrayImage::from_pixel(2 * SQUARE + STRIPE, SQUARE, image::Luma([GREY]));
+    let width = 2 * SQUARE + STRIPE;
+    let mut pixels = vec![GREY; width * SQUARE];
     for (picture, square) in [(left, 0), (right, SQUARE + STRIPE)] {
-        let fitted = fitted(picture);
+        // Of a small picture, each pixel is to be seen.
+        let fitted = picture.fitted(SQUARE, Filter::Box);
         let (x, y) = (square + (SQUARE - fitted.width()) / 2, (SQUARE - fitted.height()) / 2);
-        imageops::replace(&mut both, &fitted, x.into(), y.into());
+        for (row, line) in fitted.pixels().chunks_exact(fitted.width()).enumerate() {
+            pixels[(y + row) * width + x..][..line.len()].copy_from_slice(line);
+        }
     }
-    Picture::new(both.width() as usize, both.height() as usize, both.into_raw())
-}
-
-fn fitted(picture: &Picture) -> GrayImage {
-    let image = picture.to_image();
-    let longer = image.width().max(image.height());
-    let side = |pixels: u32| (u64::from(pixels) * u64::from(SQUARE) / u64::from(longer)).max(1) as u32;
-    let (width, height) = (side(image.width()), side(image.height()));
-    // Of a small picture, each pixel is to be seen.
-    if longer <= SQUARE {
-        imageops::resize(&image, width, height, imageops::FilterType::Nearest)
-    } else {
-        imageops::thumbnail(&image, width, height)
-    }
+    Picture::new(width, SQUARE, pixels)
 }
 
 #[cfg(test)]

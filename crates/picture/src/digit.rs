@@ -1,11 +1,10 @@
 //! A picture of a digit becomes an image as MNIST has them: light ink on black, 28 by 28, the longer side of the digit 20
 //! pixels long, its centre of mass in the middle. <http://yann.lecun.com/exdb/mnist/> describes how MNIST did it.
 
-use image::{GrayImage, imageops};
-
 use crate::{
     Picture,
     paper::{self, Ink},
+    resize::Filter,
 };
 
 /// Height and width of an image.
@@ -17,7 +16,7 @@ const DIGIT: f32 = 20.0;
 const CENTRE: f64 = SIDE as f64 / 2.0;
 
 /// Pictures are made so small at first: much larger than an image, and quick to work on whatever the camera.
-const WORKING: u32 = 320;
+const WORKING: usize = 320;
 
 /// The digit in the picture as an image of MNIST, 784 pixels; `None` if there is nothing on the paper.
 pub fn digit(picture: &Picture) -> Option<Vec<u8>> {
@@ -27,58 +26,49 @@ pub fn digit(picture: &Picture) -> Option<Vec<u8>> {
 }
 
 /// The picture with its longer side at most [`WORKING`] pixels.
-fn shrink(picture: &Picture) -> GrayImage {
-    let image = picture.to_image();
-    let longer = image.width().max(image.height());
-    if longer <= WORKING {
-        return image;
+fn shrink(picture: &Picture) -> Picture {
+    if picture.width().max(picture.height()) <= WORKING {
+        return picture.clone();
     }
-    let side = |pixels: u32| (u64::from(pixels) * u64::from(WORKING) / u64::from(longer)).max(1) as u32;
-    imageops::thumbnail(&image, side(image.width()), side(image.height()))
+    picture.fitted(WORKING, Filter::Box)
 }
 
 /// What is inked, and nothing around it.
-fn crop(ink: &Ink) -> GrayImage {
+fn crop(ink: &Ink) -> Picture {
     let set = |pixel: &usize| ink.pixels[*pixel] > 0;
     let columns = || (0..ink.pixels.len()).filter(set).map(|pixel| pixel % ink.width);
     let rows = || (0..ink.pixels.len()).filter(set).map(|pixel| pixel / ink.width);
     let range = |low: Option<usize>, high: Option<usize>| low.unwrap_or(0)..high.unwrap_or(0) + 1;
     let (columns, rows) = (range(columns().min(), columns().max()), range(rows().min(), rows().max()));
     let pixels = rows.clone().flat_map(|row| &ink.pixels[row * ink.width..][columns.clone()]).copied().collect();
-    as_image(columns.len(), rows.len(), pixels)
+    Picture::new(columns.len(), rows.len(), pixels)
 }
 
 /// The digit with a longer side of [`DIGIT`] pixels, its darkest ink white, so that a thin pen is not lost.
-fn resize(digit: &GrayImage) -> GrayImage {
+fn resize(digit: &Picture) -> Picture {
     let scale = DIGIT / digit.width().max(digit.height()) as f32;
-    let side = |pixels: u32| ((pixels as f32 * scale).round() as u32).max(1);
-    let mut small = imageops::resize(digit, side(digit.width()), side(digit.height()), imageops::FilterType::Triangle);
-    let most = small.pixels().map(|pixel| pixel.0[0]).max().unwrap_or(0).max(1);
-    small.pixels_mut().for_each(|pixel| pixel.0[0] = (u32::from(pixel.0[0]) * 255 / u32::from(most)) as u8);
+    let side = |pixels: usize| ((pixels as f32 * scale).round() as usize).max(1);
+    let mut small = digit.resized(side(digit.width()), side(digit.height()), Filter::Triangle);
+    let most = small.pixels.iter().copied().max().unwrap_or(0).max(1);
+    small.pixels.iter_mut().for_each(|pixel| *pixel = (u32::from(*pixel) * 255 / u32::from(most)) as u8);
     small
 }
 
 /// The digit in an image, its centre of mass as near to the middle as it can be without losing a part of it.
-fn centre(digit: &GrayImage) -> Vec<u8> {
-    let mass = |weight: fn(u32, u32) -> u32| {
-        digit.enumerate_pixels().map(|(x, y, pixel)| f64::from(weight(x, y)) * f64::from(pixel.0[0])).sum::<f64>()
+fn centre(digit: &Picture) -> Vec<u8> {
+    let mass = |weight: fn(usize, usize) -> usize| {
+        let weighed = |(i, &pixel): (usize, &u8)| weight(i % digit.width, i / digit.width) as f64 * f64::from(pixel);
+        digit.pixels.iter().enumerate().map(weighed).sum::<f64>()
     };
     let all = mass(|_, _| 1).max(1.0);
-    let corner = |mean: f64, side: u32| {
-        let room = SIDE as f64 - f64::from(side);
-        (CENTRE - mean).round().clamp(0.0, room) as usize
-    };
-    let left = corner(mass(|x, _| x) / all, digit.width());
-    let top = corner(mass(|_, y| y) / all, digit.height());
+    let corner = |mean: f64, side: usize| (CENTRE - mean).round().clamp(0.0, (SIDE - side) as f64) as usize;
+    let left = corner(mass(|x, _| x) / all, digit.width);
+    let top = corner(mass(|_, y| y) / all, digit.height);
     let mut image = vec![0; SIDE * SIDE];
-    for (row, line) in digit.as_raw().chunks_exact(digit.width() as usize).enumerate() {
+    for (row, line) in digit.pixels.chunks_exact(digit.width).enumerate() {
         image[(top + row) * SIDE + left..][..line.len()].copy_from_slice(line);
     }
     image
-}
-
-fn as_image(width: usize, height: usize, pixels: Vec<u8>) -> GrayImage {
-    GrayImage::from_raw(width as u32, height as u32, pixels).expect("as many pixels as its sides say")
 }
 
 #[cfg(test)]

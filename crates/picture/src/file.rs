@@ -1,122 +1,161 @@
-//! Pictures from files: PNG and JPEG, of any colours, with or without transparency, upright as the camera was held.
+//! Pictures from files: PNG, JPEG, WebP, GIF, BMP and TIFF, of any colours, with or without transparency, upright as the
+//! camera was held.
 
-use std::io::Cursor;
-
-use image::{DynamicImage, GrayAlphaImage, ImageDecoder, ImageFormat, ImageReader};
 use thiserror::Error;
 
-use crate::Picture;
-
-/// The most pixels of a picture: more than any phone's camera has, and 256 MB once they are unpacked in colour.
-const MAX_PIXELS: u64 = 64_000_000;
+use crate::{
+    Picture,
+    formats::{Format, Size},
+};
 
 /// Why bytes are no picture.
 #[derive(Debug, Error)]
 pub enum Error {
     /// They are something else.
-    #[error("it is no PNG or JPEG file")]
+    #[error("it is no picture of a known format")]
     Format,
+    /// They are a picture, but of a format or kind that is not read.
+    #[error("it is {0}, which is not read; save it as PNG")]
+    Foreign(&'static str),
     /// The file's header says that it is too large. No memory was reserved for it.
-    #[error("it has {width} by {height} pixels, more than the {MAX_PIXELS} that are read; make it smaller")]
+    #[error("it has {width} by {height} pixels, more than the {most} that are read; make it smaller")]
     TooLarge {
         /// Pixels in a row.
         width: u32,
         /// Rows.
         height: u32,
+        /// The most pixels that are read.
+        most: u64,
     },
     /// They begin like a picture.
     #[error("it is damaged: {0}")]
-    Damaged(#[from] image::ImageError),
+    Damaged(String),
 }
 
-/// The picture in the bytes of a PNG or JPEG file, in grey. Where it is transparent there is paper, white or black,
-/// whichever the rest can be seen on.
+/// The picture in the bytes of a file, in grey; the first one, if it moves. Where it is transparent there is paper, white or
+/// black, whichever the rest can be seen on.
 ///
 /// # Errors
-/// When it is neither, damaged, or too large.
+/// When it is of no format that is read, damaged, or too large.
 pub fn read(bytes: &[u8]) -> Result<Picture, Error> {
-    let format = image::guess_format(bytes).map_err(|_| Error::Format)?;
-    if !matches!(format, ImageFormat::Png | ImageFormat::Jpeg) {
-        return Err(Error::Format);
+    let samples = Format::of(bytes)?.decode(bytes)?;
+    let pixels = match samples.bytes.len() / samples.size.pixels() {
+        1 => samples.bytes,
+        2 => on_paper(samples.bytes.chunks_exact(2).map(|pixel| [pixel[0], pixel[1]])),
+        3 => samples.bytes.chunks_exact(3).map(luma).collect(),
+        4 => on_paper(samples.bytes.chunks_exact(4).map(|pixel| [luma(pixel), pixel[3]])),
+        count => return Err(Error::Damaged(format!("it has {count} samples a pixel"))),
+    };
+    if pixels.len() != samples.size.pixels() {
+        return Err(Error::Damaged("it has pixels too many".into()));
     }
-    let mut decoder = ImageReader::with_format(Cursor::new(bytes), format).into_decoder()?;
-    let (width, height) = decoder.dimensions();
-    if u64::from(width) * u64::from(height) > MAX_PIXELS {
-        return Err(Error::TooLarge { width, height });
-    }
-    let orientation = decoder.orientation()?;
-    let mut image = DynamicImage::from_decoder(decoder)?;
-    image.apply_orientation(orientation);
-    let (width, height) = (image.width() as usize, image.height() as usize);
-    let pixels =
-        if image.color().has_alpha() { on_paper(&image.into_luma_alpha8()) } else { image.into_luma8().into_raw() };
-    Ok(Picture::new(width, height, pixels))
+    Ok(upright(pixels, samples.size, samples.orientation))
 }
 
-/// The picture on paper of the colour that is farther from what can be seen of it.
-fn on_paper(image: &GrayAlphaImage) -> Vec<u8> {
+/// How bright red, green and blue are together (ITU-R BT.709).
+fn luma(rgb: &[u8]) -> u8 {
+    ((2126 * u32::from(rgb[0]) + 7152 * u32::from(rgb[1]) + 722 * u32::from(rgb[2])) / 10_000) as u8
+}
+
+/// Pixels of grey and opacity on paper of the colour that is farther from what can be seen of them.
+fn on_paper(pixels: impl Iterator<Item = [u8; 2]> + Clone) -> Vec<u8> {
     let (mut opaque, mut bright) = (0, 0);
-    for [grey, alpha] in image.pixels().map(|pixel| pixel.0) {
+    for [grey, alpha] in pixels.clone() {
         opaque += u64::from(alpha);
         bright += u64::from(alpha) * u64::from(grey);
     }
     let paper = if bright < opaque * 128 { 255 } else { 0 };
     let mix = |[grey, alpha]: [u8; 2]| (u32::from(grey) * u32::from(alpha) + paper * (255 - u32::from(alpha))) / 255;
-    image.pixels().map(|pixel| mix(pixel.0) as u8).collect()
+    pixels.map(|pixel| mix(pixel) as u8).collect()
+}
+
+/// The picture as it is looked at. Exif numbers the eight ways to hold a camera or a mirror.
+fn upright(pixels: Vec<u8>, size: Size, orientation: u16) -> Picture {
+    let Size { width, height } = size;
+    let (right, bottom) = (width - 1, height - 1);
+    // Where the pixel of the upright picture is in the other.
+    let from: fn(usize, usize, usize, usize) -> (usize, usize) = match orientation {
+        2 => |x, y, right, _| (right - x, y),
+        3 => |x, y, right, bottom| (right - x, bottom - y),
+        4 => |x, y, _, bottom| (x, bottom - y),
+        5 => |x, y, _, _| (y, x),
+        6 => |x, y, _, bottom| (y, bottom - x),
+        7 => |x, y, right, bottom| (right - y, bottom - x),
+        8 => |x, y, right, _| (right - y, x),
+        _ => return Picture::new(width, height, pixels),
+    };
+    let (columns, rows) = if orientation > 4 { (height, width) } else { (width, height) };
+    let pixel = |i: usize| {
+        let (x, y) = from(i % columns, i / columns, right, bottom);
+        pixels[y * width + x]
+    };
+    Picture::new(columns, rows, (0..pixels.len()).map(pixel).collect())
 }
 
 #[cfg(test)]
 mod tests {
-    use image::{ExtendedColorType, ImageEncoder, codecs::jpeg::JpegEncoder, codecs::png::PngEncoder};
+    use png::{BitDepth, ColorType};
 
     use super::*;
 
-    fn png(width: u32, height: u32, pixels: &[u8], colors: ExtendedColorType) -> Vec<u8> {
+    fn png(width: u32, height: u32, pixels: &[u8], color: ColorType, depth: BitDepth) -> Vec<u8> {
         let mut bytes = Vec::new();
-        PngEncoder::new(&mut bytes).write_image(pixels, width, height, colors).unwrap();
+        let mut encoder = png::Encoder::new(&mut bytes, width, height);
+        encoder.set_color(color);
+        encoder.set_depth(depth);
+        encoder.write_header().unwrap().write_image_data(pixels).unwrap();
         bytes
     }
 
     #[test]
     fn colours_and_depths_become_grey() {
-        for (pixels, colors) in [
-            (&[255, 255, 255, 0, 0, 0][..], ExtendedColorType::Rgb8),
-            (&[0xff, 0xff, 0, 0], ExtendedColorType::L16),
-            (&[255, 255, 255, 255, 0, 0, 0, 255], ExtendedColorType::Rgba8),
+        for (pixels, color, depth) in [
+            (&[255, 255, 255, 0, 0, 0][..], ColorType::Rgb, BitDepth::Eight),
+            (&[0xff, 0xff, 0, 0], ColorType::Grayscale, BitDepth::Sixteen),
+            (&[0x80], ColorType::Grayscale, BitDepth::One),
+            (&[255, 255, 255, 255, 0, 0, 0, 255], ColorType::Rgba, BitDepth::Eight),
         ] {
-            let picture = read(&png(2, 1, pixels, colors)).unwrap();
-            assert_eq!(picture, Picture::new(2, 1, vec![255, 0]), "{colors:?}");
+            let picture = read(&png(2, 1, pixels, color, depth)).unwrap();
+            assert_eq!(picture, Picture::new(2, 1, vec![255, 0]), "{color:?}");
         }
     }
 
     #[test]
     fn ink_on_nothing_is_ink_on_paper_that_shows_it() {
-        let two = |ink| read(&png(2, 1, &[ink, 255, 0, 0], ExtendedColorType::La8)).unwrap();
+        let two = |ink| read(&png(2, 1, &[ink, 255, 0, 0], ColorType::GrayscaleAlpha, BitDepth::Eight)).unwrap();
         assert_eq!(two(0), Picture::new(2, 1, vec![0, 255]));
         assert_eq!(two(255), Picture::new(2, 1, vec![255, 0]));
     }
 
     #[test]
-    fn a_photo_is_turned_as_its_camera_was() {
-        let mut bytes = Vec::new();
-        let bright_left: Vec<u8> = (0..16 * 16).map(|pixel| if pixel % 16 < 8 { 255 } else { 0 }).collect();
-        JpegEncoder::new_with_quality(&mut bytes, 100)
-            .write_image(&bright_left, 16, 16, ExtendedColorType::L8)
-            .unwrap();
-        assert_eq!(read(&bytes).unwrap().pixels()[..2], [255, 255]);
-        // Orientation 6: what is on the left belongs to the top. The camera writes it into an Exif segment.
-        let exif = b"Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0\0\0\0\0";
-        let segment = [&[0xff, 0xe1][..], &(exif.len() as u16 + 2).to_be_bytes(), exif].concat();
-        bytes.splice(2..2, segment);
-        let turned = read(&bytes).unwrap();
-        assert_eq!((turned.pixels()[0], turned.pixels()[15], turned.pixels()[16 * 15]), (255, 255, 0));
+    fn a_picture_is_turned_as_its_camera_was() {
+        let size = Size { width: 3, height: 2 };
+        for (orientation, columns, expect) in [
+            (0, 3, [1, 2, 3, 4, 5, 6]),
+            (1, 3, [1, 2, 3, 4, 5, 6]),
+            (2, 3, [3, 2, 1, 6, 5, 4]),
+            (3, 3, [6, 5, 4, 3, 2, 1]),
+            (4, 3, [4, 5, 6, 1, 2, 3]),
+            (5, 2, [1, 4, 2, 5, 3, 6]),
+            (6, 2, [4, 1, 5, 2, 6, 3]),
+            (7, 2, [6, 3, 5, 2, 4, 1]),
+            (8, 2, [3, 6, 2, 5, 1, 4]),
+        ] {
+            let turned = upright(vec![1, 2, 3, 4, 5, 6], size, orientation);
+            assert_eq!(turned, Picture::new(columns, 6 / columns, expect.to_vec()), "{orientation}");
+        }
     }
 
     #[test]
     fn what_is_no_picture_is_told_from_what_is_damaged_or_too_large() {
-        let whole = png(4, 4, &[7; 16], ExtendedColorType::L8);
+        let whole = png(4, 4, &[7; 16], ColorType::Grayscale, BitDepth::Eight);
         assert!(matches!(read(b"hello"), Err(Error::Format)));
-        assert!(matches!(read(b"GIF89a\x01\0\x01\0\0\0\0"), Err(Error::Format)));
+        for (bytes, expect) in [
+            (&b"\0\0\0\x18ftypheic\0\0\0\0"[..], "it is a HEIC file, which is not read; save it as PNG"),
+            (b"%PDF-1.7", "it is a PDF file, which is not read; save it as PNG"),
+        ] {
+            assert_eq!(read(bytes).unwrap_err().to_string(), expect);
+        }
         for length in 16..whole.len() - 12 {
             assert!(matches!(read(&whole[..length]), Err(Error::Damaged(_))), "{length}");
         }

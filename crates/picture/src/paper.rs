@@ -1,7 +1,7 @@
 //! Paper is what a digit is written on: what it looks like is found at the picture's border and followed inwards, as a surface
 //! of the second degree, so that a lamp on one side does no harm. Ink is what differs from it, darker or lighter.
 
-use image::GrayImage;
+use crate::Picture;
 
 /// Terms of the surface: 1, x, y, x², xy, y².
 const TERMS: usize = 6;
@@ -23,10 +23,10 @@ pub(crate) struct Ink {
 }
 
 /// The ink on the picture; `None` if there is only paper.
-pub(crate) fn ink(image: &GrayImage) -> Option<Ink> {
-    let (width, height) = (image.width() as usize, image.height() as usize);
+pub(crate) fn ink(image: &Picture) -> Option<Ink> {
+    let (width, height) = (image.width(), image.height());
     let paper = Surface::of_paper(image);
-    let differs = |i: usize| f32::from(image.as_raw()[i]) - paper.at(i % width, i / width);
+    let differs = |i: usize| f32::from(image.pixels()[i]) - paper.at(i % width, i / width);
     let all: f32 = (0..width * height).map(differs).filter(|difference| difference.abs() > 2.0 * paper.noise).sum();
     let darker = all < 0.0;
     // Of the way from the paper to black or white, so that ink in a shadow is as much ink as in the light.
@@ -57,10 +57,10 @@ struct Surface {
 }
 
 impl Surface {
-    fn of_paper(image: &GrayImage) -> Self {
-        let (width, height) = (image.width() as usize, image.height() as usize);
+    fn of_paper(image: &Picture) -> Self {
+        let (width, height) = (image.width(), image.height());
         let scale = 1.0 / width.max(height) as f64;
-        let value = |i: usize| f32::from(image.as_raw()[i]);
+        let value = |i: usize| f32::from(image.pixels()[i]);
         let frame = (width.min(height) / 20).max(1);
         let is_border = |i: usize| {
             let (x, y) = (i % width, i / width);
@@ -174,8 +174,9 @@ fn neighbours(pixel: usize, width: usize, count: usize) -> impl Iterator<Item = 
 mod tests {
     use super::*;
 
-    fn image(width: u32, height: u32, shade: impl Fn(u32, u32) -> u8) -> GrayImage {
-        GrayImage::from_fn(width, height, |x, y| image::Luma([shade(x, y)]))
+    fn image(width: u32, height: u32, shade: impl Fn(u32, u32) -> u8) -> Picture {
+        let pixels = (0..height).flat_map(|y| (0..width).map(move |x| (x, y))).map(|(x, y)| shade(x, y)).collect();
+        Picture::new(width as usize, height as usize, pixels)
     }
 
     #[test]

@@ -1,5 +1,5 @@
-//! `trainer predict`: which digits a model sees in pictures. A PNG or JPEG file becomes an image as MNIST has them; an IDX file
-//! holds such images already.
+//! `trainer predict`: which digits a model sees in pictures. Each digit in a picture becomes an image as MNIST has them; an IDX
+//! file holds such images already.
 
 use std::{
     ffi::OsStr,
@@ -21,7 +21,10 @@ use crate::{disk, model_file::ModelFile, output};
 const MAX_BYTES: u64 = 512 << 20;
 
 /// Endings of the files that are taken of a folder.
-const PICTURES: [&str; 3] = ["png", "jpg", "jpeg"];
+const PICTURES: [&str; 11] = ["png", "jpg", "jpeg", "jpe", "jfif", "webp", "gif", "bmp", "dib", "tif", "tiff"];
+
+/// How the names of files begin in which macOS keeps what other file systems cannot hold beside a file.
+const APPLE_DOUBLE: &str = "._";
 
 /// How many classes are told after the most probable one.
 const RUNNERS_UP: usize = 2;
@@ -104,11 +107,12 @@ fn files(paths: &[PathBuf]) -> anyhow::Result<Vec<PathBuf>> {
         let found = entries.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<_>>>().with_context(context)?;
         let is_picture = |path: &PathBuf| {
             let ending = path.extension().and_then(OsStr::to_str).unwrap_or_default().to_lowercase();
-            PICTURES.contains(&ending.as_str())
+            let name = path.file_name().unwrap_or_default().as_encoded_bytes();
+            PICTURES.contains(&ending.as_str()) && !name.starts_with(APPLE_DOUBLE.as_bytes())
         };
         let mut pictures: Vec<_> = found.into_iter().filter(is_picture).collect();
         if pictures.is_empty() {
-            let error = anyhow!("there is no .png or .jpg file in `{}`; name a folder that has some", path.display());
+            let error = anyhow!("there is no picture in `{}`; name a folder that has some", path.display());
             return Err(failure(Code::Data, error));
         }
         pictures.sort();
@@ -132,7 +136,7 @@ fn images(path: &Path) -> anyhow::Result<Vec<Image>> {
     }
     let name = path.display();
     let read = picture::read(&bytes).map_err(|error| match error {
-        picture::Error::Format => anyhow!("`{name}` is no PNG, JPEG or IDX file"),
+        picture::Error::Format => anyhow!("`{name}` is no picture that can be read, and no IDX file; save it as PNG"),
         error => anyhow!("`{name}` cannot be used: {error}"),
     });
     let picture = read.or_exit(Code::Data)?;

@@ -109,7 +109,7 @@ fn files_that_hold_no_digit_are_told_in_one_line_each_and_the_others_go_on() {
     assert_eq!(output.status.code(), Some(65));
     assert!(stdout.starts_with("mixed/d.png  ") && stdout.lines().count() == 1, "{stdout}");
     let lines: Vec<&str> = stderr.lines().collect();
-    assert_eq!(lines[0], "trainer: `mixed/a.png` is no PNG, JPEG or IDX file");
+    assert_eq!(lines[0], "trainer: `mixed/a.png` is no picture that can be read, and no IDX file; save it as PNG");
     assert!(lines[1].starts_with("trainer: `mixed/b.png` cannot be used: it is damaged: "), "{}", lines[1]);
     assert_eq!(
         lines[2..],
@@ -123,8 +123,8 @@ fn files_that_hold_no_digit_are_told_in_one_line_each_and_the_others_go_on() {
         fail(&mut place.command(&["predict", path, "--model", "run"]), code, expect);
     };
     predict("absent.png", 74, "failed to read `absent.png`");
-    predict("empty", 65, "there is no .png or .jpg file in `empty`");
-    predict("mixed/e.txt", 65, "`mixed/e.txt` is no PNG, JPEG or IDX file");
+    predict("empty", 65, "there is no picture in `empty`");
+    predict("mixed/e.txt", 65, "`mixed/e.txt` is no picture that can be read, and no IDX file");
     fs::write(place.path("short-idx"), [0, 0, 8, 3, 0, 0, 0, 1, 0, 0, 0, 28, 0, 0, 0, 28, 7]).unwrap();
     predict("short-idx", 65, "`short-idx` is 17 bytes long instead of the 800");
     fail(
