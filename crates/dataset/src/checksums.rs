@@ -6,6 +6,7 @@ use std::path::Path;
 use crate::{
     Error, Split,
     idx::{self, FILES, Unpacked},
+    layout::Place,
 };
 
 /// SHA-256 of the four files of a dataset, unpacked, in the order of [`FILES`].
@@ -23,7 +24,9 @@ impl Checksums {
 
     /// Fails unless all four files in `dir` are the ones meant.
     pub(crate) fn verify_all(&self, dir: &Path) -> Result<(), Error> {
-        (0..FILES.len()).try_for_each(|file| self.verify(dir, file))
+        let what = "is not MNIST's file of that name, and `--dataset mnist` takes no other; leave it out, or name a folder \
+                    with MNIST's files by `--data`";
+        (0..FILES.len()).try_for_each(|file| self.compare(dir, file, what))
     }
 
     /// Fails unless the labels in `dir` are the ones meant. They tell one dataset from another, and take no time.
@@ -33,10 +36,22 @@ impl Checksums {
 
     /// Fails unless the file at position `file` of [`FILES`] in `dir` is the one meant.
     pub(crate) fn verify(&self, dir: &Path, file: usize) -> Result<(), Error> {
+        self.compare(dir, file, FOREIGN)
+    }
+
+    fn compare(&self, dir: &Path, file: usize, what: &str) -> Result<(), Error> {
         let found = idx::read(dir, FILES[file])?;
-        if found.sha256 == self.0[file] { Ok(()) } else { Err(damaged(&found.path)) }
+        if found.sha256 == self.0[file] { Ok(()) } else { Err(Error::corrupt(found.path, what)) }
     }
 }
+
+/// Of a file that lies where only MNIST's may. It is the user's and may exist once only, so nobody is told to delete it.
+const FOREIGN: &str = "is not MNIST's file of that name; move it elsewhere: another dataset is read from a folder of another \
+                       name, by `--data`, and MNIST's files are downloaded into `data/mnist` where they are missing";
+
+/// Of a file that lies beside one of MNIST's.
+const MIXED: &str = "is not MNIST's file of that name, but a file beside it is MNIST's; put MNIST's in its place, or keep the \
+                     two datasets in folders of their own";
 
 /// The name of the dataset in `dir`, of which `images` and `labels` of `split` have been read: `mnist` if they are
 /// MNIST's, else the name of the directory.
@@ -48,36 +63,26 @@ pub(crate) fn name(dir: &Path, split: Split, images: &Unpacked, labels: &Unpacke
     let [images_file, labels_file] = split.files();
     match (images.sha256 == mnist[images_file], labels.sha256 == mnist[labels_file]) {
         (true, true) => return Ok("mnist".to_owned()),
-        (true, false) => return Err(damaged(&labels.path)),
-        (false, true) => return Err(damaged(&images.path)),
+        (true, false) => return Err(Error::corrupt(&labels.path, MIXED)),
+        (false, true) => return Err(Error::corrupt(&images.path, MIXED)),
         (false, false) => {}
     }
-    let name = dir_name(dir)?;
     let is_other_file_of_mnist =
         |file: usize| idx::read(dir, FILES[file]).is_ok_and(|found| found.sha256 == mnist[file]);
-    if is_mnist(&name) || split.other().files().into_iter().any(is_other_file_of_mnist) {
-        return Err(damaged(&images.path));
+    if split.other().files().into_iter().any(is_other_file_of_mnist) {
+        return Err(Error::corrupt(&images.path, MIXED));
     }
-    Ok(name)
+    let name = Place::find(dir)?.name()?;
+    if is_mnist(&name) { Err(Error::corrupt(&images.path, FOREIGN)) } else { Ok(name) }
 }
 
 /// Whether `dir` claims by its name to hold MNIST.
 pub(crate) fn is_called_mnist(dir: &Path) -> Result<bool, Error> {
-    dir_name(dir).map(|name| is_mnist(&name))
+    Ok(is_mnist(&Place::find(dir)?.name()?))
 }
 
 fn is_mnist(name: &str) -> bool {
     name.eq_ignore_ascii_case("mnist")
-}
-
-fn dir_name(dir: &Path) -> Result<String, Error> {
-    // `canonicalize` so that `.` and `..` have a name.
-    let absolute = dir.canonicalize().map_err(Error::io("open", dir))?;
-    Ok(absolute.file_name().unwrap_or(absolute.as_os_str()).to_string_lossy().into_owned())
-}
-
-fn damaged(path: &Path) -> Error {
-    Error::corrupt(path, "is not the file of that name in MNIST; delete it, and it can be downloaded again")
 }
 
 /// Parses 64 hexadecimal digits at compile time.

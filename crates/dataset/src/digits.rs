@@ -36,7 +36,10 @@ pub(crate) fn draw_all(
         return Ok(());
     }
     if dir.exists() {
-        return Err(Error::corrupt(dir, "lacks some of its four files; delete it, and the digits are drawn again"));
+        return Err(Error::corrupt(
+            dir,
+            "lacks some of its four files; move it elsewhere, and the digits are drawn again",
+        ));
     }
     let part = dir.with_extension("part");
     if part.exists() {
@@ -261,6 +264,6 @@ mod tests {
 
         fs::remove_file(dir.join(idx::FILES[0])).unwrap();
         let error = draw_all(&dir, [1_200, 300], &mut |_| ControlFlow::Continue(())).unwrap_err();
-        assert!(error.to_string().ends_with("delete it, and the digits are drawn again"), "{error}");
+        assert!(error.to_string().ends_with("move it elsewhere, and the digits are drawn again"), "{error}");
     }
 }

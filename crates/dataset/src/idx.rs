@@ -1,31 +1,35 @@
 //! An IDX file is MNIST's file format: a big-endian header (magic, count, and for images rows and columns), then
 //! one byte per pixel or label. A dataset is four of them, raw or gzip-compressed.
 //!
-//! This module finds, unpacks, checks and writes such files. The checks are here because the `mnist` crate, which
+//! This module unpacks, checks and writes such files. The checks are here because the `mnist` crate, which
 //! reads them afterwards, panics on a bad file and does not notice one that is too short.
 
 use std::{
     fs::{self, File},
-    io::{Read, Write},
+    io::{self, BufRead, BufReader, Read, Write},
     path::{Path, PathBuf},
 };
 
-use flate2::read::MultiGzDecoder;
+use flate2::bufread::MultiGzDecoder;
 use sha2::{Digest, Sha256};
 
-use crate::{CLASSES, COLS, Error, PIXELS, ROWS, Split};
+use crate::{CLASSES, COLS, Error, PIXELS, ROWS, Split, layout::Place, npz};
 
 /// The four files of a dataset: images and labels to train on, then images and labels to test with.
 pub const FILES: [&str; 4] =
     ["train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"];
 
-/// The most images in a file, which is the most that the `mnist` crate hands out. It also bounds the memory
-/// that a hostile gzip file can make us use.
-const MAX_COUNT: usize = 70_000;
+/// The most samples of a file. EMNIST's largest has 697,932; a million images are 784 MB.
+pub(crate) const MAX_SAMPLES: usize = 1_000_000;
+
+/// The most bytes that a packed file of this size may unpack to. Images that somebody drew or took shrink to a tenth or so; what
+/// shrinks to less than a hundredth is there to fill memory, unless it is as small as MNIST in any case.
+pub(crate) fn room(packed: u64) -> u64 {
+    packed.saturating_mul(100).max(60_000_000)
+}
 
 pub(crate) const IMAGES_HEADER: usize = 16;
 pub(crate) const LABELS_HEADER: usize = 8;
-const MAX_BYTES: usize = IMAGES_HEADER + MAX_COUNT * PIXELS;
 
 const IMAGES_MAGIC: u32 = 0x0803;
 const LABELS_MAGIC: u32 = 0x0801;
@@ -55,41 +59,87 @@ pub(crate) struct Unpacked {
     pub(crate) sha256: [u8; 32],
 }
 
-/// Where the file `name` lies in `dir`: raw or, failing that, with `.gz` appended.
+/// Where the file `name` lies in `dir`, under any of its spellings.
 pub(crate) fn find(dir: &Path, name: &str) -> Option<PathBuf> {
-    [dir.join(name), dir.join(format!("{name}.gz"))].into_iter().find(|path| path.is_file())
+    let files = Place::find(dir).ok()?.files?;
+    files.into_iter().zip(FILES).find(|(_, file)| *file == name)?.0
 }
 
 /// Fails with the first thing that is missing, if `dir` does not hold all four files.
 pub(crate) fn require_all(dir: &Path) -> Result<(), Error> {
-    FILES.iter().try_for_each(|name| require(dir, name).map(drop))
+    let place = Place::find(dir)?;
+    match &place.files {
+        Some(files) => (0..FILES.len()).try_for_each(|file| require(&place, files, file).map(drop)),
+        None => npz::require_dataset(&place.path),
+    }
 }
 
 /// Reads and unpacks the file `name` in `dir`.
 pub(crate) fn read(dir: &Path, name: &str) -> Result<Unpacked, Error> {
-    let path = require(dir, name)?;
-    let file = File::open(&path).map_err(Error::io("open", &path))?;
-    let mut bytes = Vec::new();
-    file.take(MAX_BYTES as u64 + 1).read_to_end(&mut bytes).map_err(Error::io("read", &path))?;
-    if path.extension().is_some_and(|extension| extension == "gz") {
-        bytes = unpack(&bytes).map_err(|what| Error::corrupt(&path, what))?;
-    }
+    let place = Place::find(dir)?;
+    let file = FILES.iter().position(|file| *file == name).expect("only names of FILES are asked for");
+    let (path, bytes) = match &place.files {
+        Some(files) => {
+            let path = require(&place, files, file)?;
+            let bytes = content(&path)?;
+            (path, bytes)
+        }
+        None => {
+            let bytes = npz::idx_file(&place.path, file)?;
+            (place.path, bytes)
+        }
+    };
     let sha256 = Sha256::digest(&bytes).into();
     Ok(Unpacked { path, bytes, sha256 })
 }
 
-/// Unpacks gzip `packed` in memory. Fails, with the reason, on a damaged file and on one that would not fit a
-/// dataset, of which no more than that is unpacked.
+/// The bytes of the file, unpacked if they are packed, whatever its name says.
+fn content(path: &Path) -> Result<Vec<u8>, Error> {
+    let mut file = BufReader::new(File::open(path).map_err(Error::io("open", path))?);
+    if is_gzip(file.fill_buf().map_err(Error::io("read", path))?) {
+        let size = file.get_ref().metadata().map_err(Error::io("read", path))?.len();
+        unpack_from(file, size).map_err(|what| Error::corrupt(path, what))
+    } else {
+        read_whole(&mut file, u64::MAX).map_err(Error::io("read", path))
+    }
+}
+
+/// Unpacks gzip `packed` in memory. Fails, with the reason, on a damaged file. No more is unpacked than its header promises, nor
+/// than [`room`] allows; of what does not begin as an IDX file only the begin is.
 #[doc(hidden)]
 pub fn unpack(packed: &[u8]) -> Result<Vec<u8>, String> {
+    unpack_from(packed, packed.len() as u64)
+}
+
+fn unpack_from(packed: impl BufRead, size: u64) -> Result<Vec<u8>, String> {
+    let unpacked = read_whole(&mut MultiGzDecoder::new(packed), room(size));
+    unpacked.map_err(|error| format!("is not a whole gzip file ({error}); replace it"))
+}
+
+/// Reads the bytes that the header promises, and one more if there is one, which is enough for a length to be seen to be wrong.
+/// Memory is taken as bytes come. Where the header is not that of a file which will be read, little more is returned.
+fn read_whole(content: &mut dyn Read, room: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    MultiGzDecoder::new(packed)
-        .take(MAX_BYTES as u64 + 1)
-        .read_to_end(&mut bytes)
-        .map_err(|error| format!("is not a whole gzip file ({error}); replace it"))?;
-    if bytes.len() > MAX_BYTES {
-        return Err(format!("unpacks to more than the {MAX_BYTES} bytes of {MAX_COUNT} images; replace it"));
+    content.take(LABELS_HEADER as u64).read_to_end(&mut bytes)?;
+    if bytes.len() < LABELS_HEADER {
+        return Ok(bytes);
     }
+    let (header, sample) = match word(&bytes, 0) {
+        IMAGES_MAGIC => (IMAGES_HEADER, PIXELS),
+        LABELS_MAGIC => (LABELS_HEADER, 1),
+        _ => return Ok(bytes),
+    };
+    let count = word(&bytes, 1) as usize;
+    if count > MAX_SAMPLES {
+        return Ok(bytes);
+    }
+    let whole = (header + count * sample) as u64;
+    if whole > room {
+        let what =
+            format!("its header promises {whole} bytes, more than a hundred times its size; if it is sound, unpack it");
+        return Err(io::Error::new(io::ErrorKind::InvalidData, what));
+    }
+    content.take(whole - LABELS_HEADER as u64 + 1).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 
@@ -186,41 +236,38 @@ pub(crate) fn labels_header(count: u32) -> [u8; LABELS_HEADER] {
     header
 }
 
-fn require(dir: &Path, name: &str) -> Result<PathBuf, Error> {
-    if !dir.is_dir() {
-        return Err(Error::missing(dir, "is not a directory; pass one that holds the four IDX files of a dataset"));
-    }
-    let what = "is missing, raw or with `.gz`; put it there, or pass the directory that holds all four files";
-    find(dir, name).ok_or_else(|| Error::missing(dir.join(name), what))
+/// The path of the file at this position of [`FILES`], which must be there.
+fn require(place: &Place, files: &[Option<PathBuf>; 4], file: usize) -> Result<PathBuf, Error> {
+    let what = "is missing, raw or with `.gz`; put it there, or name the folder that holds all four files";
+    files[file].clone().ok_or_else(|| Error::missing(place.path.join(FILES[file]), what))
 }
 
 fn check_header(file: &Unpacked, kind: &str, magic: u32, header: usize) -> Result<usize, Error> {
-    if file.bytes.len() < header {
-        let what = format!("is {} bytes long, too short for {kind}; replace it", file.bytes.len());
-        return Err(Error::corrupt(&file.path, what));
-    }
-    let found = word(&file.bytes, 0);
-    if found != magic {
+    let bytes = &file.bytes;
+    let corrupt = |what: String| Error::corrupt(&file.path, what);
+    if bytes.len() >= LABELS_HEADER && word(bytes, 0) != magic {
+        let found = word(bytes, 0);
         let what = format!("begins with {found:#010x} instead of {magic:#010x}, so it is not {kind}; replace it");
-        return Err(Error::corrupt(&file.path, what));
+        return Err(corrupt(what));
     }
-    let count = word(&file.bytes, 1) as usize;
-    if count > MAX_COUNT {
-        let what = format!("claims to hold {count} samples; at most {MAX_COUNT} can be read");
-        return Err(Error::corrupt(&file.path, what));
+    if bytes.len() >= LABELS_HEADER && word(bytes, 1) as usize > MAX_SAMPLES {
+        return Err(corrupt(format!("claims to hold {} samples; at most {MAX_SAMPLES} can be read", word(bytes, 1))));
     }
-    Ok(count)
+    if bytes.len() < header {
+        return Err(corrupt(format!("is {} bytes long, too short for {kind}; replace it", bytes.len())));
+    }
+    Ok(word(bytes, 1) as usize)
 }
 
 fn check_length(file: &Unpacked, count: usize, expected: usize) -> Result<(), Error> {
-    if file.bytes.len() != expected {
-        let what = format!(
-            "is {} bytes long instead of the {expected} that its header promises ({count} samples); replace it",
-            file.bytes.len()
-        );
-        return Err(Error::corrupt(&file.path, what));
+    let promise = || format!("the {expected} bytes that its header promises ({count} samples); replace it");
+    match file.bytes.len() {
+        length if length < expected => {
+            Err(Error::corrupt(&file.path, format!("is {length} bytes long, shorter than {}", promise())))
+        }
+        length if length > expected => Err(Error::corrupt(&file.path, format!("is longer than {}", promise()))),
+        _ => Ok(()),
     }
-    Ok(())
 }
 
 /// The big-endian word at position `index` of a header whose length has been checked.

@@ -1,5 +1,5 @@
-//! A dataset is a list of labelled 28 by 28 grey images: MNIST, anything in the same four IDX files, or
-//! digits that the program draws itself where MNIST cannot be had.
+//! A dataset is a list of labelled 28 by 28 grey images: MNIST, anything in the same four IDX files or in the `.npz`
+//! file that Keras keeps it in, or digits that the program draws itself where MNIST cannot be had.
 //!
 //! This crate owns everything from "which directory" to "these bytes are what they claim to be": [`provide()`]
 //! finds, downloads or draws the files, [`load()`] verifies and reads one half of them. Nothing unverified ever
@@ -18,8 +18,10 @@ mod fake_mirror;
 mod fake_npm;
 mod glyphs;
 mod idx;
+mod layout;
 mod load;
 mod npm;
+pub mod npz;
 mod page;
 mod provide;
 pub mod random;

@@ -1,12 +1,17 @@
 //! Loading turns two files on disk into one [`Dataset`] in memory: unpack, check, recognise, then read.
 //!
-//! The reading itself is the `mnist` crate's. It insists on four raw files in one directory with exactly 60,000
-//! and 10,000 samples in their headers, panics on anything else, and then takes whatever bytes follow the header.
-//! So it never sees the user's files: what has been checked goes into a private temporary directory, under a
-//! header that it accepts, beside two empty files in place of the split that nobody asked for. Whatever a user's
-//! file holds, however it changes meanwhile, and whatever its size, there is then nothing left to panic about.
+//! The reading itself is the `mnist` crate's. It insists on four raw files with exactly 60,000 and 10,000 samples in their
+//! headers, panics on anything else, and then takes whatever bytes follow the header. So it never sees the user's files:
+//! what has been checked is handed to it through pipes, which have paths too, under headers that it accepts, beside two
+//! empty files in place of the split that nobody asked for. Whatever a user's file holds, however it changes meanwhile, and
+//! whatever its size, there is then nothing left to panic about; and no file is written for it.
 
-use std::{fs, io, path::Path};
+use std::{
+    fs::File,
+    io::{self, PipeReader, Write},
+    path::Path,
+    thread,
+};
 
 use mnist::{Mnist, MnistBuilder};
 use sha2::{Digest, Sha256};
@@ -54,7 +59,8 @@ impl Dataset {
     }
 }
 
-/// Reads one split of the dataset in `dir`, any directory that holds the four IDX files, raw or `.gz`.
+/// Reads one split of the dataset in `dir`: a folder that holds the four IDX files, packed or not, under any of the names
+/// that people have them under, or a root that holds one such folder; or an `.npz` file with the four arrays of Keras' MNIST.
 ///
 /// Fails with [`Error::Missing`] if the directory or one of the split's two files is absent, and with
 /// [`Error::Corrupt`] if one of them is not a whole, well-formed file, if they do not belong together, or if the
@@ -96,46 +102,84 @@ pub fn check(dir: &Path, split: Split) -> Result<Checked, Error> {
 
 impl Checked {
     fn read(self) -> Result<Dataset, Error> {
-        let Self { name, digest, count, images, labels } = self;
-        let (images, labels) = read_checked(images.bytes, labels.bytes, count)?;
+        let Self {
+            name,
+            digest,
+            images: Unpacked { bytes: mut images, .. },
+            labels: Unpacked { bytes: mut labels, .. },
+            ..
+        } = self;
+        // Without pipes that have a path, as in a sandbox without /dev/fd, the checked bytes are what there is to read.
+        let (images, labels) = read_checked(&images, &labels)
+            .unwrap_or_else(|_| (images.split_off(IMAGES_HEADER), labels.split_off(LABELS_HEADER)));
         Ok(Dataset { name, images, labels, digest })
     }
 }
 
-/// Reads `count` samples from the bytes of two checked files with the `mnist` crate.
-fn read_checked(images: Vec<u8>, labels: Vec<u8>, count: usize) -> Result<(Vec<u8>, Vec<u8>), Error> {
-    let staging = tempfile::tempdir().map_err(Error::io("create", std::env::temp_dir()))?;
-    let stage = |file: usize, header: &[u8], body: &[u8]| {
-        let path = staging.path().join(FILES[file]);
-        let write = || {
-            let mut file = fs::File::create(&path)?;
-            io::Write::write_all(&mut file, header)?;
-            io::Write::write_all(&mut file, body)
-        };
-        write().map_err(Error::io("write", &path))
-    };
-    stage(0, &idx::images_header(60_000), &images[IMAGES_HEADER..])?;
-    stage(1, &idx::labels_header(60_000), &labels[LABELS_HEADER..])?;
-    stage(2, &idx::images_header(10_000), &[])?;
-    stage(3, &idx::labels_header(10_000), &[])?;
-    // Two copies of the images are enough for the reader to make.
-    drop((images, labels));
+/// Reads the samples of two checked files with the `mnist` crate, of which it hands out so many at once.
+fn read_checked(images: &[u8], labels: &[u8]) -> io::Result<(Vec<u8>, Vec<u8>)> {
+    const AT_ONCE: usize = 70_000;
+    let (images, labels) = (&images[IMAGES_HEADER..], &labels[LABELS_HEADER..]);
+    let mut read = (Vec::new(), Vec::new());
+    for (images, labels) in images.chunks(AT_ONCE * PIXELS).zip(labels.chunks(AT_ONCE)) {
+        let Mnist { mut trn_img, mut trn_lbl, .. } = read_piped(images, labels)?;
+        if read.1.is_empty() {
+            read = (trn_img, trn_lbl); // Mostly that is all.
+        } else {
+            read.0.append(&mut trn_img);
+            read.1.append(&mut trn_lbl);
+        }
+    }
+    Ok(read)
+}
 
-    let not_text = || io::Error::new(io::ErrorKind::InvalidInput, "the path is not text; set TMPDIR to one that is");
-    let base = staging.path().to_str().ok_or_else(not_text).map_err(Error::io("use", staging.path()))?;
-    let Mnist { trn_img, trn_lbl, .. } = MnistBuilder::new()
-        .base_path(base)
-        .label_format_digit()
-        .training_set_length(count as u32)
-        .validation_set_length(0)
-        .test_set_length(0)
-        .finalize();
-    Ok((trn_img, trn_lbl))
+/// Has the `mnist` crate read these samples as the training set of a dataset without a test set.
+fn read_piped(images: &[u8], labels: &[u8]) -> io::Result<Mnist> {
+    thread::scope(|scope| {
+        let pipe = |header: Vec<u8>, body| {
+            let (reader, mut writer) = io::pipe()?;
+            scope.spawn(move || writer.write_all(&header).and_then(|()| writer.write_all(body)));
+            Pipe::new(reader)
+        };
+        let train_images = pipe(idx::images_header(60_000).into(), images)?;
+        let train_labels = pipe(idx::labels_header(60_000).into(), labels)?;
+        let test_images = pipe(idx::images_header(10_000).into(), &[])?;
+        let test_labels = pipe(idx::labels_header(10_000).into(), &[])?;
+        Ok(MnistBuilder::new()
+            .base_path("")
+            .training_images_filename(&train_images.path)
+            .training_labels_filename(&train_labels.path)
+            .test_images_filename(&test_images.path)
+            .test_labels_filename(&test_labels.path)
+            .label_format_digit()
+            .training_set_length(labels.len() as u32)
+            .validation_set_length(0)
+            .test_set_length(0)
+            .finalize())
+    })
+}
+
+/// The reading end of a pipe, which has this path as long as it is open. Closing it also ends the thread that writes.
+struct Pipe {
+    path: String,
+    _reader: PipeReader,
+}
+
+impl Pipe {
+    /// Fails where a pipe cannot be opened by a path, on which the `mnist` crate would panic.
+    fn new(reader: PipeReader) -> io::Result<Self> {
+        #[cfg(unix)]
+        let path = format!("/dev/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&reader));
+        #[cfg(not(unix))]
+        let path = String::new();
+        File::open(&path)?;
+        Ok(Self { path, _reader: reader })
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::{io::Write, path::PathBuf};
+    use std::{fs, path::PathBuf};
 
     use flate2::{Compression, write::GzEncoder};
 
@@ -232,14 +276,14 @@ mod tests {
         check(
             images,
             |bytes| bytes.truncate(2_000),
-            "is 2000 bytes long instead of the 2368 that its header promises (3 samples); replace it",
+            "is 2000 bytes long, shorter than the 2368 bytes that its header promises (3 samples); replace it",
         );
         check(
             "train-images-idx3-ubyte",
             |bytes| bytes.push(0),
-            "is 2369 bytes long instead of the 2368 that its header promises (3 samples); replace it",
+            "is longer than the 2368 bytes that its header promises (3 samples); replace it",
         );
-        check(images, |bytes| bytes[4..8].fill(0xff), "claims to hold 4294967295 samples; at most 70000 can be read");
+        check(images, |bytes| bytes[4..8].fill(0xff), "claims to hold 4294967295 samples; at most 1000000 can be read");
         check(labels, |bytes| bytes[9] = 10, "holds label 10 at position 1; labels are below 10; replace it");
         check(
             labels,
@@ -271,9 +315,70 @@ mod tests {
         flipped[crc] ^= 1;
         assert!(message(&flipped).contains("is not a whole gzip file"));
 
-        let mut bomb = GzEncoder::new(Vec::new(), Compression::fast());
-        (0..100).for_each(|_| bomb.write_all(&[0; 1 << 20]).unwrap());
-        assert!(message(&bomb.finish().unwrap()).contains("unpacks to more than the 54880016 bytes of 70000 images"));
+        let bomb = |header: &[u8]| {
+            let mut bomb = GzEncoder::new(Vec::new(), Compression::fast());
+            bomb.write_all(header).unwrap();
+            (0..100).for_each(|_| bomb.write_all(&[0; 1 << 20]).unwrap());
+            message(&bomb.finish().unwrap())
+        };
+        assert!(bomb(&[]).contains("begins with 0x00000000 instead of 0x00000803"));
+        assert!(bomb(&idx::images_header(3)).contains("is longer than the 2368 bytes that its header promises"));
+        let large = bomb(&idx::images_header(900_000));
+        assert!(large.contains("its header promises 705600016 bytes, more than a hundred times its size"), "{large}");
+        assert!(bomb(&idx::images_header(1_000_001)).contains("claims to hold 1000001 samples"));
+    }
+
+    #[test]
+    fn more_samples_than_mnist_has_are_read() {
+        let root = tempfile::tempdir().unwrap();
+        let dir = root.path().join("many");
+        let count = 70_001;
+        let mut images = vec![0; count * PIXELS];
+        *images.last_mut().unwrap() = 200;
+        let mut labels = vec![1; count];
+        labels[count - 1] = 9;
+        write_idx(&dir, Split::Train, &images, &labels).unwrap();
+        for packed in [false, true] {
+            if packed {
+                FILES[..2].iter().for_each(|file| gzip(&dir.join(file)));
+            }
+            let dataset = load(&dir, Split::Train).unwrap();
+            assert!(dataset.images == images && dataset.labels == labels, "packed: {packed}");
+        }
+    }
+
+    #[test]
+    fn the_first_bytes_of_a_file_say_what_it_is_and_not_its_name() {
+        let (_root, dir) = tiny();
+        let expect = load(&dir, Split::Train).unwrap().digest();
+        for file in &FILES[..2] {
+            fs::rename(dir.join(file), dir.join(format!("{file}.gz"))).unwrap();
+        }
+        assert_eq!(load(&dir, Split::Train).unwrap().digest(), expect);
+        for file in &FILES[..2] {
+            let path = dir.join(file);
+            fs::rename(dir.join(format!("{file}.gz")), &path).unwrap();
+            gzip(&path);
+            fs::rename(dir.join(format!("{file}.gz")), &path).unwrap();
+        }
+        assert_eq!(load(&dir, Split::Train).unwrap().digest(), expect);
+    }
+
+    #[test]
+    fn files_of_another_dataset_where_mnist_belongs_are_to_be_moved_and_not_to_be_deleted() {
+        let (root, dir) = tiny();
+        for folder in ["mnist", "MNIST"] {
+            let renamed = root.path().join(folder);
+            fs::rename(&dir, &renamed).unwrap();
+            let error = load(&renamed, Split::Test).unwrap_err().to_string();
+            let path = renamed.join(FILES[2]);
+            assert!(
+                error.starts_with(&format!("`{}` is not MNIST's file of that name; move it", path.display())),
+                "{error}"
+            );
+            assert!(error.contains("by `--data`") && !error.contains("delete"), "{error}");
+            fs::rename(&renamed, &dir).unwrap();
+        }
     }
 
     #[test]
@@ -330,9 +435,6 @@ mod tests {
         let renamed = root.path().join("MNIST");
         fs::rename(&dir, &renamed).unwrap();
         let error = load(&renamed, Split::Test).unwrap_err().to_string();
-        assert!(
-            error.ends_with("is not the file of that name in MNIST; delete it, and it can be downloaded again"),
-            "{error}"
-        );
+        assert!(error.contains("is not MNIST's file of that name; move it elsewhere: "), "{error}");
     }
 }

@@ -333,27 +333,34 @@ fn gzip() -> Seeds {
     ]
 }
 
-const NPZ: &[u8] = include_bytes!("../../npz/tests/reference/saved.npz");
+const NPZ: &[u8] = include_bytes!("../../dataset/tests/reference/saved.npz");
 
 fn npz() -> Seeds {
     let mut entries = hostile::entries(NPZ);
     let valid = packed(&entries);
     entries[0].1.resize(1 << 22, 0);
     let bomb = packed(&entries);
+    let image = |element: &str, shape: &str, size: usize| npy_file(element, shape, &vec![0; 784 * size]);
+    let dataset = [
+        ("x_train.npy", image("'<f4'", "(1, 28, 28, 1)", 4)),
+        ("y_train.npy", npy_file("'|u1'", "(1,)", &[7])),
+        ("x_test.npy", image("'|u1'", "(1, 784)", 1)),
+        ("y_test.npy", npy_file("'<i8'", "(1,)", &[3, 0, 0, 0, 0, 0, 0, 0])),
+    ]
+    .map(|(name, content)| (name.to_owned(), content));
     let swapped: Vec<_> = hostile::entries(NPZ).into_iter().map(|(name, _)| (name, npy().remove(0).1)).collect();
     vec![
         ("valid-numpy", NPZ.to_vec()),
         ("valid-packed", valid),
+        ("valid-dataset", packed(&dataset)),
+        ("hostile-half-a-dataset", packed(&dataset[..2])),
         ("hostile-bomb", bomb),
         ("hostile-labels", packed(&swapped)),
     ]
 }
 
 fn npy() -> Seeds {
-    let file = |element: &str, shape: &str, content: &[u8]| {
-        let text = format!("{{'descr': {element}, 'fortran_order': False, 'shape': {shape}, }}\n");
-        [b"\x93NUMPY\x01\0", &(text.len() as u16).to_le_bytes()[..], text.as_bytes(), content].concat()
-    };
+    let file = npy_file;
     vec![
         ("valid-bytes", file("'|u1'", "(3,)", &[0, 5, 9])),
         ("valid-big-endian", file("'>i2'", "(3,)", &[0, 0, 0, 5, 0, 9])),
@@ -365,6 +372,11 @@ fn npy() -> Seeds {
         ("hostile-nesting", file(&"[".repeat(900), "(3,)", &[])),
         ("hostile-long-header", [&b"\x93NUMPY\x02\0"[..], &[0xff; 4]].concat()),
     ]
+}
+
+fn npy_file(element: &str, shape: &str, content: &[u8]) -> Vec<u8> {
+    let text = format!("{{'descr': {element}, 'fortran_order': False, 'shape': {shape}, }}\n");
+    [b"\x93NUMPY\x01\0", &(text.len() as u16).to_le_bytes()[..], text.as_bytes(), content].concat()
 }
 
 fn events() -> Seeds {

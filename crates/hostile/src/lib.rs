@@ -29,7 +29,7 @@ pub use weights::{checkpoint, entries, legacy, pickle, pth, safetensors};
 pub use wire::{frame, put_frame};
 
 /// The most memory that may be reserved at any time, by all that runs in a process with this crate in it. A gzip file of
-/// images unpacks to at most 55 MB, into a vector that grows by doubling; everything else stays below.
+/// images unpacks to at most 60 MB, into a vector that grows by doubling; everything else stays below.
 pub const MEMORY: usize = 96 << 20;
 
 /// Far more is not there at all. A little more is, because some code takes a refusal for an ordinary error.

@@ -1,4 +1,4 @@
-//! Samples in NumPy's files, as the Python original keeps them.
+//! Samples in NumPy's files: chunks as the Python original keeps them, and whole datasets as Keras does.
 
 use std::io::{Cursor, Write};
 
@@ -7,15 +7,27 @@ use zip::write::{SimpleFileOptions, ZipWriter};
 /// Samples of the file that [`npy`] puts labels into.
 const SAMPLES: usize = 3;
 
-/// An `.npz` file.
+/// An `.npz` file, be it a chunk or a dataset.
 ///
 /// # Panics
 /// When what was read has not one label, below 10, and 784 pixels a sample.
 pub fn npz(data: &[u8]) -> bool {
-    ::npz::read(data).is_ok_and(|samples| {
+    chunk(data) || (0..4).all(|file| part(data, file))
+}
+
+fn chunk(data: &[u8]) -> bool {
+    dataset::npz::read(data).is_ok_and(|samples| {
         assert_eq!(samples.images.len(), samples.labels.len() * 784);
         assert!(samples.labels.iter().all(|&label| label < 10));
         !samples.labels.is_empty()
+    })
+}
+
+/// One of the four parts of a dataset, which is an IDX file.
+fn part(data: &[u8], file: usize) -> bool {
+    dataset::npz::read_idx(data, file).is_ok_and(|bytes| {
+        let kind = if file % 2 == 0 { dataset::Kind::Images } else { dataset::Kind::Labels };
+        dataset::check_idx(bytes, kind).expect("what is read from an array is a whole file") > 0
     })
 }
 

@@ -98,11 +98,11 @@ fn pth_bomb() -> Vec<u8> {
     zip.finish().unwrap().into_inner()
 }
 
-/// An `.npz` file of some hundred kilobytes, of which one array goes on for 256 MiB, as long as its shape lets it.
-fn npz_bomb() -> Vec<u8> {
-    let header = format!("{{'descr': '|u1', 'fortran_order': False, 'shape': ({}, 28, 28), }}\n", 1 << 16);
+/// An `.npz` file of some hundred kilobytes, of which the arrays, as floats of so many samples, go on for 256 MiB.
+fn npz_bomb(arrays: [&str; 2], samples: u64) -> Vec<u8> {
+    let header = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({samples}, 28, 28), }}\n");
     let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
-    for name in ["images.npy", "labels.npy"] {
+    for name in arrays {
         zip.start_file(name, SimpleFileOptions::default()).unwrap();
         zip.write_all(&[b"\x93NUMPY\x01\0", &(header.len() as u16).to_le_bytes()[..], header.as_bytes()].concat())
             .unwrap();
@@ -114,16 +114,25 @@ fn npz_bomb() -> Vec<u8> {
 #[test]
 fn large_files_cost_no_more_than_their_size() {
     let _alone = ALONE.lock().unwrap();
-    let packed = |len: usize| {
+    let packed = |start: &[u8], len: usize| {
         let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+        encoder.write_all(start).unwrap();
         (0..len >> 16).for_each(|_| encoder.write_all(&[0; 1 << 16]).unwrap());
         encoder.finish().unwrap()
     };
     let file = |metadata: &[u8]| [b"PAR1", metadata, &(metadata.len() as u32).to_le_bytes(), b"PAR1"].concat();
-    assert!(!accepts(hostile::gzip, &packed(1 << 30)));
+    assert!(!accepts(hostile::gzip, &packed(&[], 1 << 30)));
+    for images in [1_u32, 70_000, 900_000, u32::MAX] {
+        let header = [0x0803, images, 28, 28].map(u32::to_be_bytes).concat();
+        assert!(!accepts(hostile::gzip, &packed(&header, 1 << 28)), "{images}");
+    }
     assert!(!accepts(hostile::pth, &pth_bomb()));
-    assert!(!accepts(hostile::npz, &npz_bomb()));
-    assert!(!accepts(hostile::gzip, &packed(1).repeat(200_000)));
+    for arrays in [["images.npy", "labels.npy"], ["x_train.npy", "y_train.npy"]] {
+        for samples in [1 << 16, 900_000, 1 << 60] {
+            assert!(!accepts(hostile::npz, &npz_bomb(arrays, samples)), "{samples}");
+        }
+    }
+    assert!(!accepts(hostile::gzip, &packed(&[], 1).repeat(200_000)));
     assert!(!accepts(hostile::chunk, &file(&vec![0x19; 1 << 20])));
     assert!(!accepts(hostile::chunk, &file(&vec![0x15; 1 << 20])));
     assert!(!accepts(hostile::manifest, &vec![b'['; 4 << 20]));

@@ -82,7 +82,11 @@ fn files(dir: &Path) -> anyhow::Result<Vec<PathBuf>> {
     let context = || format!("failed to list `{}`", dir.display());
     let entries = fs::read_dir(dir).with_context(context)?;
     let paths = entries.map(|entry| Ok(entry?.path())).collect::<std::io::Result<Vec<_>>>().with_context(context)?;
-    let is_npz = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "npz");
+    // `._x.npz` is what macOS keeps beside `x.npz` on foreign disks; it holds no samples.
+    let is_npz = |path: &PathBuf| {
+        let is_left_by_macos = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"._"));
+        path.extension().is_some_and(|extension| extension == "npz") && !is_left_by_macos
+    };
     let mut files: Vec<PathBuf> = paths.into_iter().filter(is_npz).collect();
     if files.is_empty() {
         let error =
@@ -100,8 +104,8 @@ fn read(files: &[PathBuf]) -> anyhow::Result<Samples> {
     let mut all = Samples::default();
     for path in files {
         let bytes = fs::read(path).with_context(|| format!("failed to read `{}`", path.display()))?;
-        let samples = npz::read(&bytes).with_context(|| format!("cannot import `{}`", path.display()));
-        let npz::Samples { labels, images } = samples.or_exit(Code::Data)?;
+        let samples = dataset::npz::read(&bytes).with_context(|| format!("cannot import `{}`", path.display()));
+        let dataset::npz::Samples { labels, images } = samples.or_exit(Code::Data)?;
         all.labels.extend(labels);
         all.images.extend(images);
     }

@@ -7,7 +7,7 @@ use std::fs;
 use support::{Place, fail, succeed};
 
 /// Three samples, with labels 7, 0 and 9, as `numpy.savez_compressed` writes them.
-const SAVED: &[u8] = include_bytes!("../../npz/tests/reference/saved.npz");
+const SAVED: &[u8] = include_bytes!("../../dataset/tests/reference/saved.npz");
 
 fn with_files(names: &[&str]) -> Place {
     let place = Place::new();
@@ -20,6 +20,7 @@ fn with_files(names: &[&str]) -> Place {
 fn imported_samples_are_a_chunk_directory_that_is_trained_on() {
     let place = with_files(&["chunk_10.npz", "chunk_2.npz"]);
     fs::write(place.path("npz/notes.txt"), "not looked at").unwrap();
+    fs::write(place.path("npz/._chunk_2.npz"), "what macOS leaves").unwrap();
     let import = ["import", "npz", "--dir", "chunks", "--samples-per-chunk", "4", "--dataset", "blobs"];
     let text = succeed(&mut place.command(&import));
     assert_eq!(text, "imported 6 samples from 2 files into `chunks`: 2 chunks\n");
