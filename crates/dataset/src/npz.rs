@@ -115,7 +115,7 @@ fn open<R: Read + Seek>(file: R) -> Result<ZipArchive<R>, Error> {
 
 fn idx_file_in<R: Read + Seek>(archive: &mut ZipArchive<R>, file: usize) -> Result<Vec<u8>, Error> {
     let name = DATASET[file];
-    if file % 2 == 0 {
+    if file.is_multiple_of(2) {
         return array(archive, name, DATASET_ADVICE, images);
     }
     let labels = array(archive, name, DATASET_ADVICE, labels)?;

@@ -26,7 +26,7 @@ fn chunk(data: &[u8]) -> bool {
 /// One of the four parts of a dataset, which is an IDX file.
 fn part(data: &[u8], file: usize) -> bool {
     dataset::npz::read_idx(data, file).is_ok_and(|bytes| {
-        let kind = if file % 2 == 0 { dataset::Kind::Images } else { dataset::Kind::Labels };
+        let kind = if file.is_multiple_of(2) { dataset::Kind::Images } else { dataset::Kind::Labels };
         dataset::check_idx(bytes, kind).expect("what is read from an array is a whole file") > 0
     })
 }
