@@ -26,6 +26,8 @@ pub enum Code {
     Refused = 77,
     /// The configuration would be unsafe.
     Unsafe = 78,
+    /// Stopped by SIGHUP: the terminal was closed.
+    HungUp = 129,
     /// Stopped by SIGINT.
     Interrupted = 130,
     /// Stopped by SIGTERM, or because the parent process is gone.
@@ -42,8 +44,15 @@ impl From<Code> for ExitCode {
 impl From<u8> for Code {
     fn from(number: u8) -> Self {
         use Code::*;
-        let all = [Usage, Data, Unavailable, Software, Directory, Io, Refused, Unsafe, Interrupted, Terminated];
+        let all = [Usage, Data, Unavailable, Software, Directory, Io, Refused, Unsafe, HungUp, Interrupted, Terminated];
         all.into_iter().find(|code| *code as u8 == number).unwrap_or(Software)
+    }
+}
+
+impl Code {
+    /// Whether the program did not fail, but was told to stop.
+    pub fn is_stop(self) -> bool {
+        matches!(self, Code::HungUp | Code::Interrupted | Code::Terminated)
     }
 }
 

@@ -1,10 +1,12 @@
 //! The flags of the four programs. A group that two programs share stands here once; the doc comment of a field is its
 //! help text.
 
-use std::{net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};
+use std::{path::PathBuf, str::FromStr, time::Duration};
 
 use clap::{Args, ValueEnum, builder::RangedU64ValueParser};
 use serde::Serialize;
+
+use crate::{address, path};
 
 /// What is streamed, and how fast: sender and orchestrator.
 #[derive(Args, Clone, Debug, Serialize)]
@@ -12,7 +14,7 @@ use serde::Serialize;
 #[serde(rename_all = "kebab-case")]
 pub struct Streaming {
     /// Directory with the four IDX files, raw or .gz [default: $MNIST_DIR, else data/mnist]
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", value_parser = path::parser())]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub data: Option<PathBuf>,
     /// Which dataset. `auto` takes any IDX files in --data; where there are none it downloads MNIST, and draws digits
@@ -50,7 +52,7 @@ pub enum Dataset {
 #[serde(rename_all = "kebab-case")]
 pub struct Directory {
     /// The chunk directory
-    #[arg(long, value_name = "DIR", default_value = "data/streaming_input")]
+    #[arg(long, value_name = "DIR", default_value = "data/streaming_input", value_parser = path::parser())]
     pub dir: PathBuf,
 }
 
@@ -112,14 +114,14 @@ pub struct Training {
     #[arg(long, value_name = "N", default_value = "42")]
     pub seed: u64,
     /// Begin with the weights of this model instead of fresh ones: a .safetensors or .pth file, or a run folder
-    #[arg(long, value_name = "FILE|RUN", value_parser = existing)]
+    #[arg(long, value_name = "FILE|RUN", value_parser = path::existing())]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub init: Option<PathBuf>,
     /// When to measure accuracy on the received data as well; the test set is measured every round
     #[arg(long, value_enum, default_value = "at-end")]
     pub received_accuracy: When,
     /// Directory with the test set's IDX files [default: $MNIST_DIR, else data/mnist; data/generated for drawn digits]
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", value_parser = path::parser())]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub test_data: Option<PathBuf>,
 }
@@ -255,11 +257,11 @@ pub struct Output {
 }
 
 /// Where the receiver listens.
-#[derive(Args, Clone, Copy, Debug)]
+#[derive(Args, Clone, Debug)]
 pub struct Listen {
-    /// Address to listen on; port 0 picks a free one
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9999")]
-    pub listen: SocketAddr,
+    /// Where to listen; port 0 picks a free one
+    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:9999", value_parser = address::to_listen)]
+    pub listen: String,
 }
 
 /// What receiver and sender must share: receiver, sender and orchestrator.
@@ -268,7 +270,7 @@ pub struct Listen {
 #[serde(rename_all = "kebab-case")]
 pub struct Security {
     /// File with the key that receiver and senders share. The first receiver makes it; copy it to senders elsewhere
-    #[arg(long, value_name = "FILE", default_value = "data/tributary.key")]
+    #[arg(long, value_name = "FILE", default_value = "data/tributary.key", value_parser = path::parser())]
     pub key: PathBuf,
 }
 
@@ -284,11 +286,6 @@ fn run_id(text: &str) -> Result<String, String> {
         true => Ok(text.into()),
         false => Err("give 1 to 64 letters and digits".into()),
     }
-}
-
-/// The path with all links followed: `runs/latest` is going to be another run soon.
-fn existing(text: &str) -> Result<PathBuf, String> {
-    std::fs::canonicalize(text).map_err(|error| format!("{error}; name a model file or a run folder"))
 }
 
 fn batch_size(text: &str) -> Result<BatchSize, String> {

@@ -14,6 +14,7 @@ pub fn init() {
         .with_target(false)
         .with_ansi(colour)
         .with_writer(io::stderr)
+        .log_internal_errors(false) // To stderr again, and where that is gone, with a panic.
         .with_filter(filter);
     tracing_subscriber::registry().with(lines).init();
 }

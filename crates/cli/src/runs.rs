@@ -24,7 +24,7 @@ pub const LATEST: &str = "runs/latest";
 /// When it cannot be made.
 pub fn create_dated(runs: &Path) -> io::Result<PathBuf> {
     fs::create_dir_all(runs)?;
-    let time = jiff::Zoned::now().strftime("%Y-%m-%dT%H-%M-%S").to_string();
+    let time = crate::time::now().strftime("%Y-%m-%dT%H-%M-%S").to_string();
     let mut path = runs.join(&time);
     let mut count = 1;
     // `create_dir` fails if the folder exists, so two runs cannot share one.

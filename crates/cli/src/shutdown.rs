@@ -1,4 +1,4 @@
-//! When a program is told to stop: Ctrl-C, SIGTERM, or the end of its lifeline.
+//! When a program is told to stop: Ctrl-C, SIGTERM, a terminal that is closed, or the end of its lifeline.
 //!
 //! A lifeline is a pipe on stdin that a parent process holds open. It ends when the parent closes it or dies, however
 //! it dies, so no child outlives its parent; and it works the same on every operating system.
@@ -19,6 +19,8 @@ pub enum Cause {
     Interrupt,
     /// SIGTERM.
     Terminate,
+    /// SIGHUP: the terminal was closed.
+    HangUp,
     /// The parent process closed the lifeline, or is gone.
     Lifeline,
 }
@@ -28,6 +30,7 @@ impl Cause {
     pub fn code(self) -> Code {
         match self {
             Cause::Interrupt => Code::Interrupted,
+            Cause::HangUp => Code::HungUp,
             Cause::Terminate | Cause::Lifeline => Code::Terminated,
         }
     }
@@ -37,6 +40,7 @@ impl Cause {
         match self {
             Cause::Interrupt => "Ctrl-C",
             Cause::Terminate => "SIGTERM",
+            Cause::HangUp => "SIGHUP (the terminal was closed)",
             Cause::Lifeline => "the parent process",
         }
     }
@@ -118,6 +122,8 @@ pub fn listen(lifeline: bool) -> io::Result<(Trigger, Shutdown)> {
 
 #[cfg(unix)]
 mod platform {
+    use std::{fs, future, io::IsTerminal};
+
     use tokio::signal::unix::{Signal, SignalKind, signal};
 
     use super::{Cause, io};
@@ -125,10 +131,33 @@ mod platform {
     pub(super) struct Signals {
         interrupt: Signal,
         terminate: Signal,
+        /// `None` if it is to be ignored.
+        hang_up: Option<Signal>,
     }
 
     pub(super) fn signals() -> io::Result<Signals> {
-        Ok(Signals { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
+        Ok(Signals {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+            hang_up: if outlives_terminal() { None } else { Some(signal(SignalKind::hangup())?) },
+        })
+    }
+
+    /// Whether whoever started this program, such as `nohup`, wants it to go on when the terminal is closed: SIGHUP is
+    /// ignored then, and a handler would end that.
+    fn outlives_terminal() -> bool {
+        match fs::read_to_string("/proc/self/status") {
+            Ok(status) => ignores(&status, SignalKind::hangup()),
+            // Where the system does not tell, `nohup` is known by where it sends the output.
+            Err(_) => !io::stdout().is_terminal() && !io::stderr().is_terminal(),
+        }
+    }
+
+    /// Whether a process with this status, as Linux gives it, ignores the signal.
+    pub(super) fn ignores(status: &str, signal: SignalKind) -> bool {
+        let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+        let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);
+        mask >> (signal.as_raw_value() - 1) & 1 == 1
     }
 
     impl Signals {
@@ -136,7 +165,15 @@ mod platform {
             tokio::select! {
                 _ = self.interrupt.recv() => Cause::Interrupt,
                 _ = self.terminate.recv() => Cause::Terminate,
+                () = received(self.hang_up.as_mut()) => Cause::HangUp,
             }
+        }
+    }
+
+    async fn received(signal: Option<&mut Signal>) {
+        match signal {
+            Some(signal) => drop(signal.recv().await),
+            None => future::pending().await,
         }
     }
 }
@@ -181,5 +218,18 @@ mod tests {
         trigger.stop(Cause::Interrupt);
         assert_eq!(shutdown.wait().await, Cause::Terminate);
         assert_eq!(clone.wait().await, Cause::Terminate);
+    }
+    #[cfg(unix)]
+    #[test]
+    fn an_ignored_signal_is_known_by_its_bit() {
+        use tokio::signal::unix::SignalKind;
+        for (mask, hang_up, interrupt) in
+            [("0000000000000001", true, false), ("0000000000001006", false, true), ("", false, false)]
+        {
+            let status = format!("Name:\tx\nSigBlk:\tffffffffffffffff\nSigIgn:\t{mask}\nSigCgt:\tffffffffffffffff\n");
+            let ignored =
+                [SignalKind::hangup(), SignalKind::interrupt()].map(|signal| platform::ignores(&status, signal));
+            assert_eq!(ignored, [hang_up, interrupt], "{mask}");
+        }
     }
 }

@@ -52,6 +52,7 @@ pub enum Command {
     /// Write the man pages of all four programs; the other three must be built. `man -l FILE` shows one
     Man {
         /// The directory to write them into, such as ~/.local/share/man/man1
+        #[arg(value_parser = cli::path::parser())]
         dir: PathBuf,
     },
 }

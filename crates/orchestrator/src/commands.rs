@@ -1,7 +1,7 @@
 //! The command lines of the children. They are made from the very flag groups that the children parse, so that a flag
 //! is declared once and its name is written nowhere else.
 
-use std::{net::SocketAddr, path::Path, time::Duration};
+use std::{fmt::Display, net::SocketAddr, path::Path, time::Duration};
 
 use anyhow::Context;
 use clap::ValueEnum;
@@ -55,7 +55,7 @@ pub struct Invocation {
 ///
 /// # Errors
 /// When a path is not UTF-8. The same holds for the other functions here.
-pub fn receiver(config: &Config, listen: SocketAddr, fresh: bool) -> anyhow::Result<Invocation> {
+pub fn receiver(config: &Config, listen: impl Display, fresh: bool) -> anyhow::Result<Invocation> {
     let mut arguments = vec![format!("--listen={listen}"), format!("--streams={}", config.senders)];
     arguments.extend(arguments_of(&config.security)?);
     arguments.extend(arguments_of(&config.directory)?);
@@ -176,7 +176,7 @@ mod tests {
     fn the_original_preset_reaches_every_child() {
         let config = config(&["--preset", "original", "--data", "mnist"]);
         assert_eq!(
-            line(&receiver(&config, config.listen, true).unwrap()),
+            line(&receiver(&config, &config.listen, true).unwrap()),
             "receiver --listen=127.0.0.1:0 --streams=1 --key=data/tributary.key --dir=data/streaming_input \
              --samples-per-chunk=1000 --fresh --json --lifeline"
         );

@@ -3,16 +3,16 @@
 use std::{
     ffi::OsString,
     io::ErrorKind,
-    net::SocketAddr,
     path::{Path, PathBuf},
     thread,
 };
 
 use clap::{Parser, ValueEnum, builder::RangedU64ValueParser};
 use cli::{
+    address,
     flags::{self, Chunking, Dataset, Directory, Engine, Identity, Security, Streaming, Training},
     layers::{self, Error, Layer, resolve},
-    runs,
+    path, runs,
 };
 use serde::Serialize;
 
@@ -56,15 +56,15 @@ pub struct Config {
     /// Sender processes, each with its share of the samples
     #[arg(long, value_name = "N", default_value = "1", help_heading = "Run", value_parser = RangedU64ValueParser::<u32>::new().range(1..=256))]
     pub senders: u32,
-    /// Address of the receiver; port 0 picks a free one
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:0", help_heading = "Run")]
-    pub listen: SocketAddr,
+    /// Where the receiver listens; port 0 picks a free one
+    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:0", help_heading = "Run", value_parser = address::to_listen)]
+    pub listen: String,
     /// Where the results go [default: a new folder in runs, named after the time]
-    #[arg(long, value_name = "DIR", help_heading = "Run", conflicts_with = "resume")]
+    #[arg(long, value_name = "DIR", help_heading = "Run", conflicts_with = "resume", value_parser = path::parser())]
     #[serde(skip)]
     pub run_dir: Option<PathBuf>,
     /// Continue a run that was stopped, with its configuration [default: runs/latest]
-    #[arg(long, value_name = "RUN_DIR", num_args = 0..=1, default_missing_value = runs::LATEST, help_heading = "Run", conflicts_with_all = ["config", "preset"])]
+    #[arg(long, value_name = "RUN_DIR", num_args = 0..=1, default_missing_value = runs::LATEST, help_heading = "Run", conflicts_with_all = ["config", "preset"], value_parser = path::parser())]
     #[serde(skip)]
     pub resume: Option<PathBuf>,
     /// A named set of values; flags and --config win over it
@@ -81,7 +81,7 @@ pub struct Config {
     #[serde(skip)]
     pub json: bool,
     /// A file with values, `key = value`, where the keys are these flags; flags win over it
-    #[arg(long, value_name = "FILE.toml", help_heading = "Run")]
+    #[arg(long, value_name = "FILE.toml", help_heading = "Run", value_parser = path::parser())]
     #[serde(skip)]
     pub config: Option<PathBuf>,
 }
@@ -303,6 +303,20 @@ mod tests {
         check_file("quiet = true", "`quiet` cannot stand in `FILE`; give it as a flag");
         check_file("rounds = 0", "`FILE`: invalid value '0' for '--rounds <N>': give a whole number, at least 1");
         assert!(load(&["--config", "no/such/file"]).unwrap_err().starts_with("failed to read `no/such/file`: "));
+    }
+
+    #[test]
+    fn the_home_folder_is_known_in_files_and_flags_alike() {
+        let home = std::env::home_dir().unwrap();
+        let file = file("dir = \"~/chunks\"\ndata = \"~\"\n");
+        let config = load(&["--config", file.path().to_str().unwrap(), "--key=~/k", "--run-dir=~/run"]).unwrap();
+        assert_eq!((config.directory.dir, config.streaming.data), (home.join("chunks"), Some(home.clone())));
+        assert_eq!((config.security.key, config.run_dir), (home.join("k"), Some(home.join("run"))));
+        check_file(
+            "dir = \"~somebody/x\"",
+            "`FILE`: invalid value '~somebody/x' for '--dir <DIR>': only a shell knows \
+            whose home `~somebody` is; give the whole path, or ./~somebody for that name",
+        );
     }
 
     #[test]

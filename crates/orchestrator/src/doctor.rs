@@ -84,7 +84,7 @@ pub async fn report(config: &Config, console: &Console) -> anyhow::Result<()> {
 async fn examine(config: &Config) -> anyhow::Result<Vec<Finding>> {
     let tools = tools::Tools::find();
     let spark = tools::SparkNeeds::of(&config.engine);
-    let (streaming, listen) = (config.streaming.clone(), config.listen);
+    let (streaming, listen) = (config.streaming.clone(), config.listen.clone());
     let (for_disk, for_memory, precision) = (config.clone(), config.clone(), config.training.precision);
     let fetches = tools.fetches_libtorch();
     let probes = [
@@ -94,7 +94,7 @@ async fn examine(config: &Config) -> anyhow::Result<Vec<Finding>> {
         now(tools.libtorch()),
         now(tools.programs()),
         probe("data", in_thread(move || data::examine(&streaming))),
-        probe("port", in_thread(move || machine::port(listen))),
+        probe("port", in_thread(move || machine::port(&listen))),
         probe("disk", in_thread(move || machine::disk(&for_disk, fetches))),
         probe("memory", in_thread(move || machine::memory(&for_memory))),
         probe("processor", in_thread(move || machine::processor(precision))),

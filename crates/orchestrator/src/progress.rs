@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use cli::event::Event;
+use cli::{count, event::Event};
 
 use crate::{
     console::Console,
@@ -132,7 +132,9 @@ impl Progress {
                 self.streaming = None;
                 let rate = if seconds > 0.0 { samples as f64 / seconds } else { 0.0 };
                 self.console.step(&format!(
-                    "received {samples} samples in {chunks} chunks, {seconds:.1} s, {rate:.0} samples/s"
+                    "received {} in {}, {seconds:.1} s, {rate:.0} samples/s",
+                    count(samples, "sample"),
+                    count(chunks, "chunk")
                 ));
             }
             Event::Training { samples, partitions, first_round, rounds, .. } => {
@@ -173,7 +175,7 @@ impl Progress {
         let Some(stage) = &self.streaming else { return };
         stage.at(self.acknowledged.iter().sum(), |rate| {
             let megabytes = format!("{:.1} MB/s", rate * SAMPLE / 1e6);
-            vec![speed(rate), megabytes, format!("{} chunks", self.chunks)]
+            vec![speed(rate), megabytes, count(self.chunks, "chunk")]
         });
     }
 
@@ -181,14 +183,12 @@ impl Progress {
         let again = mem::replace(&mut self.rounds, rounds) > 0; // The trainer died and was started again.
         self.partitions = partitions;
         self.round = None;
-        let plural = if partitions == 1 { "" } else { "s" };
         let text = match first_round > rounds {
             _ if again => return,
             true => format!("the run has all its rounds ({rounds}); to train more, raise --rounds"),
             false => {
-                format!(
-                    "training on {samples} samples in {partitions} partition{plural}, rounds {first_round} to {rounds}"
-                )
+                let (samples, partitions) = (count(samples, "sample"), count(partitions, "partition"));
+                format!("training on {samples} in {partitions}, rounds {first_round} to {rounds}")
             }
         };
         self.console.step(&text);
@@ -250,19 +250,19 @@ fn round_line(round: u32, rounds: u32, event: &Event) -> String {
 }
 
 /// `partitions 41, 40 %`; of more than a few, `12 partitions, 38 to 41 %`; of one, or where none is known, their number alone.
-fn partitions_line(count: u64, done: &[u64], of: u64) -> String {
+fn partitions_line(partitions: u64, done: &[u64], of: u64) -> String {
     /// So many can be read at a glance.
     const FEW: usize = 4;
-    let percent = |done: &u64| u128::from(*done) * 100 * u128::from(count) / u128::from(of.max(1));
+    let percent = |done: &u64| u128::from(*done) * 100 * u128::from(partitions) / u128::from(of.max(1));
     match (done, done.iter().min(), done.iter().max()) {
         ([_, _, ..], Some(least), Some(most)) if done.len() > FEW => {
-            format!("{count} partitions, {} to {} %", percent(least), percent(most).min(100))
+            format!("{partitions} partitions, {} to {} %", percent(least), percent(most).min(100))
         }
         ([_, _, ..], ..) => {
             let each: Vec<String> = done.iter().map(|done| percent(done).min(100).to_string()).collect();
             format!("partitions {} %", each.join(", "))
         }
-        _ => format!("{count} partition{}", if count == 1 { "" } else { "s" }),
+        _ => count(partitions, "partition"),
     }
 }
 

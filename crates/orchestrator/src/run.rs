@@ -70,7 +70,7 @@ pub async fn run(config: &Config, console: Console, shutdown: Shutdown) -> anyho
     crew.stop(STOP_LIMIT).await;
     if let Some(spark) = spark {
         // Who is asked to stop has no use for it.
-        let is_failure = |error| !matches!(exit::code_of(error), Code::Interrupted | Code::Terminated);
+        let is_failure = |error| !exit::code_of(error).is_stop();
         let keep_log = result.as_ref().is_err_and(is_failure);
         spark.stop(keep_log).await;
         if keep_log {
@@ -172,7 +172,7 @@ async fn stream(
 ) -> anyhow::Result<Option<StreamingLog>> {
     // What is in the directory before the first sample of this run was sent is an earlier run's.
     let fresh = run_dir::data(run)?.is_none();
-    let receiver = crew.start(commands::receiver(config, config.listen, fresh)?)?;
+    let receiver = crew.start(commands::receiver(config, &config.listen, fresh)?)?;
     let Some(address) = listening(config, run, crew, progress).await? else { return Ok(None) };
     crew.instruct(receiver, commands::receiver(config, address, false)?);
     run_dir::remember_data(run, digest)?;

@@ -30,10 +30,20 @@ const IDENTITY: &str = "run.id";
 /// # Errors
 /// When the former is not there; when the latter holds another run or cannot be written, or a path is not UTF-8.
 pub fn open(config: &Config) -> anyhow::Result<PathBuf> {
-    match &config.resume {
-        Some(run) => run.canonicalize().with_context(|| format!("failed to open the run folder `{}`", run.display())),
-        None => create(config),
-    }
+    let path = match &config.resume {
+        Some(run) => {
+            run.canonicalize().with_context(|| format!("failed to open the run folder `{}`", run.display()))?
+        }
+        None => create(config)?,
+    };
+    ensure_unicode(&path)?;
+    Ok(path)
+}
+
+/// The children are told the path as text.
+fn ensure_unicode(path: &Path) -> anyhow::Result<()> {
+    let error = || anyhow!("the path of the run folder, `{}`, is not UTF-8; choose another --run-dir", path.display());
+    path.to_str().map(drop).with_context(error).or_exit(Code::Usage)
 }
 
 /// Refuses a `--run-dir` that holds another run: its configuration would be lost.
@@ -51,6 +61,7 @@ fn check(config: &Config) -> anyhow::Result<()> {
 /// Makes the run folder and writes the effective configuration into it.
 fn create(config: &Config) -> anyhow::Result<PathBuf> {
     check(config)?;
+    config.run_dir.as_deref().map_or(Ok(()), ensure_unicode)?;
     let text = effective(config)?;
     let path = match &config.run_dir {
         Some(path) => {

@@ -4,7 +4,12 @@
 
 mod support;
 
-use std::{fs, net::TcpListener};
+use std::{
+    fs,
+    io::{BufRead, BufReader},
+    net::TcpListener,
+    process::{Command, Stdio},
+};
 
 use support::{Bench, listening};
 
@@ -197,8 +202,22 @@ fn a_folder_that_holds_a_run_is_refused_before_anything_starts() {
     assert_eq!(run.stderr, format!("orchestrator: {expect}\n"));
 }
 
+#[test]
+#[cfg(target_os = "linux")] // Elsewhere a file system may refuse such a name.
+fn a_run_folder_whose_name_is_not_unicode_is_refused_before_anything_starts() {
+    use std::{ffi::OsStr, os::unix::ffi::OsStrExt};
+    let bench = Bench::new();
+    let mut command = bench.command();
+    command.arg("--run-dir").arg(OsStr::from_bytes(b"run\xff"));
+    let output = command.output().unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(64), "{stderr}");
+    assert!(stderr.contains("is not UTF-8; choose another --run-dir"), "{stderr}");
+    assert!(!bench.path("data").exists() && !bench.path("runs").exists(), "something was started");
+}
+
 #[track_caller]
-fn check_stop(signal: &str, code: Option<i32>) {
+fn check_stop(signal: &str, code: Option<i32>) -> String {
     let bench = Bench::new();
     let mut run = bench.start(&["--batch-delay=1s", "--samples-per-batch=10", "--senders=2"]);
     run.wait_for_child(&bench, "sender-1");
@@ -206,6 +225,7 @@ fn check_stop(signal: &str, code: Option<i32>) {
     let run = run.finish();
     assert_eq!(run.code, code, "{}", run.stderr);
     bench.assert_no_child();
+    run.stderr
 }
 
 #[test]
@@ -216,6 +236,30 @@ fn ctrl_c_stops_all_children_and_ends_with_130() {
 #[test]
 fn sigterm_stops_all_children_and_ends_with_143() {
     check_stop("TERM", Some(143));
+}
+
+#[test]
+fn a_closed_terminal_stops_all_children_and_ends_with_129() {
+    let stderr = check_stop("HUP", Some(129));
+    let last = stderr.lines().last().unwrap();
+    assert!(last.contains("stopped by SIGHUP") && last.contains("--resume goes on with this run"), "{stderr}");
+}
+
+#[test]
+fn a_run_that_can_no_longer_write_ends_with_129_too() {
+    let bench = Bench::new();
+    let (data, dir) = (bench.path("squares"), bench.path("chunks"));
+    let mut command = bench.command();
+    command
+        .args(["--samples=2000", "--partitions=2", "--batch-delay=1s", "--samples-per-batch=10", "--data"])
+        .arg(data);
+    let mut child = command.arg("--dir").arg(dir).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    assert!(lines.any(|line| line.unwrap().contains("the receiver listens on ")), "it ended");
+    drop((lines, child.stdout.take()));
+    assert!(Command::new("kill").args(["-HUP", &child.id().to_string()]).status().unwrap().success());
+    assert_eq!(child.wait().unwrap().code(), Some(129));
+    bench.assert_no_child();
 }
 
 #[test]

@@ -111,12 +111,17 @@ pub(crate) fn open(
     let with_digest = |(name, _): (&str, bool)| (name.to_owned(), digests.remove(name).unwrap_or_default());
     let known: Vec<(String, StreamDigest)> = store.streams().map(with_digest).collect();
     if known.len() > config.streams {
-        let text = format!("`{}` already holds {} streams; give --streams {0}", config.dir.display(), known.len());
+        let text = format!(
+            "`{}` already holds {}; give --streams {}",
+            config.dir.display(),
+            cli::count(known.len(), "stream"),
+            known.len()
+        );
         return Err(failure(cli::exit::Code::Usage, anyhow::anyhow!(text)));
     }
     let recovered = store.samples();
     if recovered > 0 {
-        tracing::info!("`{}` holds {recovered} samples; going on", config.dir.display());
+        tracing::info!("`{}` holds {}; going on", config.dir.display(), cli::count(recovered, "sample"));
     }
     let (commands, inbox) = mpsc::channel();
     let (result, finished) = oneshot::channel();

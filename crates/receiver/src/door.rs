@@ -36,11 +36,11 @@ pub(crate) struct Guest {
     pub(crate) server: Server,
 }
 
-/// The key for a receiver that listens on this address. On loopback it is made if there is none; where others can
-/// connect, somebody must have made it on purpose.
-pub(crate) fn key(address: SocketAddr, path: &Path) -> anyhow::Result<Key> {
+/// The key for a receiver that listens on this address. Where only this machine can connect, it is made if there is none;
+/// where others can, somebody must have made it on purpose.
+pub(crate) fn key(address: &str, private: bool, path: &Path) -> anyhow::Result<Key> {
     let key = match key_file::read(path) {
-        Err(key_file::Error::Missing(_)) if transport::is_loopback(address.ip()) => match key_file::create(path) {
+        Err(key_file::Error::Missing(_)) if private => match key_file::create(path) {
             Err(key_file::Error::Exists(_)) => key_file::read(path), // Another receiver was faster.
             created => created.inspect(|_| tracing::info!("made the key file `{}`", path.display())),
         },

@@ -27,7 +27,7 @@ use std::{
 
 use cli::{
     event::Event,
-    exit::{Code, OrExit},
+    exit::{Code, failure},
     shutdown::{Cause, Shutdown},
 };
 use proto::Key;
@@ -124,21 +124,25 @@ impl Listener {
     }
 }
 
-/// Binds the address, for senders that hold the key in this file. On loopback the file is made if there is none.
+/// Binds the address, `host:port`, for senders that hold the key in this file. On loopback the file is made if there is
+/// none. A host name is loopback if all its addresses are.
 ///
 /// # Errors
 /// With exit code 78 for an address that other machines can reach without a key that was made on purpose, and for a key
-/// that others can read; 65 for a file that holds no key; 69 for a port that is in use.
-pub async fn bind(address: SocketAddr, key: &Path) -> anyhow::Result<Listener> {
-    let key = door::key(address, key)?;
-    let hint = match address.port() {
-        0 => "",
-        _ => "; is another receiver running? --listen 127.0.0.1:0 takes a free port",
+/// that others can read; 65 for a file that holds no key; 69 for a port that is in use and for a name that is not known.
+pub async fn bind(address: impl ToString, key: &Path) -> anyhow::Result<Listener> {
+    let address = address.to_string();
+    let failed = |error: io::Error| {
+        let hint = match error.kind() {
+            io::ErrorKind::AddrInUse => "; is another receiver running? --listen 127.0.0.1:0 takes a free port",
+            _ => "",
+        };
+        failure(Code::Unavailable, anyhow::anyhow!("failed to listen on {address}: {error}{hint}"))
     };
-    let socket = TcpListener::bind(address)
-        .await
-        .map_err(|error| anyhow::anyhow!("failed to listen on {address}: {error}{hint}"))
-        .or_exit(Code::Unavailable)?;
+    let addresses = transport::resolve(&address).await.map_err(failed)?;
+    let private = addresses.iter().all(|address| transport::is_loopback(address.ip()));
+    let key = door::key(&address, private, key)?;
+    let socket = TcpListener::bind(&addresses[..]).await.map_err(failed)?;
     Ok(Listener { socket, key })
 }
 

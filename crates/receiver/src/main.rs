@@ -10,6 +10,7 @@ use std::{
 
 use clap::{Parser, Subcommand};
 use cli::{
+    count,
     event::{self, Event},
     exit, flags,
     shutdown::{self, Shutdown},
@@ -94,7 +95,7 @@ fn run(flags: &Flags, shutdown: Shutdown) -> anyhow::Result<()> {
     };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let outcome = runtime.block_on(async {
-        let listener = receiver::bind(flags.listen.listen, &flags.security.key).await?;
+        let listener = receiver::bind(&flags.listen.listen, &flags.security.key).await?;
         receiver::run(listener, config, shutdown, report).await
     })?;
     match outcome {
@@ -115,12 +116,14 @@ fn keygen(path: &Path) -> anyhow::Result<()> {
 fn tell(event: &Event, dir: &Path) {
     match event {
         Event::Listening { address, .. } => tracing::info!("listening on {address}"),
-        Event::Stored { samples, chunks } => tracing::info!("{samples} samples are durable in {chunks} chunks"),
+        Event::Stored { samples, chunks } => {
+            tracing::info!("durable: {} in {}", count(*samples, "sample"), count(*chunks, "chunk"));
+        }
         Event::Paused { reason } => tracing::warn!("paused: {reason}; it goes on by itself when there is room"),
         Event::Resumed => tracing::info!("there is room again; going on"),
         Event::Complete { samples, chunks, seconds } => {
-            let text =
-                format!("received {samples} samples into {chunks} chunks of `{}` in {seconds:.1} s", dir.display());
+            let (samples, chunks) = (count(*samples, "sample"), count(*chunks, "chunk"));
+            let text = format!("received {samples} into {chunks} of `{}` in {seconds:.1} s", dir.display());
             let _ = writeln!(io::stdout(), "{text}"); // Nobody may be listening, and the work is done all the same.
         }
         _ => {}

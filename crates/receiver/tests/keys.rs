@@ -94,7 +94,7 @@ async fn a_file_that_is_no_key_is_named_on_both_sides() {
     let file = tempfile::NamedTempFile::new().unwrap();
     fs::write(file.path(), "tributary-key-1 0123\n").unwrap();
     let path = file.path().to_str().unwrap();
-    let address = "127.0.0.1:0".parse().unwrap();
+    let address = "127.0.0.1:0";
     let error = receiver::bind(address, file.path()).await.unwrap_err();
     assert_ends(&error, Code::Data, &[path, "holds no key", "receiver keygen"]);
     let sending = sender::Config { key: file.path().into(), ..sending("127.0.0.1:9".parse().unwrap()) };
@@ -111,7 +111,7 @@ async fn a_key_that_others_can_read_is_used_by_neither_side() {
     key_file::create(&key).unwrap();
     fs::set_permissions(&key, fs::Permissions::from_mode(0o640)).unwrap();
     let advice = format!("run `chmod 600 {}`", key.display());
-    let error = receiver::bind("127.0.0.1:0".parse().unwrap(), &key).await.unwrap_err();
+    let error = receiver::bind("127.0.0.1:0", &key).await.unwrap_err();
     assert_ends(&error, Code::Unsafe, &[&advice]);
     let sending = sender::Config { key: key.clone(), ..sending("127.0.0.1:9".parse().unwrap()) };
     let error = send(source("a", 0, 20), sending).await.unwrap_err();
@@ -123,12 +123,15 @@ async fn other_machines_are_listened_to_only_with_a_key_made_on_purpose() {
     let dir = TempDir::new().unwrap();
     let key = dir.path().join("tributary.key");
     for address in [EVERYWHERE, "[::]:0", "192.0.2.1:9999"] {
-        let error = receiver::bind(address.parse().unwrap(), &key).await.unwrap_err();
+        let error = receiver::bind(address, &key).await.unwrap_err();
         assert_ends(&error, Code::Unsafe, &[address, key.to_str().unwrap(), "receiver keygen"]);
     }
     assert!(!key.exists());
+    // Loopback by whatever name.
+    let listener = receiver::bind("localhost:0", &dir.path().join("other.key")).await.unwrap();
+    assert!(listener.local_addr().unwrap().ip().is_loopback());
     key_file::create(&key).unwrap();
-    assert!(receiver::bind(EVERYWHERE.parse().unwrap(), &key).await.is_ok());
+    assert!(receiver::bind(EVERYWHERE, &key).await.is_ok());
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 mod helper;
 
-use std::{net::TcpListener, time::Duration};
+use std::{net::TcpListener, process::Command, time::Duration};
 
 use cli::{
     exit::{Code, code_of},
@@ -203,7 +203,7 @@ async fn a_wrong_digest_gives_the_directory_up() {
     assert_eq!(code_of(&error), Code::Data);
     assert!(store::read_manifest(dir.path()).unwrap().is_none());
     // Nor does a restart make it good.
-    let listener = receiver::bind("127.0.0.1:0".parse().unwrap(), &key()).await.unwrap();
+    let listener = receiver::bind("127.0.0.1:0", &key()).await.unwrap();
     let (_trigger, shutdown) = Shutdown::manual();
     let error = receiver::run(listener, config(dir.path(), 1), shutdown, |_| {}).await.unwrap_err();
     assert_eq!(code_of(&error), Code::Data);
@@ -347,13 +347,23 @@ async fn a_port_in_use_is_named() {
 
 #[test]
 fn signals_and_a_lost_parent_end_the_program_with_their_codes() {
-    for (signal, code) in [("-INT", 130), ("-TERM", 143)] {
+    for (signal, code) in [("-INT", 130), ("-TERM", 143), ("-HUP", 129)] {
         let dir = TempDir::new().unwrap();
-        let mut receiver = Process::start(&["--listen", "127.0.0.1:0", "--dir", dir.path().to_str().unwrap()]);
-        receiver.listening();
+        let mut receiver = Process::start(&["--listen", "localhost:0", "--dir", dir.path().to_str().unwrap()]);
+        assert!(receiver.listening().ip().is_loopback());
         receiver.signal(signal);
         assert_eq!(receiver.code(), Some(code));
     }
+    // As `nohup` starts it.
+    let dir = TempDir::new().unwrap();
+    let mut command = Command::new("sh");
+    command.args(["-c", "trap '' HUP; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_receiver"), "--listen", "127.0.0.1:0"]);
+    command.arg("--key").arg(key()).arg("--dir").arg(dir.path());
+    let mut receiver = Process::spawn(command);
+    receiver.listening();
+    receiver.signal("-HUP");
+    receiver.signal("-TERM");
+    assert_eq!(receiver.code(), Some(143));
     let dir = TempDir::new().unwrap();
     let path = dir.path().to_str().unwrap();
     let mut receiver = Process::start(&["--listen", "127.0.0.1:0", "--dir", path, "--lifeline"]);
@@ -385,7 +395,7 @@ async fn a_receiver_that_is_told_to_stop_at_once_removes_nothing() {
 
     let (trigger, shutdown) = Shutdown::manual();
     trigger.stop(Cause::Lifeline);
-    let listener = receiver::bind("127.0.0.1:0".parse().unwrap(), &key()).await.unwrap();
+    let listener = receiver::bind("127.0.0.1:0", &key()).await.unwrap();
     let fresh = Config { mode: store::Mode::Fresh, ..config(dir.path(), 1) };
     let outcome = receiver::run(listener, fresh, shutdown, |_| {}).await.unwrap();
     assert_eq!(outcome, Outcome::Stopped(Cause::Lifeline));

@@ -64,7 +64,7 @@ fn head(report: &Report) -> Markup {
                         @if let Some(share) = report.received_accuracy {
                             (headline("received accuracy", &number::percent(share)))
                         }
-                        (headline("trained on", &format!("{} samples", number::count(report.n_samples))))
+                        (headline("trained on", &number::samples(report.n_samples)))
                         (headline("rounds", &last.round.to_string()))
                         (headline("receiving and training", &number::seconds(report.seconds)))
                     }

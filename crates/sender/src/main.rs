@@ -10,6 +10,7 @@ use std::{
 
 use clap::Parser;
 use cli::{
+    address, count,
     exit::{self, failure},
     flags,
     shutdown::{self, Shutdown},
@@ -25,7 +26,7 @@ use crate::output::Output;
 #[command(name = "sender", version)]
 struct Flags {
     /// The receiver's address
-    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:9999")]
+    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:9999", value_parser = address::to_connect)]
     connect: String,
     #[command(flatten)]
     security: flags::Security,
@@ -110,7 +111,8 @@ fn run(flags: &Flags, mut shutdown: Shutdown) -> anyhow::Result<()> {
             Ok(())
         }
         Outcome::Stopped(cause, durable) => {
-            let text = format!("{durable} of {total} samples are durable; start the sender again to go on");
+            let total = count(total, "sample");
+            let text = format!("durable: {durable} of {total}; start the sender again to go on");
             Err(failure(cause.code(), anyhow::anyhow!("stopped by {}: {text}", cause.as_str())))
         }
     }

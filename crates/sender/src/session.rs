@@ -7,10 +7,7 @@ use proto::{
     Batch, Binding, Client, ClientEvent, Credentials, ErrorCode, MAX_CONTROL_BODY, Message, StreamDigest, Violation,
     message::{Failure, Open},
 };
-use tokio::{
-    net::TcpStream,
-    time::{Instant, sleep_until, timeout},
-};
+use tokio::time::{Instant, sleep_until, timeout};
 use transport::{Reader, Writer, key_file, tls};
 
 use crate::{Config, Source};
@@ -128,10 +125,9 @@ pub(crate) async fn session(
 async fn connect(config: &Config) -> Result<(Reader, Writer, Credentials), Error> {
     let key = key_file::read(&config.key)?;
     let address = || config.connect.clone();
-    let late = |_| Err(io::ErrorKind::TimedOut.into());
     let channel = async {
-        let connecting = timeout(config.patience.connect, TcpStream::connect(&config.connect));
-        let stream = connecting.await.unwrap_or_else(late)?;
+        let addresses = transport::resolve(&config.connect).await?;
+        let stream = transport::connect(&addresses, config.patience.connect).await?;
         if config.tls || !transport::is_loopback(stream.peer_addr()?.ip()) {
             return tls::Connector::new(&key).connect(stream).await;
         }

@@ -7,6 +7,7 @@ use std::{
 
 use anyhow::anyhow;
 use cli::{
+    count,
     exit::{Code, failure},
     flags::{self, Streaming},
     shutdown::Shutdown,
@@ -22,7 +23,7 @@ pub(crate) fn check(flags: &Streaming, output: &Output, shutdown: &Shutdown) -> 
     let dataset = dataset::check(&dir, Split::Train).map_err(coded)?;
     range(dataset.count, flags, &dir)?;
     output.data(&dir, dataset.digest);
-    output.result(&format!("{}: {} samples to send, in `{}`", dataset.name, dataset.count, dir.display()));
+    output.result(&format!("{}: {} to send, in `{}`", dataset.name, count(dataset.count, "sample"), dir.display()));
     Ok(())
 }
 
@@ -77,8 +78,8 @@ fn slice(dataset: Dataset, flags: &Streaming, dir: &Path, stream: Option<String>
 fn range(samples: usize, flags: &Streaming, dir: &Path) -> anyhow::Result<Range<usize>> {
     let (first, end) = (flags.offset, flags.offset.saturating_add(flags.samples));
     if end > samples as u64 {
-        let text =
-            format!("--samples {} from --offset {first}: `{}` has {samples} samples", flags.samples, dir.display());
+        let has = count(samples, "sample");
+        let text = format!("--samples {} from --offset {first}: `{}` has {has}", flags.samples, dir.display());
         return Err(failure(Code::Usage, anyhow!(text)));
     }
     Ok(first as usize..end as usize)

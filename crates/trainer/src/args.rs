@@ -7,6 +7,7 @@ use cli::{
     exit,
     flags::{self, Chunking, Directory, Output, Training},
     layers::{self, Layer},
+    path,
 };
 use store::Mode;
 use trainer::{
@@ -29,26 +30,27 @@ pub(crate) enum Command {
     /// Measure a model's accuracy and loss on a test set
     Evaluate {
         /// A .safetensors or .pth file, or a run folder such as runs/latest
+        #[arg(value_parser = path::parser())]
         model: PathBuf,
         /// Directory with the test set's IDX files [default: $MNIST_DIR, else data/mnist; data/generated for a
         /// model of generated digits]
-        #[arg(long, value_name = "DIR")]
+        #[arg(long, value_name = "DIR", value_parser = path::parser())]
         test_data: Option<PathBuf>,
         /// Write each image's label and ten scores before softmax, too: a row of a CSV file
-        #[arg(long, value_name = "FILE")]
+        #[arg(long, value_name = "FILE", value_parser = path::parser())]
         logits: Option<PathBuf>,
     },
     /// Say which digits are in pictures
     Predict {
         /// PNG, JPEG or IDX files, and folders with PNG or JPEG files. A picture shows one digit, of any size, dark on
         /// light or light on dark
-        #[arg(required = true)]
+        #[arg(required = true, value_parser = path::parser())]
         paths: Vec<PathBuf>,
         /// A .safetensors or .pth file, or a run folder
-        #[arg(long, value_name = "FILE|RUN", default_value = "runs/latest")]
+        #[arg(long, value_name = "FILE|RUN", default_value = "runs/latest", value_parser = path::parser())]
         model: PathBuf,
         /// Write a picture of what the network saw, beside the original, into this folder
-        #[arg(long, value_name = "DIR")]
+        #[arg(long, value_name = "DIR", value_parser = path::parser())]
         explain: Option<PathBuf>,
         /// One JSON object a line, with the probabilities of all digits
         #[arg(long)]
@@ -57,13 +59,13 @@ pub(crate) enum Command {
     /// Show what a chunk directory holds: streams, labels, the first digits
     Inspect {
         /// A complete chunk directory
-        #[arg(default_value = "data/streaming_input")]
+        #[arg(default_value = "data/streaming_input", value_parser = path::parser())]
         dir: PathBuf,
         /// Show it as one JSON object
         #[arg(long)]
         json: bool,
         /// Write a picture of the first hundred digits, too
-        #[arg(long, value_name = "FILE")]
+        #[arg(long, value_name = "FILE", value_parser = path::parser())]
         png: Option<PathBuf>,
     },
     /// Make a chunk directory of the .npz files that the Python original wrote, with arrays `images` and `labels`
@@ -71,19 +73,19 @@ pub(crate) enum Command {
     /// Check every byte of a chunk directory
     Verify {
         /// A complete chunk directory
-        #[arg(default_value = "data/streaming_input")]
+        #[arg(default_value = "data/streaming_input", value_parser = path::parser())]
         dir: PathBuf,
     },
     /// Make the report of a finished run again, or compare several
     Report {
         /// Run folders, such as runs/latest; the report is the first one's, with the others beside it
-        #[arg(required = true, value_name = "RUN")]
+        #[arg(required = true, value_name = "RUN", value_parser = path::parser())]
         runs: Vec<PathBuf>,
         /// The file to write [default: report.html in the run folder; comparison.html in the first of several]
-        #[arg(long, value_name = "FILE")]
+        #[arg(long, value_name = "FILE", value_parser = path::parser())]
         out: Option<PathBuf>,
         /// Directory with the test set's IDX files [default: the run's, else as for evaluate]
-        #[arg(long, value_name = "DIR")]
+        #[arg(long, value_name = "DIR", value_parser = path::parser())]
         test_data: Option<PathBuf>,
     },
     /// Train partitions of samples from stdin: what Spark's executors run
@@ -94,6 +96,7 @@ pub(crate) enum Command {
 #[derive(Debug, clap::Args)]
 pub(crate) struct Import {
     /// Directory with .npz files; they are read in the natural order of their names
+    #[arg(value_parser = path::parser())]
     npz_dir: PathBuf,
     #[command(flatten)]
     directory: Directory,
@@ -122,10 +125,10 @@ pub(crate) struct Train {
     #[command(flatten)]
     engine: flags::Engine,
     /// New folder for the results [default: runs/<time>]
-    #[arg(long, value_name = "DIR", help_heading = "Output", conflicts_with = "resume")]
+    #[arg(long, value_name = "DIR", help_heading = "Output", conflicts_with = "resume", value_parser = path::parser())]
     run_dir: Option<PathBuf>,
     /// Go on from the newest checkpoint of this run folder, with its configuration except for what other flags say
-    #[arg(long, value_name = "RUN_DIR", help_heading = "Output")]
+    #[arg(long, value_name = "RUN_DIR", help_heading = "Output", value_parser = path::parser())]
     resume: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) output: Output,

@@ -3,7 +3,10 @@
 use std::path::Path;
 
 use anyhow::anyhow;
-use cli::exit::{Code, failure};
+use cli::{
+    count,
+    exit::{Code, failure},
+};
 use dataset::CLASSES;
 use model::{Evaluation, evaluate};
 
@@ -33,18 +36,19 @@ pub fn run(model: &Path, test_data: Option<&Path>, logits: Option<&Path>) -> any
     let Evaluation { n, correct, loss, .. } = evaluate(&weights, &test_set.images, &test_set.labels);
     if let Some(path) = logits {
         let scores = model::logits(&weights, &test_set.images);
-        disk::replace(path, csv(&test_set.labels, &scores).as_bytes())?;
+        disk::write(path, csv(&test_set.labels, &scores).as_bytes())?;
     }
     let accuracy = 100.0 * correct as f64 / n as f64;
     output::say(&format!(
         "model          {}\n\
          model SHA-256  {}\n\
-         test set       {}, {n} samples\n\
+         test set       {}, {}\n\
          test loss      {loss:.4}\n\
          test accuracy  {accuracy:.2} %",
         path.display(),
         weights.sha256(),
         test_set.name,
+        count(n, "sample"),
     ));
     Ok(())
 }

@@ -8,7 +8,10 @@ use std::{
 };
 
 use anyhow::{Context, anyhow};
-use cli::exit::{Code, OrExit, failure};
+use cli::{
+    count,
+    exit::{Code, OrExit, failure},
+};
 use dataset::PIXELS;
 use store::{DatasetId, Mode, Store};
 
@@ -49,10 +52,11 @@ impl Import {
         }
         let chunks = self.write(&samples, started).map_err(|error| failure(error.exit_code(), error))?;
         output::say(&format!(
-            "imported {} samples from {} files into `{}`: {chunks} chunks",
-            samples.len(),
-            files.len(),
-            self.dir.display()
+            "imported {} from {} into `{}`: {}",
+            count(samples.len(), "sample"),
+            count(files.len(), "file"),
+            self.dir.display(),
+            count(chunks, "chunk")
         ));
         Ok(())
     }

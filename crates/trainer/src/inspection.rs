@@ -6,6 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use cli::count;
 use dataset::{CLASSES, COLS, PIXELS, ROWS};
 use picture::Picture;
 use store::Manifest;
@@ -45,9 +46,9 @@ pub struct View {
 pub fn inspect(dir: &Path, view: &View) -> anyhow::Result<()> {
     let (manifest, samples, digest) = read(dir)?;
     if let Some(path) = &view.png {
-        disk::replace(path, &contact_sheet(&samples.images).png())?;
+        disk::write(path, &contact_sheet(&samples.images).png())?;
     }
-    let counts = counts(&samples.labels);
+    let counts = by_label(&samples.labels);
     let said = if view.json { json(&manifest, digest, &counts) } else { text(&manifest, digest, &counts, &samples) };
     output::say(said.trim_end());
     Ok(())
@@ -69,12 +70,12 @@ fn text(manifest: &Manifest, digest: Digest, counts: &[usize; CLASSES], samples:
     let megabytes = chunks.iter().map(|chunk| chunk.bytes).sum::<u64>() as f64 / 1e6;
     let mut text = format!(
         "dataset        {} ({:.16})\n\
-         samples        {} in {} chunks, {megabytes:.1} MB, received in {seconds:.1} s\n\
+         samples        {} in {}, {megabytes:.1} MB, received in {seconds:.1} s\n\
          data           {digest}\n",
         dataset.name,
         dataset.digest,
         samples.len(),
-        chunks.len(),
+        count(chunks.len(), "chunk"),
     );
     for stream in streams {
         let _ = writeln!(text, "stream         {}: samples {}..{}", stream.name, stream.first, stream.end);
@@ -112,7 +113,7 @@ fn read(dir: &Path) -> anyhow::Result<(Manifest, Samples, Digest)> {
     Ok((manifest, samples, digest))
 }
 
-fn counts(labels: &[u8]) -> [usize; CLASSES] {
+fn by_label(labels: &[u8]) -> [usize; CLASSES] {
     let mut counts = [0; CLASSES];
     labels.iter().for_each(|&label| counts[usize::from(label)] += 1);
     counts

@@ -21,6 +21,7 @@ use checkpoint::{
     record::{PartitionRecord, Record},
 };
 use cli::{
+    count,
     exit::{Code, failure},
     shutdown::{Cause, Shutdown},
 };
@@ -158,7 +159,10 @@ fn check_partitions(partitions: u32, samples: u64) -> anyhow::Result<()> {
              or fewer"
         )
     } else if u64::from(partitions) > samples {
-        anyhow!("{samples} samples do not fill {partitions} partitions; give --partitions {samples} or fewer")
+        anyhow!(
+            "{} cannot fill {partitions} partitions; give --partitions {samples} or fewer",
+            count(samples, "sample")
+        )
     } else {
         return Ok(());
     };

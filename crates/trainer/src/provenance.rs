@@ -31,7 +31,7 @@ impl Provenance {
     pub fn here() -> Self {
         Self {
             command: env::args_os().map(|argument| argument.to_string_lossy().into_owned()).collect(),
-            finished: jiff::Zoned::now().strftime("%Y-%m-%d %H:%M:%S %:z").to_string(),
+            finished: cli::time::now().strftime("%Y-%m-%d %H:%M:%S %:z").to_string(),
             cpu: line("/proc/cpuinfo", "model name", ':').unwrap_or_else(|| env::consts::ARCH.to_owned()),
             cores: thread::available_parallelism().map_or(1, NonZero::get),
             os: line("/etc/os-release", "PRETTY_NAME", '=').unwrap_or_else(|| env::consts::OS.to_owned()),

@@ -6,7 +6,10 @@ mod kept;
 use std::path::{Path, PathBuf};
 
 use checkpoint::record::{PartitionRecord, Record};
-use cli::exit::{Code, failure};
+use cli::{
+    count,
+    exit::{Code, failure},
+};
 use dataset::{CLASSES, Dataset, PIXELS};
 use model::{StateDict, logits, measure, probabilities};
 use report::{Other, Point, Report, Round, Test, Wrong};
@@ -34,7 +37,7 @@ pub fn run(folders: &[PathBuf], out: Option<&Path>, test_data: Option<&Path>) ->
     let others = others.iter().map(other).collect();
     let name = if kept.len() > 1 { COMPARISON } else { REPORT };
     let path = out.map_or_else(|| first.folder.join(name), Path::to_owned);
-    disk::replace(&path, page(first, &test_set, &scores, others).as_bytes())?;
+    disk::write(&path, page(first, &test_set, &scores, others).as_bytes())?;
     output::say(&path.display().to_string());
     Ok(())
 }
@@ -120,13 +123,15 @@ fn facts(kept: &Kept) -> Vec<(String, String)> {
     let (summary, origin) = (&kept.summary, &kept.summary.provenance);
     let command = kept.streaming.as_ref().map_or(&origin.command, |streaming| &streaming.command);
     let setting = |key: &str| kept.config.get(key).map(|value| value.to_string().trim_matches('"').to_owned());
-    let streams = summary.n_streams.map(|streams| plural(streams, "sender")); // Each sends one stream.
+    let streams = summary.n_streams.map(|streams| count(streams, "sender")); // Each sends one stream.
     let known = |text: &str| (!text.is_empty()).then(|| text.to_owned());
-    let cores = format!("{}, {} cores", origin.cpu, origin.cores);
+    let cores = format!("{}, {}", origin.cpu, count(origin.cores, "core"));
+    let (samples, chunks) = (count(summary.n_samples, "sample"), count(summary.n_chunks, "chunk"));
+    let data = format!("{}, {samples} in {chunks}", summary.dataset);
     let versions = format!("Tributary {}, libtorch {}", origin.tributary, origin.libtorch);
     let facts = [
         ("command", known(&typed(command))),
-        ("data", Some(format!("{}, {} samples in {} chunks", summary.dataset, summary.n_samples, summary.n_chunks))),
+        ("data", Some(data)),
         ("data digest", Some(kept.data.clone())),
         ("streamed by", streams),
         ("training", Some(training(kept, &setting))),
@@ -147,17 +152,12 @@ fn training(kept: &Kept, setting: &dyn Fn(&str) -> Option<String>) -> String {
     let (rounds, partitions, precision, engine) =
         (summary.rounds, summary.partitions, &summary.precision, &summary.engine);
     let first = [
-        plural(rounds.into(), "round"),
-        plural(partitions.into(), "partition"),
+        count(rounds, "round"),
+        count(partitions, "partition"),
         format!("precision {precision}"),
         format!("engine {engine}"),
     ];
     first.into_iter().chain(flags).collect::<Vec<_>>().join(", ")
-}
-
-/// `1 round`, `5 rounds`
-fn plural(count: u64, noun: &str) -> String {
-    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
 }
 
 /// Where the time went: what the orchestrator saw before training, and what the trainer did.

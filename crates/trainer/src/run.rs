@@ -9,6 +9,7 @@ use checkpoint::{
     seal,
 };
 use cli::{
+    count,
     event::Event,
     exit::{Code, failure},
     flags::When,
@@ -49,11 +50,15 @@ impl<'a> Run<'a> {
         };
         let (path, done) = (folder.path().display(), state.history.len());
         if config.rounds < done as u32 {
-            let error = anyhow!("run folder `{path}` already has {done} rounds; --rounds {} is fewer", config.rounds);
+            let error = anyhow!(
+                "run folder `{path}` already has {}; --rounds {} is fewer",
+                count(done, "round"),
+                config.rounds
+            );
             return Err(failure(Code::Usage, error));
         }
         if config.rounds == done as u32 {
-            tracing::info!("run folder `{path}` already has all {done} rounds; to train more, raise --rounds");
+            tracing::info!("run folder `{path}` already has all its rounds ({done}); to train more, raise --rounds");
         } else if done > 0 {
             tracing::info!("resuming after round {done}");
         }
@@ -89,9 +94,12 @@ impl<'a> Run<'a> {
         let Config { rounds, partitions, local, .. } = self.config;
         let (samples, chunks) = (manifest.samples, manifest.chunks.len());
         let text = format!(
-            "{}: {samples} samples received in {chunks} chunks, {n_test_samples} test samples\n\
+            "{}: {} received in {}, {}\n\
              rounds {rounds}, partitions {partitions}, engine {engine}, seed {}; results in {}\n\n{}",
             manifest.dataset.name,
+            count(samples, "sample"),
+            count(chunks, "chunk"),
+            count(n_test_samples, "test sample"),
             local.seed,
             self.path().display(),
             record::header(self.shows_received()),

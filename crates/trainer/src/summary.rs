@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use checkpoint::record::Record;
-use cli::flags::Precision;
+use cli::{count, flags::Precision};
 use serde::Serialize;
 use store::Manifest;
 
@@ -136,13 +136,15 @@ impl Summary {
              model SHA-256      {model_sha256}\n\
              seconds            {total:.1}: receiving {send:.1}, training {train:.1}, evaluating {evaluate:.1}\n\
              training speed     {:.0} samples/s\n\
-             received accuracy  {:.2} % of {n_samples} samples\n\
-             test accuracy      {:.2} % of {n_test_samples} samples",
+             received accuracy  {:.2} % of {}\n\
+             test accuracy      {:.2} % of {}",
             model.display(),
             report.display(),
             self.samples_per_second.train,
             100.0 * self.received_accuracy,
+            count(*n_samples, "sample"),
             100.0 * self.test_accuracy,
+            count(*n_test_samples, "sample"),
         )
     }
 }

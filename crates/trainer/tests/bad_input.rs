@@ -23,7 +23,7 @@ fn flags_that_no_run_can_have_are_usage_errors() {
 #[test]
 fn more_partitions_than_samples_are_refused() {
     let place = Place::received();
-    let line = "250 samples do not fill 251 partitions; give --partitions 250 or fewer";
+    let line = "250 samples cannot fill 251 partitions; give --partitions 250 or fewer";
     fail(&mut place.train("run", &["--partitions", "251"]), 64, line);
     let line = "do not fit into memory together; give --partitions 1024 or fewer";
     fail(&mut place.train("run", &["--partitions", "1025"]), 64, line);

@@ -117,7 +117,7 @@ fn a_finished_run_resumed_says_so_and_changes_nothing() {
     let output = place.command(&["--resume", "run"]).output().unwrap();
     assert!(output.status.success());
     let stderr = String::from_utf8(output.stderr).unwrap();
-    assert!(stderr.contains("already has all 2 rounds"), "{stderr}");
+    assert!(stderr.contains("already has all its rounds (2)"), "{stderr}");
     assert_eq!(place.summary("run")["model_sha256"], hash.as_str());
     assert_eq!(rows(&place, "run"), before);
 }

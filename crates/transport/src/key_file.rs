@@ -26,6 +26,13 @@ pub enum Error {
     /// Others than the owner may read the file, or change it.
     #[error("`{path}` is open to other users: run `chmod 600 {path}`, or make a new key", path = .0.display())]
     Exposed(PathBuf),
+    /// The file system opens all files to all users, whatever is asked of it.
+    #[error(
+        "`{}` is open to other users, and its file system, as that of a Windows drive or a USB stick, cannot close it: \
+         move the key to another one, such as your home folder, and name it with --key",
+        .0.display()
+    )]
+    Unguarded(PathBuf),
     /// The file holds something else.
     #[error("`{}` holds no key: copy the receiver's, or remove it and let `receiver keygen` make one", .0.display())]
     Malformed(PathBuf),
@@ -49,7 +56,7 @@ impl Error {
             Error::Missing(_) => 69,
             Error::Exists(_) => 73,
             Error::Io { .. } => 74,
-            Error::Exposed(_) => 78,
+            Error::Exposed(_) | Error::Unguarded(_) => 78,
         }
     }
 
@@ -72,7 +79,8 @@ pub fn read(path: &Path) -> Result<Key, Error> {
     };
     let file = File::open(path).map_err(Error::io("open", path))?;
     if is_exposed(&file).map_err(Error::io("read", path))? {
-        return Err(Error::Exposed(path.to_owned()));
+        let cure = if is_guarding(folder(path)) { Error::Exposed } else { Error::Unguarded };
+        return Err(cure(path.to_owned()));
     }
     let mut text = Zeroizing::new(String::with_capacity(128));
     match file.take(128).read_to_string(&mut text) {
@@ -86,15 +94,16 @@ pub fn read(path: &Path) -> Result<Key, Error> {
 /// [`Error::Exists`].
 ///
 /// # Errors
-/// When the file exists or cannot be written.
+/// When the file exists or cannot be written, or its file system would open it to other users.
 pub fn create(path: &Path) -> Result<Key, Error> {
-    let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let dir = folder(path);
     fs::create_dir_all(dir).map_err(Error::io("create", dir))?;
     let mut bytes = Zeroizing::new([0; 32]);
     getrandom::fill(&mut *bytes).map_err(|error| Error::io("make a key for", path)(error.into()))?;
-    // Such a file is its owner's alone from the beginning.
-    let mut file =
-        tempfile::Builder::new().prefix(".tributary-key-").tempfile_in(dir).map_err(Error::io("write", path))?;
+    let mut file = own_file(dir).map_err(Error::io("write", path))?;
+    if is_exposed(file.as_file()).map_err(Error::io("write", path))? {
+        return Err(Error::Unguarded(path.to_owned()));
+    }
     file.write_all(line(&bytes).as_bytes()).map_err(Error::io("write", path))?;
     file.as_file().sync_all().map_err(Error::io("write", path))?;
     match file.persist_noclobber(path) {
@@ -102,6 +111,21 @@ pub fn create(path: &Path) -> Result<Key, Error> {
         Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => Err(Error::Exists(path.to_owned())),
         Err(error) => Err(Error::io("write", path)(error.error)),
     }
+}
+
+fn folder(path: &Path) -> &Path {
+    path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// A file that goes with the value, and is its owner's alone from the beginning.
+fn own_file(dir: &Path) -> io::Result<tempfile::NamedTempFile> {
+    tempfile::Builder::new().prefix(".tributary-key-").tempfile_in(dir)
+}
+
+/// Whether a file here can be closed to other users. Tried, since file systems that cannot do it have many names; where no
+/// file can be made, it is assumed.
+fn is_guarding(dir: &Path) -> bool {
+    own_file(dir).and_then(|file| is_exposed(file.as_file())).map_or(true, |exposed| !exposed)
 }
 
 fn line(key: &[u8; 32]) -> Zeroizing<String> {
@@ -130,8 +154,27 @@ fn parse(text: &str) -> Option<Key> {
 
 #[cfg(unix)]
 fn is_exposed(file: &File) -> io::Result<bool> {
-    use std::os::unix::fs::PermissionsExt;
-    Ok(file.metadata()?.permissions().mode() & 0o077 != 0)
+    use std::os::unix::fs::MetadataExt;
+
+    use rustix::process::{getegid, geteuid, getgroups};
+
+    let found = file.metadata()?;
+    let groups = getgroups()?;
+    let in_group = groups.into_iter().chain([getegid()]).any(|group| group.as_raw() == found.gid());
+    Ok(!is_held(found.mode(), found.uid(), geteuid().as_raw(), in_group))
+}
+
+/// Whether a file with this mode and owner is closed to all but those who are to hold the key, as user `us` sees it. A
+/// secret that is mounted, as containers get theirs, is root's and readable by our group: it cannot be changed from here,
+/// and whoever made it so meant it.
+#[cfg(unix)]
+fn is_held(mode: u32, owner: u32, us: u32, in_group: bool) -> bool {
+    let is_mounted = owner == 0 && in_group && (us != owner || mode & 0o222 == 0);
+    match mode & 0o077 {
+        0 => true,
+        0o040 => is_mounted,
+        _ => false,
+    }
 }
 
 /// Elsewhere, files of a user are not open to others by default, and there is no one number to look at.
@@ -221,6 +264,41 @@ mod tests {
         for path in [&pipe, dir.path()] {
             assert!(matches!(read(path), Err(Error::Malformed(_))), "{}", path.display());
         }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_mounted_secret_that_our_group_may_read_is_taken() {
+        for (mode, owner, us, in_group, held) in [
+            (0o600, 1000, 1000, false, true),
+            (0o400, 0, 1000, false, true),
+            // Mounted.
+            (0o440, 0, 1000, true, true),
+            (0o640, 0, 1000, true, true),
+            (0o440, 0, 0, true, true),
+            // Of others, or open to them.
+            (0o440, 0, 1000, false, false),
+            (0o440, 1001, 1000, true, false),
+            (0o444, 0, 1000, true, false),
+            (0o460, 0, 1000, true, false),
+            // Ours: `chmod` helps.
+            (0o440, 1000, 1000, true, false),
+            (0o640, 1000, 1000, true, false),
+            (0o640, 0, 0, true, false),
+        ] {
+            assert_eq!(is_held(mode, owner, us, in_group), held, "{mode:o} of {owner}, seen by {us}, {in_group}");
+        }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_folder_whose_files_can_be_closed_is_known_and_none_is_no_reason_to_doubt_it() {
+        let dir = tempfile::tempdir().unwrap();
+        assert!(is_guarding(dir.path()) && is_guarding(&dir.path().join("absent")));
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0, "nothing is left behind");
+        let error = Error::Unguarded("drive/key".into());
+        assert_eq!(error.exit_code(), 78);
+        assert!(error.to_string().contains("--key") && !error.to_string().contains("chmod"), "{error}");
     }
 
     #[cfg(unix)]

@@ -1,11 +1,13 @@
 //! One TCP connection of the wire protocol: messages in, messages out, each within a time limit. It is the same on both
 //! sides, so sender and receiver share it; `proto` says what the bytes mean.
 //!
+//! - [`connect()`] and [`resolve`]: to a receiver that is known by name;
 //! - [`key_file`]: where the key is that both sides share;
 //! - [`tls`]: how a connection that leaves the machine is encrypted.
 
 #![forbid(unsafe_code)]
 
+mod connect;
 pub mod key_file;
 pub mod tls;
 
@@ -18,6 +20,8 @@ use tokio::{
     net::TcpStream,
     time::timeout,
 };
+
+pub use connect::{connect, resolve};
 
 /// Bytes of headers and small frames that are read at once.
 const BUFFER: usize = 4096;

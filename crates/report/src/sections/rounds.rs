@@ -140,13 +140,13 @@ fn samples(report: &Report, count: usize) -> String {
     let counts = || report.rounds.iter().flat_map(|round| &round.partitions).map(|&(samples, _)| samples);
     let (fewest, most) = (counts().min().unwrap_or(0), counts().max().unwrap_or(0));
     let each = if fewest == most {
-        format!("{} samples", number::count(most))
+        number::samples(most)
     } else {
-        format!("between {} and {} samples", number::count(fewest), number::count(most))
+        format!("between {} and {}", number::count(fewest), number::samples(most))
     };
     let more = if count > COLUMNS { " The table shows the first of them; partitions.csv has all." } else { "" };
     match count {
-        1 => format!("One partition holds all {each}, in every round.{more}"),
+        1 => format!("One partition holds {each}, in every round.{more}"),
         _ => format!(
             "{count} partitions hold {each} each. Every one starts its round from the same averaged model and trains on its \
              own samples; a line that leaves the others would be a partition whose data differ.{more}"

@@ -107,7 +107,7 @@ pub(crate) struct Receiving {
 impl Receiving {
     /// Starts a receiver and waits until it listens.
     pub(crate) async fn start(folder: &Folder, shape: Shape) -> anyhow::Result<Receiving> {
-        let listener = receiver::bind(([127, 0, 0, 1], 0).into(), &folder.key()).await?;
+        let listener = receiver::bind("127.0.0.1:0", &folder.key()).await?;
         let address = listener.local_addr()?;
         let (trigger, shutdown) = Shutdown::manual();
         let task = tokio::spawn(receiver::run(listener, receiving(&folder.chunks(), shape), shutdown, |_| {}));

@@ -71,7 +71,7 @@ fn of_worker(text: &str) -> Option<(u8, &str)> {
 fn code_of_worker(status: u8) -> Code {
     match Code::from(status) {
         // It stands for all numbers that are no codes as well.
-        Code::Software | Code::Interrupted | Code::Terminated => Code::Unavailable,
+        code if code == Code::Software || code.is_stop() => Code::Unavailable,
         code => code,
     }
 }
