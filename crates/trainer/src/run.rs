@@ -24,6 +24,7 @@ use crate::{
     output, reporting,
     run_folder::{FINAL_MODEL, REPORT, RunFolder, SUMMARY},
     summary::Summary,
+    test_set,
 };
 
 pub(crate) struct Run<'a> {
@@ -85,13 +86,15 @@ impl<'a> Run<'a> {
     }
 
     /// Announces what comes.
-    pub(crate) fn start(&mut self, manifest: &Manifest, n_test_samples: usize, engine: &str) -> anyhow::Result<()> {
+    pub(crate) fn start(&mut self, manifest: &Manifest, test_set: &Dataset, engine: &str) -> anyhow::Result<()> {
         let Config { rounds, partitions, local, .. } = self.config;
         let (samples, chunks) = (manifest.samples, manifest.chunks.len());
         let text = format!(
-            "{}: {samples} samples received in {chunks} chunks, {n_test_samples} test samples\n\
+            "{}: {samples} samples received in {chunks} chunks, {} test samples{}\n\
              rounds {rounds}, partitions {partitions}, engine {engine}, seed {}; results in {}\n\n{}",
             manifest.dataset.name,
+            test_set.len(),
+            test_set::foreign(&test_set.name, &manifest.dataset.name),
             local.seed,
             self.path().display(),
             record::header(self.shows_received()),
