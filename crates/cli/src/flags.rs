@@ -13,8 +13,9 @@ use crate::{address, path};
 #[command(next_help_heading = "Streaming")]
 #[serde(rename_all = "kebab-case")]
 pub struct Streaming {
-    /// Directory with the four IDX files, raw or .gz [default: $MNIST_DIR, else data/mnist]
-    #[arg(long, value_name = "DIR", value_parser = path::parser())]
+    /// Folder with the four IDX files, raw or .gz, or with one folder of them below it; or an .npz file like Keras' mnist.npz
+    /// [default: $MNIST_DIR, else data/mnist]
+    #[arg(long, value_name = "DIR|FILE", value_parser = path::parser())]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub data: Option<PathBuf>,
     /// Which dataset. `auto` takes any IDX files in --data; where there are none it downloads MNIST, and draws digits
@@ -120,7 +121,8 @@ pub struct Training {
     /// When to measure accuracy on the received data as well; the test set is measured every round
     #[arg(long, value_enum, default_value = "at-end")]
     pub received_accuracy: When,
-    /// Directory with the test set's IDX files [default: $MNIST_DIR, else data/mnist; data/generated for drawn digits]
+    /// Test set to measure by: as --data; one of other data is taken, too [default: $MNIST_DIR, else data/mnist;
+    /// data/generated for drawn digits]
     #[arg(long, value_name = "DIR", value_parser = path::parser())]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub test_data: Option<PathBuf>,

@@ -96,11 +96,11 @@ pub(crate) fn read(dir: &Path, name: &str) -> Result<Unpacked, Error> {
 /// The bytes of the file, unpacked if they are packed, whatever its name says.
 fn content(path: &Path) -> Result<Vec<u8>, Error> {
     let mut file = BufReader::new(File::open(path).map_err(Error::io("open", path))?);
+    let size = file.get_ref().metadata().map_err(Error::io("read", path))?.len();
     if is_gzip(file.fill_buf().map_err(Error::io("read", path))?) {
-        let size = file.get_ref().metadata().map_err(Error::io("read", path))?.len();
         unpack_from(file, size).map_err(|what| Error::corrupt(path, what))
     } else {
-        read_whole(&mut file, u64::MAX).map_err(Error::io("read", path))
+        read_whole(&mut file, size, u64::MAX).map_err(Error::io("read", path))
     }
 }
 
@@ -112,13 +112,14 @@ pub fn unpack(packed: &[u8]) -> Result<Vec<u8>, String> {
 }
 
 fn unpack_from(packed: impl BufRead, size: u64) -> Result<Vec<u8>, String> {
-    let unpacked = read_whole(&mut MultiGzDecoder::new(packed), room(size));
+    let unpacked = read_whole(&mut MultiGzDecoder::new(packed), room(size), room(size));
     unpacked.map_err(|error| format!("is not a whole gzip file ({error}); replace it"))
 }
 
 /// Reads the bytes that the header promises, and one more if there is one, which is enough for a length to be seen to be wrong.
-/// Memory is taken as bytes come. Where the header is not that of a file which will be read, little more is returned.
-fn read_whole(content: &mut dyn Read, room: u64) -> io::Result<Vec<u8>> {
+/// Memory is reserved for no more than `likely`. Where the header is not that of a file which will be read, little more is
+/// returned; where it promises more than `room`, that is an error.
+fn read_whole(content: &mut dyn Read, likely: u64, room: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     content.take(LABELS_HEADER as u64).read_to_end(&mut bytes)?;
     if bytes.len() < LABELS_HEADER {
@@ -139,6 +140,7 @@ fn read_whole(content: &mut dyn Read, room: u64) -> io::Result<Vec<u8>> {
             format!("its header promises {whole} bytes, more than a hundred times its size; if it is sound, unpack it");
         return Err(io::Error::new(io::ErrorKind::InvalidData, what));
     }
+    bytes.reserve_exact(likely.min(whole + 1) as usize); // One step, for growing by doubling would need three times as much.
     content.take(whole - LABELS_HEADER as u64 + 1).read_to_end(&mut bytes)?;
     Ok(bytes)
 }

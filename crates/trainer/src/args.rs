@@ -32,8 +32,8 @@ pub(crate) enum Command {
         /// A .safetensors or .pth file, or a run folder such as runs/latest
         #[arg(value_parser = path::parser())]
         model: PathBuf,
-        /// Directory with the test set's IDX files [default: $MNIST_DIR, else data/mnist; data/generated for a
-        /// model of generated digits]
+        /// Folder with the test set's IDX files, or an .npz file; one of other data is taken, too [default: $MNIST_DIR, else
+        /// data/mnist; data/generated for a model of generated digits]
         #[arg(long, value_name = "DIR", value_parser = path::parser())]
         test_data: Option<PathBuf>,
         /// Write each image's label and ten scores before softmax, too: a row of a CSV file

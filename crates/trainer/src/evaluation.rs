@@ -16,17 +16,18 @@ use crate::{disk, model_file::ModelFile, output, test_set};
 /// each image scores goes into the file `logits`, if one is named.
 ///
 /// # Errors
-/// When there is no such model, or the test set is missing, damaged, or of another dataset than the model was trained on;
-/// when `logits` cannot be written.
+/// When there is no such model, or the test set is missing or damaged; when none was named, and the usual one is of another
+/// dataset than the model was trained on; when `logits` cannot be written.
 pub fn run(model: &Path, test_data: Option<&Path>, logits: Option<&Path>) -> anyhow::Result<()> {
     let ModelFile { path, weights, metadata } = ModelFile::read(model)?;
     let trained_on = metadata.get("dataset").map(String::as_str);
     let dir = test_data.map_or_else(|| test_set::default_dir(trained_on.unwrap_or("mnist")), Path::to_owned);
     let test_set = test_set::load(&dir)?;
-    if let Some(trained_on) = trained_on.filter(|name| *name != test_set.name) {
+    let other = trained_on.filter(|name| *name != test_set.name);
+    if let (Some(trained_on), None) = (other, test_data) {
         let error = anyhow!(
             "model `{}` was trained on dataset `{trained_on}`, but the test set in `{}` belongs to `{}`; name the \
-             directory with the former's test set by --test-data",
+             folder of the one to measure by with --test-data",
             path.display(),
             dir.display(),
             test_set.name
@@ -39,16 +40,19 @@ pub fn run(model: &Path, test_data: Option<&Path>, logits: Option<&Path>) -> any
         disk::write(path, csv(&test_set.labels, &scores).as_bytes())?;
     }
     let accuracy = 100.0 * correct as f64 / n as f64;
+    let foreign = other.map(|name| format!("; the model was trained on `{name}`")).unwrap_or_default();
     output::say(&format!(
         "model          {}\n\
          model SHA-256  {}\n\
-         test set       {}, {}\n\
+         test set       {}, {}{foreign}\n\
+         test SHA-256   {}\n\
          test loss      {loss:.4}\n\
          test accuracy  {accuracy:.2} %",
         path.display(),
         weights.sha256(),
         test_set.name,
         count(n, "sample"),
+        test_set::hex(test_set.digest()),
     ));
     Ok(())
 }

@@ -84,7 +84,7 @@ pub fn run(config: &Config, shutdown: &Shutdown) -> anyhow::Result<()> {
     let initial = initial.unwrap_or_else(|| StateDict::init(config.local.seed));
     let mut run = Run::open(config, origin, initial, shutdown)?;
     let earlier: f64 = run.history().iter().map(Record::seconds).sum();
-    run.start(&manifest, test_set.len(), engine.name())?;
+    run.start(&manifest, &test_set, engine.name())?;
     let mut last_scores = None;
     for round in run.next_round()..=config.rounds {
         let training = Instant::now();
@@ -125,7 +125,7 @@ pub fn run(config: &Config, shutdown: &Shutdown) -> anyhow::Result<()> {
     let last = run.history().last().context("there is no round to sum up: --rounds is 0")?;
     let results = Results {
         engine: engine.name(),
-        n_test_samples: test_set.len(),
+        test_set: &test_set,
         history: run.history(),
         last,
         received_accuracy: last.received_accuracy.map_or_else(|| received(run.global()), Ok)?,

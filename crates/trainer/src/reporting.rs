@@ -14,7 +14,7 @@ use dataset::{CLASSES, Dataset, PIXELS};
 use model::{StateDict, logits, measure, probabilities};
 use report::{Other, Point, Report, Round, Test, Wrong};
 
-use self::kept::{Kept, Streaming};
+use self::kept::{Kept, Streaming, Summary};
 use crate::{disk, output, provenance::typed, run_folder::REPORT, test_set};
 
 /// What several runs are compared in, in the first one's folder.
@@ -53,15 +53,20 @@ fn test_set_of(kept: &Kept, chosen: Option<&Path>) -> anyhow::Result<Dataset> {
     let default = || told.unwrap_or_else(|| test_set::default_dir(&kept.summary.dataset));
     let dir = chosen.map_or_else(default, Path::to_owned);
     let test_set = test_set::load(&dir)?;
-    if test_set.name == kept.summary.dataset {
+    let Summary { dataset, test_set: measured, .. } = &kept.summary;
+    let is_the_runs = match measured {
+        Some(measured) => measured.digest == test_set::hex(test_set.digest()),
+        None => test_set.name == *dataset,
+    };
+    if is_the_runs {
         return Ok(test_set);
     }
     let error = anyhow::anyhow!(
-        "the test set in `{}` belongs to dataset `{}`, but run `{}` was trained on `{}`; name the latter's by --test-data",
+        "the test set in `{}`, of dataset `{}`, is not that of run `{}`, of dataset `{}`; name the latter's by --test-data",
         dir.display(),
         test_set.name,
         kept.folder.display(),
-        kept.summary.dataset
+        measured.as_ref().map_or(dataset, |measured| &measured.name)
     );
     Err(failure(Code::Data, error))
 }

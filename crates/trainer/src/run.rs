@@ -25,6 +25,7 @@ use crate::{
     output, reporting,
     run_folder::{FINAL_MODEL, REPORT, RunFolder, SUMMARY},
     summary::Summary,
+    test_set,
 };
 
 pub(crate) struct Run<'a> {
@@ -90,16 +91,17 @@ impl<'a> Run<'a> {
     }
 
     /// Announces what comes.
-    pub(crate) fn start(&mut self, manifest: &Manifest, n_test_samples: usize, engine: &str) -> anyhow::Result<()> {
+    pub(crate) fn start(&mut self, manifest: &Manifest, test_set: &Dataset, engine: &str) -> anyhow::Result<()> {
         let Config { rounds, partitions, local, .. } = self.config;
         let (samples, chunks) = (manifest.samples, manifest.chunks.len());
         let text = format!(
-            "{}: {} received in {}, {}\n\
+            "{}: {} received in {}, {}{}\n\
              rounds {rounds}, partitions {partitions}, engine {engine}, seed {}; results in {}\n\n{}",
             manifest.dataset.name,
             count(samples, "sample"),
             count(chunks, "chunk"),
-            count(n_test_samples, "test sample"),
+            count(test_set.len(), "test sample"),
+            test_set::foreign(&test_set.name, &manifest.dataset.name),
             local.seed,
             self.path().display(),
             record::header(self.shows_received()),

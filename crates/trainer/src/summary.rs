@@ -4,13 +4,15 @@ use std::path::Path;
 
 use checkpoint::record::Record;
 use cli::{count, flags::Precision};
-use serde::Serialize;
+use dataset::Dataset;
+use serde::{Deserialize, Serialize};
 use store::Manifest;
 
 use crate::{
     config::Config,
     provenance::Provenance,
     run_folder::{FINAL_MODEL, REPORT},
+    test_set,
 };
 
 /// `summary.json`. Fields may be added.
@@ -22,6 +24,8 @@ pub struct Summary {
     pub n_samples: u64,
     /// Samples in the test set.
     pub n_test_samples: usize,
+    /// Which test set that is.
+    pub test_set: TestSet,
     /// Chunk files.
     pub n_chunks: usize,
     /// Streams that they came in.
@@ -52,6 +56,21 @@ pub struct Summary {
     pub provenance: Provenance,
 }
 
+/// A test set, as a report finds it again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TestSet {
+    /// Its dataset's name.
+    pub name: String,
+    /// Its digest, which is that of its content.
+    pub digest: String,
+}
+
+impl TestSet {
+    pub(crate) fn of(test_set: &Dataset) -> Self {
+        Self { name: test_set.name.clone(), digest: test_set::hex(test_set.digest()) }
+    }
+}
+
 /// Where the time went, in seconds, over all processes that worked on the run.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Seconds {
@@ -78,7 +97,7 @@ pub struct Rates {
 #[derive(Debug)]
 pub(crate) struct Results<'a> {
     pub(crate) engine: &'a str,
-    pub(crate) n_test_samples: usize,
+    pub(crate) test_set: &'a Dataset,
     pub(crate) history: &'a [Record],
     pub(crate) last: &'a Record,
     pub(crate) received_accuracy: f64,
@@ -94,7 +113,8 @@ impl Summary {
         Self {
             dataset: manifest.dataset.name.clone(),
             n_samples: manifest.samples,
-            n_test_samples: results.n_test_samples,
+            n_test_samples: results.test_set.len(),
+            test_set: TestSet::of(results.test_set),
             n_chunks: manifest.chunks.len(),
             n_streams: manifest.streams.len(),
             engine: results.engine.to_owned(),
@@ -137,7 +157,7 @@ impl Summary {
              seconds            {total:.1}: receiving {send:.1}, training {train:.1}, evaluating {evaluate:.1}\n\
              training speed     {:.0} samples/s\n\
              received accuracy  {:.2} % of {}\n\
-             test accuracy      {:.2} % of {}",
+             test accuracy      {:.2} % of {}{}",
             model.display(),
             report.display(),
             self.samples_per_second.train,
@@ -145,6 +165,7 @@ impl Summary {
             count(*n_samples, "sample"),
             100.0 * self.test_accuracy,
             count(*n_test_samples, "sample"),
+            test_set::foreign(&self.test_set.name, &self.dataset),
         )
     }
 }

@@ -10,30 +10,49 @@ use cli::exit::{Code, OrExit, failure};
 use dataset::{Dataset, Split};
 use store::DatasetId;
 
-/// Loads the test set that belongs to the received data: from `chosen`, else from where the sender finds such data.
+/// Loads the test set for the received data: the one that the user has `chosen`, whatever it is; else that which belongs to
+/// the data, from where the sender finds such data.
 ///
 /// # Errors
-/// When it is missing or damaged, belongs to another dataset, or is itself what was received.
+/// When it is missing or damaged, or is itself what was received; when nobody has chosen it, and the samples beside it are not
+/// those received.
 pub fn load_for(received: &DatasetId, chosen: Option<&Path>) -> anyhow::Result<Dataset> {
     let dir = chosen.map_or_else(|| default_dir(&received.name), Path::to_owned);
     let test_set = load(&dir)?;
-    if test_set.name != received.name {
+    if hex(test_set.digest()) == received.digest {
+        let error =
+            anyhow!("the samples received are the test set in `{}` itself; send the other split", dir.display());
+        return Err(failure(Code::Data, error));
+    }
+    if chosen.is_none() && !belongs(&test_set, &dir, received) {
         let error = anyhow!(
-            "the test set in `{}` belongs to dataset `{}`, but the samples received are of `{}`; name the directory with \
-             the latter's test set by --test-data",
+            "the test set in `{}` belongs to other samples, of `{}`, than those received, of `{}`; name the folder of the \
+             one to measure by with --test-data",
             dir.display(),
             test_set.name,
             received.name
         );
         return Err(failure(Code::Data, error));
     }
-    let digest: String = test_set.digest().iter().map(|byte| format!("{byte:02x}")).collect();
-    if digest == received.digest {
-        let error =
-            anyhow!("the samples received are the test set in `{}` itself; send the other split", dir.display());
-        return Err(failure(Code::Data, error));
-    }
     Ok(test_set)
+}
+
+/// Whether the test set in `dir` is that of the received samples. Content says so, and no folder's name: MNIST is only called
+/// that when it is, to the bit; of other data the samples to train on lie beside the test set.
+fn belongs(test_set: &Dataset, dir: &Path, received: &DatasetId) -> bool {
+    let is_mnist = test_set.name == "mnist" && received.name == "mnist";
+    is_mnist || dataset::check(dir, Split::Train).is_ok_and(|beside| hex(beside.digest) == received.digest)
+}
+
+/// A digest as it is written down.
+pub(crate) fn hex(digest: [u8; 32]) -> String {
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// "of `shoes`" with a blank before it, where the test set is of another name than the data, so that nobody takes its figures for
+/// those of the data's own.
+pub(crate) fn foreign(test_set: &str, data: &str) -> String {
+    if test_set == data { String::new() } else { format!(" of `{test_set}`, which is not the data's own test set") }
 }
 
 /// Loads the test set in `dir`.

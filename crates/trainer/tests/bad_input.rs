@@ -79,15 +79,16 @@ fn a_run_folder_that_cannot_be_written_or_is_taken_is_refused() {
 }
 
 #[test]
-fn a_test_set_that_is_missing_foreign_or_the_training_data_is_refused() {
+fn a_test_set_that_is_missing_not_chosen_or_the_training_data_is_refused() {
     let place = Place::received();
     let mut command = place.command(&["--dir", "chunks"]);
-    fail(&mut command, 65, "failed to load the test set (--test-data): `data/mnist` is not a directory");
+    fail(&mut command, 65, "failed to load the test set (--test-data): `data/mnist` is not there");
 
     dataset::write_idx(&place.path("shoes"), Split::Test, &[0; 784], &[3]).unwrap();
-    let line = "the test set in `shoes` belongs to dataset `shoes`, but the samples received are of `blobs`";
-    fail(&mut place.command(&["--dir", "chunks", "--test-data", "shoes"]), 65, line);
-    fail(place.command(&["--dir", "chunks"]).env("MNIST_DIR", "shoes"), 65, "--test-data");
+    let line = "the test set in `shoes` belongs to other samples, of `shoes`, than those received, of `blobs`";
+    fail(place.command(&["--dir", "chunks"]).env("MNIST_DIR", "shoes"), 65, line);
+    // Nor is a folder's name enough.
+    fail(place.command(&["--dir", "chunks"]).env("MNIST_DIR", "blobs"), 65, "belongs to other samples");
 
     let digest = dataset::load(&place.path("blobs"), Split::Test).unwrap().digest();
     let digest = digest.iter().map(|byte| format!("{byte:02x}")).collect();
@@ -197,15 +198,47 @@ fn a_model_with_a_weight_that_is_not_finite_is_of_no_use() {
 }
 
 #[test]
-fn a_model_is_not_tested_on_another_dataset_than_it_was_trained_on() {
+fn a_model_is_tested_on_another_dataset_only_when_that_is_asked_for() {
     let place = Place::received();
     place.hash_of("run", &["--rounds", "1"]);
     dataset::write_idx(&place.path("shoes"), Split::Test, &[0; 784], &[3]).unwrap();
-    let line = "was trained on dataset `blobs`, but the test set in `shoes` belongs to `shoes`; name the directory with \
-                the former's test set by --test-data";
+    let line = "was trained on dataset `blobs`, but the test set in `shoes` belongs to `shoes`; name the folder of the one to \
+                measure by with --test-data";
     for model in ["run", "run/checkpoints/round-001.safetensors"] {
-        fail(&mut place.command(&["evaluate", model, "--test-data", "shoes"]), 65, line);
+        fail(place.command(&["evaluate", model]).env("MNIST_DIR", "shoes"), 65, line);
+        let said = succeed(&mut place.command(&["evaluate", model, "--test-data", "shoes"]));
+        assert!(said.contains("\ntest set       shoes, 1 samples; the model was trained on `blobs`\n"), "{said}");
     }
+    let said = succeed(&mut place.command(&[
+        "--dir",
+        "chunks",
+        "--rounds",
+        "1",
+        "--test-data",
+        "shoes",
+        "--run-dir",
+        "other",
+    ]));
+    assert!(said.contains(" 1 test samples of `shoes`, which is not the data's own test set"), "{said}");
+    // What a run was measured by is known by its content, not by its folder.
+    fs::rename(place.path("shoes"), place.path("boots")).unwrap();
+    fail(
+        &mut place.command(&["report", "other", "--test-data", "blobs"]),
+        65,
+        "is not that of run `other`, of dataset `shoes`",
+    );
+    succeed(&mut place.command(&["report", "other", "--test-data", "boots"]));
+}
+
+#[test]
+fn a_test_set_belongs_to_the_samples_beside_it_whatever_their_folder_is_called() {
+    let place = Place::new();
+    dataset::write_idx(&place.path("blobs"), Split::Train, &[7; 784], &[3]).unwrap();
+    let digest = dataset::check(&place.path("blobs"), Split::Train).unwrap().digest;
+    let digest = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+    receive(&place.path("chunks"), &DatasetId { name: "smudges".into(), digest }, 0, 100, &[("one", 0, N)]);
+    let mut command = place.command(&["--dir", "chunks", "--rounds", "1", "--partitions", "2", "--run-dir", "run"]);
+    succeed(command.env("MNIST_DIR", "blobs"));
 }
 
 #[cfg(not(feature = "spark"))]

@@ -1,15 +1,15 @@
 //! The dataset's files: there, and as long as their headers say. Whether they are MNIST is for the sender to find, which
-//! takes their checksums.
+//! takes their checksums; and so are files under other names than MNIST's authors gave them, and `.npz` files.
 
 use std::{
     env,
     fs::File,
-    io::{self, Read},
+    io::{self, BufRead, BufReader, Read},
     path::{Path, PathBuf},
 };
 
 use cli::flags::{Dataset, Streaming};
-use flate2::read::GzDecoder;
+use flate2::bufread::GzDecoder;
 
 use super::{Finding, State};
 
@@ -20,19 +20,22 @@ const FILES: [(&str, u64); 4] = [
     ("t10k-images-idx3-ubyte", 784),
     ("t10k-labels-idx1-ubyte", 1),
 ];
-/// More samples than any file may hold.
-const MAX_SAMPLES: u64 = 70_000;
+/// The most samples that a file may hold.
+const MAX_SAMPLES: u64 = 1_000_000;
 
 /// Looks for the data of a run.
 pub(super) fn examine(streaming: &Streaming) -> Finding {
     let (dir, given) = directory(streaming);
     let name = dir.display();
+    if dir.is_file() {
+        return Finding::ok("data", format!("`{name}`, into which the sender looks"));
+    }
     let mut missing = Vec::new();
     for (file, bytes) in FILES {
         match fault(&dir, file, bytes) {
             Ok(None) => {}
             Ok(Some(fault)) => {
-                let text = format!("`{name}/{file}` {fault}; remove it, and fetch it again");
+                let text = format!("`{name}/{file}` {fault}; put a whole copy in its place");
                 return Finding::new("data", State::Wrong, text).stops_if(true);
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => missing.push(file),
@@ -45,8 +48,12 @@ pub(super) fn examine(streaming: &Streaming) -> Finding {
         return Finding::ok("data", format!("four whole files in `{name}`"));
     }
     let (text, stops) = match streaming.dataset {
+        _ if given && !dir.exists() => {
+            (format!("`{name}` is not there; name a folder with a dataset's four files"), true)
+        }
+        // They may have other names, which the sender knows.
         _ if given => {
-            (format!("no `{}` in `{name}`; name a directory with all four files", missing.join("`, `")), true)
+            (format!("no `{}` in `{name}`; the sender looks for other names of it", missing.join("`, `")), false)
         }
         Dataset::Generated => (format!("the first run draws digits into `{name}`"), false),
         _ => (format!("the first run downloads MNIST into `{name}`; `sender --prepare` does only that"), false),
@@ -68,11 +75,15 @@ fn directory(streaming: &Streaming) -> (PathBuf, bool) {
 
 /// What is wrong with a file, raw or packed.
 fn fault(dir: &Path, name: &str, bytes: u64) -> io::Result<Option<String>> {
-    let packed = || File::open(dir.join(format!("{name}.gz"))).map(GzDecoder::new);
-    let (content, what): (Box<dyn Read>, _) = match File::open(dir.join(name)) {
-        Ok(file) => (Box::new(file), ""),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => (Box::new(packed()?), ", unpacked from `.gz`"),
-        Err(error) => return Err(error),
+    let mut file = match File::open(dir.join(name)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => File::open(dir.join(format!("{name}.gz"))),
+        file => file,
+    }
+    .map(BufReader::new)?;
+    // As for the sender, the first bytes say whether it is packed, and not its name.
+    let (content, what): (Box<dyn Read>, _) = match file.fill_buf()?.starts_with(&[0x1f, 0x8b]) {
+        true => (Box::new(GzDecoder::new(file)), ", unpacked,"),
+        false => (Box::new(file), ""),
     };
     let header = if bytes == 1 { 8 } else { 16 };
     match lengths(content, header + MAX_SAMPLES * bytes) {
@@ -99,7 +110,7 @@ mod tests {
     use std::fs;
 
     use dataset::Split;
-    use flate2::{Compression, read::GzEncoder};
+    use flate2::{Compression, bufread::GzEncoder};
 
     use super::*;
     use crate::config::Config;
@@ -115,7 +126,9 @@ mod tests {
         let path = dir.path().to_str().unwrap();
         let streaming = streaming(&["--data", path]);
         let missing = examine(&streaming);
-        assert!(missing.state == State::Missing && missing.stops, "{missing}");
+        assert!(missing.state == State::Missing && !missing.stops, "{missing}");
+        let nowhere = examine(&self::streaming(&["--data", "no/such/folder"]));
+        assert!(nowhere.state == State::Missing && nowhere.stops, "{nowhere}");
         for split in [Split::Train, Split::Test] {
             dataset::write_idx(dir.path(), split, &[7; 3 * 784], &[1, 2, 3]).unwrap();
         }
@@ -142,6 +155,8 @@ mod tests {
         let file = dir.path().join("train-labels-idx1-ubyte.gz");
         fs::write(&file, &packed).unwrap();
         assert_eq!(fault(dir.path(), FILES[1].0, 1).unwrap(), None);
+        fs::write(&file, &raw).unwrap();
+        assert_eq!(fault(dir.path(), FILES[1].0, 1).unwrap(), None, "a name does not make it packed");
         fs::write(&file, &packed[..packed.len() - 1]).unwrap();
         assert!(fault(dir.path(), FILES[1].0, 1).unwrap().unwrap().starts_with("is not whole: "));
     }

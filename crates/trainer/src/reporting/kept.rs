@@ -15,6 +15,7 @@ use serde::{Deserialize, de::DeserializeOwned};
 use crate::{
     provenance::Provenance,
     run_folder::{self, CHECKPOINTS, SUMMARY},
+    summary::TestSet,
 };
 
 /// What the orchestrator writes of the streaming.
@@ -44,6 +45,9 @@ pub(super) struct Kept {
 #[derive(Debug, Deserialize)]
 pub(super) struct Summary {
     pub(super) dataset: String,
+    /// Earlier versions did not write it down.
+    #[serde(default)]
+    pub(super) test_set: Option<TestSet>,
     pub(super) n_samples: u64,
     pub(super) n_chunks: u64,
     #[serde(default)]
