@@ -35,7 +35,7 @@ pub fn labels(data: &[u8]) -> bool {
 
 /// A packed file of images.
 pub fn gzip(data: &[u8]) -> bool {
-    dataset::unpack_idx(data).is_ok_and(|data| images(&data))
+    dataset::unpack_idx(data).is_ok_and(|data| dataset::check_idx(data, dataset::Kind::Images).is_ok())
 }
 
 /// The third event of an event file, with the checksums that it must have.

@@ -53,6 +53,7 @@ const GOODBYE_LIMIT: Duration = Duration::from_secs(1);
 /// When the set-up or a child fails, or when told to stop; no child is left behind in any case.
 pub async fn run(config: &Config, console: Console, shutdown: Shutdown) -> anyhow::Result<()> {
     // Before the set-up, which may take long: whenever this process is killed, there is a run to resume.
+    config.run_dir.as_deref().map_or(Ok(()), run_dir::ensure_unicode)?; // Before anything is made.
     let directory = ChunkDirectory::hold(&config.directory.dir)?;
     let run = run_dir::open(config)?;
     directory.name_holder(&run)?;

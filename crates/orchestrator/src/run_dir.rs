@@ -41,7 +41,7 @@ pub fn open(config: &Config) -> anyhow::Result<PathBuf> {
 }
 
 /// The children are told the path as text.
-fn ensure_unicode(path: &Path) -> anyhow::Result<()> {
+pub(crate) fn ensure_unicode(path: &Path) -> anyhow::Result<()> {
     let error = || anyhow!("the path of the run folder, `{}`, is not UTF-8; choose another --run-dir", path.display());
     path.to_str().map(drop).with_context(error).or_exit(Code::Usage)
 }
@@ -61,7 +61,6 @@ fn check(config: &Config) -> anyhow::Result<()> {
 /// Makes the run folder and writes the effective configuration into it.
 fn create(config: &Config) -> anyhow::Result<PathBuf> {
     check(config)?;
-    config.run_dir.as_deref().map_or(Ok(()), ensure_unicode)?;
     let text = effective(config)?;
     let path = match &config.run_dir {
         Some(path) => {
