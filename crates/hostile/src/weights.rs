@@ -92,7 +92,7 @@ pub fn pickle(data: &[u8]) -> bool {
     archived.is_ok()
 }
 
-/// What [`SAVED`] would be in a file from before PyTorch 1.6, with another pickle.
+/// What `SAVED` would be in a file from before PyTorch 1.6, with another pickle.
 pub fn legacy(pickle: &[u8]) -> Vec<u8> {
     const START: &[u8] = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.\x80\x02M\xe9\x03.\
                            \x80\x02}X\x0d\0\0\0little_endian\x88s.";
