@@ -262,7 +262,8 @@ fn check_header(file: &Unpacked, kind: &str, magic: u32, header: usize) -> Resul
 }
 
 fn check_length(file: &Unpacked, count: usize, expected: usize) -> Result<(), Error> {
-    let promise = || format!("the {expected} bytes that its header promises ({count} samples); replace it");
+    let samples = if count == 1 { "sample" } else { "samples" };
+    let promise = || format!("the {expected} bytes that its header promises ({count} {samples}); replace it");
     match file.bytes.len() {
         length if length < expected => {
             Err(Error::corrupt(&file.path, format!("is {length} bytes long, shorter than {}", promise())))

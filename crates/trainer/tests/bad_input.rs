@@ -207,7 +207,7 @@ fn a_model_is_tested_on_another_dataset_only_when_that_is_asked_for() {
     for model in ["run", "run/checkpoints/round-001.safetensors"] {
         fail(place.command(&["evaluate", model]).env("MNIST_DIR", "shoes"), 65, line);
         let said = succeed(&mut place.command(&["evaluate", model, "--test-data", "shoes"]));
-        assert!(said.contains("\ntest set       shoes, 1 samples; the model was trained on `blobs`\n"), "{said}");
+        assert!(said.contains("\ntest set       shoes, 1 sample; the model was trained on `blobs`\n"), "{said}");
     }
     let said = succeed(&mut place.command(&[
         "--dir",
@@ -219,7 +219,7 @@ fn a_model_is_tested_on_another_dataset_only_when_that_is_asked_for() {
         "--run-dir",
         "other",
     ]));
-    assert!(said.contains(" 1 test samples of `shoes`, which is not the data's own test set"), "{said}");
+    assert!(said.contains(" 1 test sample of `shoes`, which is not the data's own test set"), "{said}");
     // What a run was measured by is known by its content, not by its folder.
     fs::rename(place.path("shoes"), place.path("boots")).unwrap();
     fail(

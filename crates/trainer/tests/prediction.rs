@@ -126,7 +126,11 @@ fn files_that_hold_no_digit_are_told_in_one_line_each_and_the_others_go_on() {
     predict("empty", 65, "there is no picture in `empty`");
     predict("mixed/e.txt", 65, "`mixed/e.txt` is no picture that can be read, and no IDX file");
     fs::write(place.path("short-idx"), [0, 0, 8, 3, 0, 0, 0, 1, 0, 0, 0, 28, 0, 0, 0, 28, 7]).unwrap();
-    predict("short-idx", 65, "`short-idx` is 17 bytes long instead of the 800");
+    predict(
+        "short-idx",
+        65,
+        "`short-idx` is 17 bytes long, shorter than the 800 bytes that its header promises (1 sample)",
+    );
     fail(
         &mut place.command(&["predict", "mixed/d.png", "--model", "absent"]),
         74,

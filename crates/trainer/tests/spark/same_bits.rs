@@ -1,6 +1,6 @@
 //! A cluster gives the bits that threads give, whatever happens to its executors.
 
-use std::fs;
+use std::{fs, os::unix::fs::symlink};
 
 use crate::{Cluster, Place, Running, TRAINER, engine, held, mnist, on_spark, script, support::succeed, wait_until};
 
@@ -46,6 +46,17 @@ fn local_mode_trains_real_mnist_to_the_bits_of_threads() {
     for (partitions, precision) in [("2", "f32"), ("12", "bf16")] {
         check(&place, &cluster, partitions, precision);
     }
+}
+
+#[test]
+fn a_directory_named_like_a_pattern_is_read() {
+    let (place, cluster) = (Place::received(), Cluster::local());
+    let hash = place.hash_of("threads", &[]);
+    fs::rename(place.path("chunks"), place.path("a [1] {b} *?")).unwrap();
+    symlink("a [1] {b} *?", place.path("chunks")).unwrap();
+    Running::start(&place, on_spark(&place, &cluster, TRAINER, "spark", &[])).end().well();
+    assert_eq!(place.summary("spark")["model_sha256"], hash.as_str());
+    cluster.check_clean();
 }
 
 #[test]

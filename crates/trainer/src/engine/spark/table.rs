@@ -36,7 +36,7 @@ const MAX_BROADCAST: usize = 2_000_000;
 /// with more of them gains little, and makes the round wait longer where it is slow.
 const SAMPLES_A_TASK: u64 = 20_000;
 
-/// Makes the table of the manifest's chunks, which are at `uri`. Spark reads them when it is first asked for the samples.
+/// Makes the table of the manifest's chunks, which are in the directory `uri`. Spark reads them when it is first asked for the samples.
 ///
 /// # Errors
 /// When Spark finds no chunks there, or others, and those of [`Cluster::query`].
@@ -49,7 +49,7 @@ pub(super) fn prepare(
     go_on: GoOn<'_>,
 ) -> anyhow::Result<DataFrame> {
     // Not by the client's own means: to look at the chunks can take as long as a query.
-    let sql = format!("CREATE TEMPORARY VIEW {CHUNKS} USING parquet OPTIONS (path {})", quoted(uri));
+    let sql = format!("CREATE TEMPORARY VIEW {CHUNKS} USING parquet OPTIONS (path {})", quoted(&literal(uri)));
     cluster.query(sql, go_on, &mut |_| Ok(())).context("failed to look at the chunks")?;
     let files = cluster.call("list the chunks", go_on, |session| session.table(CHUNKS)?.input_files())?;
     check_files(&files, manifest).or_exit(Code::Data)?;
@@ -57,6 +57,15 @@ pub(super) fn prepare(
     let tasks = tasks(partitions, cores(cluster, go_on)?, manifest.samples.saturating_mul(local_epochs.into()));
     tracing::debug!("{partitions} partitions in {tasks} tasks");
     cluster.call("plan the partitions", go_on, move |session| plan(session, placement, tasks))
+}
+
+/// The path as Hadoop reads it where it looks for patterns: each character of one stands for itself.
+fn literal(path: &str) -> String {
+    let escaped = |character: char| match character {
+        '\\' | '*' | '?' | '[' | ']' | '{' | '}' => vec!['\\', character],
+        _ => vec![character],
+    };
+    path.chars().flat_map(escaped).collect()
 }
 
 /// The tasks that Spark makes of all when nobody says how many: as many as it has cores.
@@ -165,6 +174,19 @@ mod tests {
             ((5, 0, 0), 1),
         ] {
             assert_eq!(tasks(partitions, cores, samples), expect, "{partitions} {cores} {samples}");
+        }
+    }
+
+    #[test]
+    fn no_part_of_a_path_is_a_pattern() {
+        for (path, expect) in [
+            ("/data/streaming_input", "/data/streaming_input"),
+            ("/runs [1]/x", r"/runs \[1\]/x"),
+            ("/{a,b}/*?", r"/\{a,b\}/\*\?"),
+            (r"/back\slash", r"/back\\slash"),
+            ("s3a://bucket/été(2)^", "s3a://bucket/été(2)^"),
+        ] {
+            assert_eq!(literal(path), expect);
         }
     }
 
