@@ -229,7 +229,7 @@ fn digits_that_are_not_mnist_are_called_that() {
     let flags = ["--dir", "chunks", "--rounds", "1", "--partitions", "2", "--run-dir", "run"];
     let text = succeed(&mut place.command(&flags));
     assert!(text.contains("this is not MNIST"), "{text}");
-    fail(&mut place.command(&["--resume", "run", "--test-data", "data"]), 65, "--test-data");
+    fail(&mut place.command(&["--resume", "run", "--test-data", "chunks"]), 65, "--test-data");
     // A model remembers what it was trained on, so that it is tested on the like.
     for model in ["run", "run/checkpoints/round-001.safetensors"] {
         let text = succeed(&mut place.command(&["evaluate", model]));
