@@ -17,6 +17,20 @@ pub const RUNS: &str = "runs";
 /// The link to the newest run.
 pub const LATEST: &str = "runs/latest";
 
+/// What tells a run from every other, a file in its folder: what the samples of the run were received for.
+pub const IDENTITY: &str = "run.id";
+
+/// What tells the run with this folder from every other; nothing does of one that no orchestrator started.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn identity(run: &Path) -> io::Result<Option<String>> {
+    match fs::read_to_string(run.join(IDENTITY)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        text => text.map(Some),
+    }
+}
+
 /// Makes `runs/2026-01-31T12-30-05`, in local time, with a number behind it if another run took that name in the same
 /// second. The link stays as it is: see [`point_latest_to`].
 ///

@@ -1,16 +1,21 @@
 //! One run at a time has a chunk directory, from its first sample to its last round: between the receiver's end and the
-//! trainer's reading, no other run may empty it. The lock lies beside the directory, which may hold files of others.
+//! trainer's reading, no other run may empty it. The lock lies beside the directory, which may hold files of others; inside of
+//! it where only the directory itself can be written to.
 
 use std::{
     ffi::OsString,
     fs::{self, File, TryLockError},
-    io::{Read, Write},
+    io::{self, ErrorKind, Read, Write},
     path::{Path, PathBuf},
-    process,
+    process, thread,
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context, anyhow};
 use cli::exit::{Code, failure};
+
+/// How long the lock of a run that was killed may stay: until a child that it was about to start has become its program.
+const LOCK_LIMIT: Duration = Duration::from_secs(1);
 
 /// Holds a chunk directory for one run until it is dropped, or the process ends, however it ends.
 #[derive(Debug)]
@@ -20,27 +25,34 @@ pub(crate) struct ChunkDirectory {
 }
 
 impl ChunkDirectory {
-    /// Takes the directory at `dir`, which need not be there, without waiting.
+    /// Takes the directory at `dir`, which need not be there.
     ///
     /// # Errors
     /// With exit code 73 when another run has it; the message says which.
     pub(crate) fn hold(dir: &Path) -> anyhow::Result<ChunkDirectory> {
-        let path = lock_path(dir)?;
+        let (path, mut lock) = open_lock(dir)?;
         let failed = || format!("failed to lock `{}`", path.display());
-        let mut lock =
-            File::options().create(true).truncate(false).read(true).write(true).open(&path).with_context(failed)?;
-        match lock.try_lock() {
-            Ok(()) => Ok(ChunkDirectory { lock, path }),
-            Err(TryLockError::Error(error)) => Err(error).with_context(failed),
-            Err(TryLockError::WouldBlock) => {
-                let mut holder = String::new();
-                drop(lock.read_to_string(&mut holder)); // Where locks keep readers out, it stays unnamed.
-                let holder = if holder.is_empty() { "another run" } else { holder.trim_end() };
-                let dir = dir.display();
-                let advice = "wait for its end, or give this run a --dir of its own";
-                Err(failure(Code::Directory, anyhow!("chunk directory `{dir}` is in use by {holder}; {advice}")))
+        let until = Instant::now() + LOCK_LIMIT;
+        loop {
+            match lock.try_lock() {
+                Ok(()) => break,
+                Err(TryLockError::Error(error)) => return Err(error).with_context(failed),
+                Err(TryLockError::WouldBlock) if Instant::now() < until => thread::sleep(Duration::from_millis(20)),
+                Err(TryLockError::WouldBlock) => {
+                    let mut holder = String::new();
+                    drop(lock.read_to_string(&mut holder)); // Where locks keep readers out, it stays unnamed.
+                    let holder = if holder.is_empty() { "another run" } else { holder.trim_end() };
+                    let dir = dir.display();
+                    let advice = "wait for its end, or give this run a --dir of its own";
+                    return Err(failure(
+                        Code::Directory,
+                        anyhow!("chunk directory `{dir}` is in use by {holder}; {advice}"),
+                    ));
+                }
             }
         }
+        lock.set_len(0).with_context(failed)?; // It names the run before.
+        Ok(ChunkDirectory { lock, path })
     }
 
     /// Writes down which run has the directory, for those who find it in use.
@@ -54,8 +66,8 @@ impl ChunkDirectory {
     }
 }
 
-/// `data/.streaming_input.run` for `data/streaming_input`, whichever way the directory is named.
-fn lock_path(dir: &Path) -> anyhow::Result<PathBuf> {
+/// The lock of the directory, `data/.streaming_input.run` for `data/streaming_input`, whichever way that is named.
+fn open_lock(dir: &Path) -> anyhow::Result<(PathBuf, File)> {
     let real = match dir.canonicalize() {
         Ok(dir) => dir,
         Err(_) => {
@@ -68,7 +80,18 @@ fn lock_path(dir: &Path) -> anyhow::Result<PathBuf> {
     let mut name = OsString::from(".");
     name.push(real.file_name().unwrap_or_default());
     name.push(".run");
-    Ok(real.with_file_name(name))
+    let (beside, inside) = (real.with_file_name(name), real.join(".run"));
+    let open = |path: PathBuf| {
+        let file = File::options().create(true).truncate(false).read(true).write(true).open(&path)?;
+        io::Result::Ok((path, file))
+    };
+    let is_closed =
+        |error: &io::Error| matches!(error.kind(), ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem);
+    let opened = match open(beside.clone()) {
+        Err(error) if is_closed(&error) && real.is_dir() => open(inside),
+        opened => opened,
+    };
+    opened.with_context(|| format!("failed to open `{}`, the lock of the chunk directory", beside.display()))
 }
 
 #[cfg(test)]

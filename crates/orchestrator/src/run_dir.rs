@@ -22,9 +22,6 @@ pub const CONFIG: &str = "config.toml";
 /// The digest of the data that the run streams, in the run folder.
 const DATA: &str = "data.digest";
 
-/// What tells the run from every other, in the run folder.
-const IDENTITY: &str = "run.id";
-
 /// The folder of the run to resume, or a new one.
 ///
 /// # Errors
@@ -71,7 +68,7 @@ fn create(config: &Config) -> anyhow::Result<PathBuf> {
         None => runs::create_dated(Path::new(runs::RUNS))
             .with_context(|| format!("failed to create a run folder in `{}`", runs::RUNS))?,
     };
-    let file = path.join(IDENTITY);
+    let file = path.join(runs::IDENTITY);
     write(&file, &fresh_id()?).with_context(|| format!("failed to write `{}`", file.display()))?;
     let file = path.join(CONFIG);
     write(&file, &text).with_context(|| format!("failed to write `{}`", file.display()))?;
@@ -87,12 +84,13 @@ fn fresh_id() -> anyhow::Result<String> {
     Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
-/// What tells the run from every other; nothing does of a run that is older than identities.
+/// What tells the run from every other; nothing does of a run that is older than [`runs::IDENTITY`].
 ///
 /// # Errors
 /// When it cannot be read.
 pub fn identity(run: &Path) -> anyhow::Result<Identity> {
-    Ok(Identity { run_id: read(&run.join(IDENTITY))? })
+    let failed = || format!("failed to read `{}`", run.join(runs::IDENTITY).display());
+    Ok(Identity { run_id: runs::identity(run).with_context(failed)? })
 }
 
 /// Writes down which data the run streams. To be done when the chunk directory was emptied for this run and before its

@@ -7,6 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::{DatasetId, Error, chunk::FORMAT, layout::ChunkName};
 
+/// The longest name of a run. It is repeated in messages, so whoever forges a manifest must not write them.
+const LONGEST_RUN: usize = 64;
+
 /// What a complete chunk directory holds.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Manifest {
@@ -91,6 +94,11 @@ impl Manifest {
         if self.format != FORMAT {
             return Some(format!("format {}, and this program reads {FORMAT}", self.format));
         }
+        let is_identity =
+            |run: &String| run.len() <= LONGEST_RUN && run.bytes().all(|byte| byte.is_ascii_alphanumeric());
+        if !self.run.iter().all(is_identity) {
+            return Some(format!("its run is not named by up to {LONGEST_RUN} letters and digits"));
+        }
         let is_next = |(number, entry): (usize, &ChunkEntry)| {
             ChunkName::parse(&entry.name).is_some_and(|name| name.number == number as u64)
         };
@@ -155,6 +163,9 @@ mod tests {
     fn a_manifest_that_contradicts_itself_is_damaged_whatever_its_digest() {
         let total = "its numbers of samples do not add up";
         check(|manifest| manifest.format = 2, "format 2, and this program reads 1");
+        let run = "its run is not named by up to 64 letters and digits";
+        check(|manifest| manifest.run = Some("1".repeat(65)), run);
+        check(|manifest| manifest.run = Some("\u{1b}[2J".into()), run);
         check(|manifest| manifest.samples = 8, total);
         check(|manifest| manifest.chunks[0].samples = 6, total);
         check(|manifest| manifest.streams[0].end = u64::MAX, total);

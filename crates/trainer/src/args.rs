@@ -2,12 +2,13 @@
 
 use std::{env, path::PathBuf, process::ExitCode, time::Duration};
 
+use anyhow::Context;
 use clap::{Args as _, Parser, Subcommand};
 use cli::{
     exit,
     flags::{self, Chunking, Directory, Output, Training},
     layers::{self, Layer},
-    path,
+    path, runs,
 };
 use store::Mode;
 use trainer::{
@@ -163,8 +164,14 @@ impl From<Import> for import::Import {
 impl Train {
     pub(crate) fn config(self) -> anyhow::Result<Config> {
         let folder = self.resume.map_or(Folder::New(self.run_dir), Folder::Resume);
+        let run = match (self.identity.run_id, &folder) {
+            (None, Folder::Resume(path)) => {
+                let failed = || format!("failed to read `{}`", path.join(runs::IDENTITY).display());
+                runs::identity(path).with_context(failed)?
+            }
+            (given, _) => given,
+        };
         let config = Config::new(self.directory, self.training, self.engine, folder)?;
-        let run = self.identity.run_id;
         Ok(Config { run, wait: self.wait, json: self.output.json, ..config })
     }
 }

@@ -55,18 +55,18 @@ pub fn inspect(dir: &Path, view: &View) -> anyhow::Result<()> {
 }
 
 fn json(manifest: &Manifest, digest: Digest, counts: &[usize; CLASSES]) -> String {
-    let Manifest { dataset, samples, streams, chunks, seconds, .. } = manifest;
+    let Manifest { dataset, run, samples, streams, chunks, seconds, .. } = manifest;
     let bytes: u64 = chunks.iter().map(|chunk| chunk.bytes).sum();
     let (chunks, data) = (chunks.len(), digest.to_string());
     serde_json::json!({
-        "dataset": dataset, "samples": samples, "chunks": chunks, "bytes": bytes, "seconds": seconds, "data": data,
+        "dataset": dataset, "run": run, "samples": samples, "chunks": chunks, "bytes": bytes, "seconds": seconds, "data": data,
         "streams": streams, "labels": counts,
     })
     .to_string()
 }
 
 fn text(manifest: &Manifest, digest: Digest, counts: &[usize; CLASSES], samples: &Samples) -> String {
-    let Manifest { dataset, streams, chunks, seconds, .. } = manifest;
+    let Manifest { dataset, run, streams, chunks, seconds, .. } = manifest;
     let megabytes = chunks.iter().map(|chunk| chunk.bytes).sum::<u64>() as f64 / 1e6;
     let mut text = format!(
         "dataset        {} ({:.16})\n\
@@ -77,6 +77,9 @@ fn text(manifest: &Manifest, digest: Digest, counts: &[usize; CLASSES], samples:
         samples.len(),
         count(chunks.len(), "chunk"),
     );
+    if let Some(run) = run {
+        let _ = writeln!(text, "run            {run}");
+    }
     for stream in streams {
         let _ = writeln!(text, "stream         {}: samples {}..{}", stream.name, stream.first, stream.end);
     }
@@ -108,9 +111,9 @@ pub fn verify(dir: &Path) -> anyhow::Result<()> {
 }
 
 fn read(dir: &Path) -> anyhow::Result<(Manifest, Samples, Digest)> {
-    let manifest = data::hold(dir)?.manifest;
-    let (samples, digest) = data::read(dir, &manifest)?;
-    Ok((manifest, samples, digest))
+    let held = data::hold(dir)?; // Until all is read.
+    let (samples, digest) = data::read(dir, &held.manifest)?;
+    Ok((held.manifest, samples, digest))
 }
 
 fn by_label(labels: &[u8]) -> [usize; CLASSES] {
