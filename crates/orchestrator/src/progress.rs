@@ -48,9 +48,12 @@ enum Step {
 pub struct Phases(Vec<(&'static str, Duration)>);
 
 impl Phases {
-    /// Notes that a phase which began at `start` is over.
+    /// Notes that a phase which began at `start` is over. The parts of a phase that another comes between are added up.
     pub fn end(&mut self, name: &'static str, start: Instant) {
-        self.0.push((name, start.elapsed()));
+        match self.0.iter_mut().find(|(known, _)| *known == name) {
+            Some((_, time)) => *time += start.elapsed(),
+            None => self.0.push((name, start.elapsed())),
+        }
     }
 
     /// Each phase and its seconds.

@@ -26,7 +26,8 @@ use crate::{
     console::Console,
     crew::{Crew, News, STOP_LIMIT, gave_up},
     progress::Progress,
-    run_dir, setup,
+    run_dir,
+    setup::Setup,
     spark::Starting,
     streaming_log::StreamingLog,
 };
@@ -59,14 +60,10 @@ pub async fn run(config: &Config, console: Console, shutdown: Shutdown) -> anyho
     directory.name_holder(&run)?;
     let config = &Config { identity: run_dir::identity(&run)?, ..config.clone() };
     let mut progress = Progress::new(console.clone());
-    let programs = setup::provide(&config.engine, &console, &shutdown, progress.phases()).await?;
-    // While samples are streamed: a JVM takes its time.
-    let mut spark = programs.spark.map(|home| {
-        let partitions = config.training.partitions.unwrap_or(1); // It is always there by now.
-        Starting::new(home, run.join("spark"), partitions, console.clone())
-    });
-    let mut crew = Crew::new(&programs.directory, console.clone(), shutdown);
-    let result = phases(config, &run, &mut crew, &mut spark, &mut progress).await;
+    let setup = Setup::begin(&config.engine, &console, &shutdown, progress.phases()).await?;
+    let mut crew = Crew::new(&setup.directory, console.clone(), shutdown);
+    let mut spark = None;
+    let result = phases(config, &run, &setup, &mut crew, &mut spark, &mut progress).await;
     progress.clear();
     crew.stop(STOP_LIMIT).await;
     if let Some(spark) = spark {
@@ -86,16 +83,28 @@ pub async fn run(config: &Config, console: Console, shutdown: Shutdown) -> anyho
 async fn phases(
     config: &Config,
     run: &Path,
+    setup: &Setup,
     crew: &mut Crew,
     spark: &mut Option<Starting>,
     progress: &mut Progress,
 ) -> anyhow::Result<()> {
     let mut config = config.clone();
+    let mut data = None;
     if config.resume.is_none() || !is_streamed(&config, run)? {
+        // Before the trainer is built: nobody should wait for minutes to hear that there is no data.
         let start = Instant::now();
         let (dir, digest) = provide_data(&config, crew, progress).await?;
         config = config.with_data(dir);
+        data = Some(digest);
         progress.phases().end("data", start);
+    }
+    setup.build_trainer(progress.phases()).await?;
+    // While samples are streamed: a JVM takes its time.
+    *spark = setup.spark.clone().map(|home| {
+        let partitions = config.training.partitions.unwrap_or(1); // It is always there by now.
+        Starting::new(home, run.join("spark"), partitions, setup.console.clone())
+    });
+    if let Some(digest) = data {
         let start = Instant::now();
         let log = stream(&config, run, &digest, crew, progress).await?;
         progress.phases().end("streaming", start);

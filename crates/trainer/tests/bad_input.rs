@@ -56,6 +56,25 @@ fn samples_of_another_run_are_refused() {
 }
 
 #[test]
+fn a_run_that_is_resumed_by_hand_knows_which_samples_are_its_own() {
+    let place = Place::received(); // For no run in particular.
+    place.hash_of("run", &["--rounds", "1"]);
+    fs::write(place.path("run/run.id"), "1f").unwrap(); // As an orchestrator leaves it.
+    let resume = ["--resume", "run", "--rounds", "2", "--test-data", "blobs"];
+    fail(&mut place.command(&resume), 73, "were received for no run in particular, not for run 1f; give each run");
+    fs::remove_file(place.path("run/run.id")).unwrap();
+    succeed(&mut place.command(&resume));
+}
+
+#[test]
+fn a_dataset_is_read_without_a_folder_for_temporary_files() {
+    let place = Place::received();
+    place.hash_of("run", &["--rounds", "1"]);
+    succeed(place.command(&["evaluate", "run", "--test-data", "blobs"]).env("TMPDIR", place.path("no/such/folder")));
+    succeed(place.train("other", &["--rounds", "1"]).env("TMPDIR", place.path("no/such/folder")));
+}
+
+#[test]
 fn a_damaged_chunk_directory_is_refused_and_the_file_named() {
     let place = Place::received();
     let chunk = fs::read_dir(place.path("chunks")).unwrap().map(|entry| entry.unwrap().path());

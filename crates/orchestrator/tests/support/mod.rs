@@ -92,7 +92,11 @@ impl Bench {
 
     /// The orchestrator, in the bench's folder.
     pub(crate) fn command(&self) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_orchestrator"));
+        let program = env!("CARGO_BIN_EXE_orchestrator");
+        let mut command = Command::new(if cfg!(target_os = "linux") { "env" } else { program });
+        if cfg!(target_os = "linux") {
+            command.args(["--default-signal=HUP", program]); // Tests that run under `nohup` would hand on that it is ignored.
+        }
         command.current_dir(self.0.path()).env_remove("RUST_LOG").env_remove("MNIST_DIR");
         command
     }
