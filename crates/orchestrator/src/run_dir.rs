@@ -14,7 +14,7 @@ use cli::{
 };
 use serde_json::Value;
 
-use crate::{commands, config::Config, platform};
+use crate::{commands, config::Config, platform, streaming_log};
 
 /// The effective configuration, in the run folder.
 pub const CONFIG: &str = "config.toml";
@@ -29,7 +29,10 @@ const DATA: &str = "data.digest";
 pub fn open(config: &Config) -> anyhow::Result<PathBuf> {
     let path = match &config.resume {
         Some(run) => {
-            run.canonicalize().with_context(|| format!("failed to open the run folder `{}`", run.display()))?
+            let path =
+                run.canonicalize().with_context(|| format!("failed to open the run folder `{}`", run.display()))?;
+            sweep(&path)?;
+            path
         }
         None => create(config)?,
     };
@@ -121,12 +124,31 @@ fn read(file: &Path) -> anyhow::Result<Option<String>> {
 
 /// Writes a file that is complete or absent.
 pub(crate) fn write(path: &Path, text: &str) -> io::Result<()> {
-    let temporary = path.with_extension("tmp");
+    let temporary = temporary(path);
     let mut file = File::create(&temporary)?;
     file.write_all(text.as_bytes())?;
     file.sync_all()?;
     fs::rename(&temporary, path)?;
     platform::sync_directory(path.parent().unwrap_or(path))
+}
+
+/// Removes what an orchestrator has left that was killed while it wrote a file; not every file is written again.
+fn sweep(run: &Path) -> anyhow::Result<()> {
+    for name in [CONFIG, DATA, runs::IDENTITY, streaming_log::FILE] {
+        let path = temporary(&run.join(name));
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(error).with_context(|| format!("failed to remove `{}`", path.display()));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// What a file is called while it is written.
+fn temporary(path: &Path) -> PathBuf {
+    path.with_extension("tmp")
 }
 
 /// The configuration as a file that `--config` and `--resume` read.
@@ -186,6 +208,17 @@ mod tests {
         fs::remove_file(run.join(CONFIG)).unwrap();
         fs::create_dir(run.join("checkpoints")).unwrap();
         create(&load(&run)).unwrap_err();
+    }
+
+    #[test]
+    fn a_file_that_was_being_written_when_the_orchestrator_was_killed_is_gone_when_the_run_is_resumed() {
+        let dir = tempfile::tempdir().unwrap();
+        let run = dir.path().join("run");
+        create(&Config::load(&["x".into(), "--run-dir".into(), run.clone().into()]).unwrap()).unwrap();
+        fs::write(run.join("streaming.tmp"), "{").unwrap();
+        fs::write(run.join("notes.tmp"), "mine").unwrap();
+        open(&Config::load(&["x".into(), "--resume".into(), run.clone().into()]).unwrap()).unwrap();
+        assert!(!run.join("streaming.tmp").exists() && run.join("notes.tmp").exists());
     }
 
     #[test]

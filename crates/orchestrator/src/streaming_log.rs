@@ -14,7 +14,7 @@ use serde::Serialize;
 use crate::run_dir;
 
 /// The file's name in the run folder.
-const FILE: &str = "streaming.json";
+pub(crate) const FILE: &str = "streaming.json";
 
 /// More points than a chart can show; beyond it every second one is dropped, however small the chunks are.
 const MAX_POINTS: usize = 1024;
