@@ -1,10 +1,13 @@
-//! A picture of a digit becomes an image as MNIST has them: light ink on black, 28 by 28, the longer side of the digit 20
+//! The digits in a picture become images as MNIST has them: light ink on black, 28 by 28, the longer side of the digit 20
 //! pixels long, its centre of mass in the middle. <http://yann.lecun.com/exdb/mnist/> describes how MNIST did it.
 
 use crate::{
     Picture,
-    paper::{self, Ink},
+    component::{Bounds, Component, components},
+    layout,
+    paper::{self, FAINT, Ink, quantile},
     resize::Filter,
+    ruling,
 };
 
 /// Height and width of an image.
@@ -15,14 +18,44 @@ const DIGIT: f32 = 20.0;
 /// Where the centre of mass goes, as the index of a pixel: where that of MNIST's images is, on average.
 const CENTRE: f64 = SIDE as f64 / 2.0;
 
-/// Pictures are made so small at first: much larger than an image, and quick to work on whatever the camera.
-const WORKING: usize = 320;
+/// The longer side that pictures are worked on with: quick whatever the camera, and a digit on a whole page is still larger
+/// than an image.
+const WORKING: usize = 1000;
+/// Where a digit is as black as this share of its blackest ink, it is black.
+const BLACK: f32 = 0.75;
 
-/// The digit in the picture as an image of MNIST, 784 pixels; `None` if there is nothing on the paper.
-pub fn digit(picture: &Picture) -> Option<Vec<u8>> {
+/// A digit in a picture.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Digit {
+    /// Where it is in the picture.
+    pub place: Place,
+    /// An image of MNIST, 784 pixels: 0 is background and 255 is ink.
+    pub pixels: Vec<u8>,
+}
+
+/// A rectangle in a picture, in pixels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// Columns to the left of it.
+    pub x: usize,
+    /// Rows above it.
+    pub y: usize,
+    /// Columns in it.
+    pub width: usize,
+    /// Rows in it.
+    pub height: usize,
+}
+
+/// The digits in the picture, line by line, from left to right; none if there is nothing on the paper.
+pub fn digits(picture: &Picture) -> Vec<Digit> {
     let small = shrink(picture);
-    let ink = paper::ink(&small)?;
-    Some(centre(&resize(&crop(&ink))))
+    let Some(ink) = paper::ink(&small) else { return Vec::new() };
+    let ink = ruling::without_lines(ink);
+    let digit = |component: Component| Digit {
+        place: place(&component.bounds, &small, picture),
+        pixels: centre(&resize(&cut_out(&component, &ink))),
+    };
+    layout::digits(components(&ink), ink.width, ink.height).into_iter().map(digit).collect()
 }
 
 /// The picture with its longer side at most [`WORKING`] pixels.
@@ -33,15 +66,26 @@ fn shrink(picture: &Picture) -> Picture {
     picture.fitted(WORKING, Filter::Box)
 }
 
-/// What is inked, and nothing around it.
-fn crop(ink: &Ink) -> Picture {
-    let set = |pixel: &usize| ink.pixels[*pixel] > 0;
-    let columns = || (0..ink.pixels.len()).filter(set).map(|pixel| pixel % ink.width);
-    let rows = || (0..ink.pixels.len()).filter(set).map(|pixel| pixel / ink.width);
-    let range = |low: Option<usize>, high: Option<usize>| low.unwrap_or(0)..high.unwrap_or(0) + 1;
-    let (columns, rows) = (range(columns().min(), columns().max()), range(rows().min(), rows().max()));
-    let pixels = rows.clone().flat_map(|row| &ink.pixels[row * ink.width..][columns.clone()]).copied().collect();
-    Picture::new(columns.len(), rows.len(), pixels)
+/// What is in these bounds of a small picture, in the large one that it was made of.
+fn place(bounds: &Bounds, small: &Picture, large: &Picture) -> Place {
+    let columns = |columns: usize| columns * large.width() / small.width();
+    let rows = |rows: usize| rows * large.height() / small.height();
+    let (x, y) = (columns(bounds.left), rows(bounds.top));
+    Place { x, y, width: columns(bounds.right) - x, height: rows(bounds.bottom) - y }
+}
+
+/// The digit, and nothing around it.
+fn cut_out(digit: &Component, ink: &Ink) -> Picture {
+    let most = quantile(digit.pixels.iter().map(|&pixel| ink.shares[pixel]).collect(), 0.98);
+    let (least, full) = (FAINT * most, BLACK * most);
+    let Bounds { left, top, .. } = digit.bounds;
+    let width = digit.bounds.width();
+    let mut pixels = vec![0; width * digit.bounds.height()];
+    for &pixel in &digit.pixels {
+        let grey = 255.0 * (ink.shares[pixel] - least) / (full - least);
+        pixels[(pixel / ink.width - top) * width + pixel % ink.width - left] = grey.clamp(0.0, 255.0) as u8;
+    }
+    Picture::new(width, digit.bounds.height(), pixels)
 }
 
 /// The digit with a longer side of [`DIGIT`] pixels, its darkest ink white, so that a thin pen is not lost.
@@ -86,10 +130,18 @@ mod tests {
         Picture::new(width, height, (0..width * height).map(pixel).collect())
     }
 
+    /// The image of the only digit.
+    #[track_caller]
+    fn one(picture: &Picture) -> Vec<u8> {
+        let digits = digits(picture);
+        assert_eq!(digits.len(), 1, "{digits:?}");
+        digits[0].pixels.clone()
+    }
+
     /// Whether it is a ring of 20 pixels in the middle of an image.
     #[track_caller]
     fn check_ring(picture: &Picture) {
-        let image = digit(picture).expect("there is ink");
+        let image = one(picture);
         let at = |x: usize, y: usize| image[y * SIDE + x];
         let middle = [at(13, 13), at(14, 14)];
         assert!(middle.iter().all(|&pixel| pixel < 40), "the middle is {middle:?}");
@@ -111,7 +163,7 @@ mod tests {
         let dark = ring(60, 60, 20.0, |distance, _, _| if distance < 3.0 { 25.0 } else { 245.0 });
         check_ring(&light);
         check_ring(&dark);
-        assert_eq!(digit(&light), digit(&dark));
+        assert_eq!(one(&light), one(&dark));
     }
 
     #[test]
@@ -153,17 +205,17 @@ mod tests {
     #[test]
     fn empty_paper_holds_no_digit() {
         for shade in [0.0, 128.0, 255.0] {
-            assert_eq!(digit(&ring(50, 50, 1.0, |_, _, _| shade)), None);
+            assert_eq!(digits(&ring(50, 50, 1.0, |_, _, _| shade)), []);
         }
         let graded = ring(200, 200, 1.0, |_, x, y| 120.0 + 0.5 * x as f32 + ((x * 31 + y * 17) % 5) as f32);
-        assert_eq!(digit(&graded), None);
+        assert_eq!(digits(&graded), []);
     }
 
     #[test]
     fn a_picture_of_one_pixel_or_one_row_is_no_reason_to_panic() {
-        assert_eq!(digit(&Picture::new(1, 1, vec![9])), None);
-        let row = digit(&Picture::new(9, 1, vec![255, 255, 255, 0, 0, 0, 255, 255, 255]));
-        assert!(row.is_none_or(|image| image.len() == SIDE * SIDE));
-        digit(&Picture::new(5000, 1, vec![7; 5000]));
+        assert_eq!(digits(&Picture::new(1, 1, vec![9])), []);
+        let row = digits(&Picture::new(9, 1, vec![255, 255, 255, 0, 0, 0, 255, 255, 255]));
+        assert!(row.iter().all(|digit| digit.pixels.len() == SIDE * SIDE));
+        digits(&Picture::new(5000, 1, vec![7; 5000]));
     }
 }

@@ -5,15 +5,20 @@
 
 mod bmp;
 mod comparison;
+mod component;
 mod digit;
 mod file;
 mod formats;
+mod layout;
+mod line;
 mod paper;
 mod resize;
+mod ruling;
+mod window;
 
 pub use crate::{
     comparison::comparison,
-    digit::{SIDE, digit},
+    digit::{Digit, Place, SIDE, digits},
     file::{Error, read},
 };
 
@@ -48,6 +53,28 @@ impl Picture {
     /// All pixels, row by row.
     pub fn pixels(&self) -> &[u8] {
         &self.pixels
+    }
+
+    /// What is at this place, and a `margin` around it as far as the picture goes.
+    ///
+    /// # Panics
+    /// If the place is not in the picture.
+    pub fn cut_out(&self, place: Place, margin: usize) -> Self {
+        let columns = place.x.saturating_sub(margin)..(place.x + place.width + margin).min(self.width);
+        let rows = place.y.saturating_sub(margin)..(place.y + place.height + margin).min(self.height);
+        let pixels = rows.clone().flat_map(|row| &self.pixels[row * self.width..][columns.clone()]).copied().collect();
+        Self::new(columns.len(), rows.len(), pixels)
+    }
+
+    /// The picture with black as white and white as black.
+    pub(crate) fn negative(&self) -> Self {
+        let pixels = self.pixels.iter().map(|pixel| 255 - pixel).collect();
+        Self { pixels, ..*self }
+    }
+
+    /// The picture with rows as columns.
+    pub(crate) fn transposed(&self) -> Self {
+        Self::new(self.height, self.width, paper::transposed(self.width, &self.pixels))
     }
 
     /// The bytes of a PNG file.

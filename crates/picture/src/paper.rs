@@ -1,208 +1,151 @@
-//! Paper is what a digit is written on: what it looks like is found at the picture's border and followed inwards, as a surface
-//! of the second degree, so that a lamp on one side does no harm. Ink is what differs from it, darker or lighter.
+//! Paper is what digits are written on, and ink is what differs from it, darker or lighter, in strokes.
+//!
+//! How light the paper is under a stroke is told by what is around the stroke: a closing fills whatever is thinner than its
+//! window, and keeps the edges of whatever is broader, such as the hard edge of a shadow. So each pixel is compared with
+//! the paper at its own place. The difference of a closing and its picture is the top-hat transform (F. Meyer, Contrast
+//! feature extraction, 1979; P. Soille, Morphological Image Analysis, 2003, has it against uneven light).
 
-use crate::Picture;
+use std::f32::consts::SQRT_2;
 
-/// Terms of the surface: 1, x, y, x², xy, y².
-const TERMS: usize = 6;
-/// How often the surface is fitted again to what then counts as paper.
-const FITS: usize = 4;
-/// Paper differs from the surface by at most so many standard deviations.
-const NOISE: f32 = 3.0;
+use crate::{
+    Picture,
+    window::{closing, continued_closing},
+};
+
+/// How far the window reaches, in shares of the side of a square with as many pixels as the picture. Twice that is broader
+/// than the broadest stroke of a digit as large as the picture, and narrower than most shadows.
+const REACH: f32 = 0.2;
+/// Ink differs from paper by more than so many standard deviations of the paper.
+const NOISE: f32 = 4.0;
 /// The least noise, in shares of the way from paper to full ink: about one grey value.
 const LEAST_NOISE: f32 = 0.004;
-/// Ink differs from paper by at least so much of that way.
+/// The fullest ink differs from paper by at least so much of that way.
 const LEAST_INK: f32 = 0.1;
-/// A speck has less ink than this share of the digit.
-const SPECK: f32 = 0.05;
+/// Less ink than this share of full ink is none.
+pub(crate) const FAINT: f32 = 0.15;
+/// In a shadow that is blacker than this, noise would be ink.
+const DARKEST_PAPER: f32 = 32.0;
 
-/// Ink on a picture: 0 where there is paper, 255 where there is as much ink as anywhere.
+/// Ink on a picture, row by row.
+#[derive(Clone, Debug)]
 pub(crate) struct Ink {
     pub(crate) width: usize,
-    pub(crate) pixels: Vec<u8>,
+    pub(crate) height: usize,
+    /// How far each pixel is on the way from paper to black, or to white on dark paper; 0 where there is paper.
+    pub(crate) shares: Vec<f32>,
+    /// The same if whatever lies along the border of the picture is no stroke, but a shadow or the table.
+    pub(crate) inner: Vec<f32>,
+}
+
+impl Ink {
+    /// The same with rows as columns.
+    pub(crate) fn transposed(&self) -> Self {
+        let [shares, inner] = [&self.shares, &self.inner].map(|shares| transposed(self.width, shares));
+        Self { width: self.height, height: self.width, shares, inner }
+    }
 }
 
 /// The ink on the picture; `None` if there is only paper.
 pub(crate) fn ink(image: &Picture) -> Option<Ink> {
     let (width, height) = (image.width(), image.height());
-    let paper = Surface::of_paper(image);
-    let differs = |i: usize| f32::from(image.pixels()[i]) - paper.at(i % width, i / width);
-    let all: f32 = (0..width * height).map(differs).filter(|difference| difference.abs() > 2.0 * paper.noise).sum();
-    let darker = all < 0.0;
-    // Of the way from the paper to black or white, so that ink in a shadow is as much ink as in the light.
-    let share = |i: usize| {
-        let paper = paper.at(i % width, i / width).clamp(0.0, 255.0);
-        if darker { -differs(i) / paper.max(32.0) } else { differs(i) / (255.0 - paper).max(32.0) }
-    };
-    let shares: Vec<f32> = (0..width * height).map(share).collect();
-    let mut sorted = shares.clone();
-    sorted.sort_by(f32::total_cmp);
-    let noise = (paper.noise / 255.0).max(LEAST_NOISE);
-    // A few pixels alone may be anything.
-    let most = sorted[sorted.len() - 1 - (sorted.len() / 1000).max(sorted.len().min(4) - 1)];
-    if most < LEAST_INK.max(2.0 * NOISE * noise) {
+    let reach = (REACH * ((width * height) as f32).sqrt()).round().max(1.0) as usize;
+    let negative = image.negative();
+    let (light, dark) = (closing(image, reach), closing(&negative, reach));
+    // Paper is even; what remains on the other side has the outlines of digits in it.
+    let (image, paper) = if variation(&light) <= variation(&dark) { (image, light) } else { (&negative, dark) };
+    let mut inner = shares(image, &continued_closing(image, reach));
+    let mut shares = shares(image, &paper);
+
+    // The closing follows the lightest grains of the paper, so that most of it is a little darker. A digit may fill more than
+    // half of its picture, but hardly three quarters.
+    let grain = quantile(inner.clone(), 0.25);
+    inner.iter_mut().chain(&mut shares).for_each(|share| *share -= grain);
+    let steps = inner.chunks_exact(width).flat_map(|row| row.windows(2)).map(|pair| (pair[1] - pair[0]).abs());
+    // A quarter of normal values are nearer than 0.32 standard deviations; a difference has √2 times as many as each value.
+    let noise = (quantile(steps.collect(), 0.25) / (0.3186 * SQRT_2)).max(LEAST_NOISE);
+    let surely = LEAST_INK.max(2.0 * NOISE * noise);
+    let full = quantile(inner.iter().copied().filter(|&share| share >= surely).collect(), 0.95);
+    if full == 0.0 {
         return None;
     }
-    let (least, full) = ((NOISE * noise).max(0.15 * most), 0.75 * most);
-    let pixel = |share: &f32| (255.0 * (share - least) / (full - least)).clamp(0.0, 255.0) as u8;
-    Some(Ink { width, pixels: without_specks(width, shares.iter().map(pixel).collect()) })
+    let least = (NOISE * noise).max(FAINT * full);
+    inner.iter_mut().chain(&mut shares).filter(|share| **share < least).for_each(|share| *share = 0.0);
+    Some(Ink { width, height, shares, inner })
 }
 
-/// What the paper looks like where there is no ink.
-struct Surface {
-    terms: [f64; TERMS],
-    scale: f64,
-    /// Standard deviation of the paper from it, in grey values.
-    noise: f32,
+/// How far each pixel is from the paper at its place to black: ink in a shadow is as much ink as in the light.
+fn shares(image: &Picture, paper: &Picture) -> Vec<f32> {
+    let share = |(&pixel, &paper): (&u8, &u8)| f32::from(paper - pixel) / f32::from(paper).max(DARKEST_PAPER);
+    image.pixels().iter().zip(paper.pixels()).map(share).collect()
 }
 
-impl Surface {
-    fn of_paper(image: &Picture) -> Self {
-        let (width, height) = (image.width(), image.height());
-        let scale = 1.0 / width.max(height) as f64;
-        let value = |i: usize| f32::from(image.pixels()[i]);
-        let frame = (width.min(height) / 20).max(1);
-        let is_border = |i: usize| {
-            let (x, y) = (i % width, i / width);
-            x.min(y) < frame || width - x <= frame || height - y <= frame
-        };
-        let border: Vec<usize> = (0..width * height).filter(|&i| is_border(i)).collect();
-        let middle = median(border.iter().map(|&i| value(i)).collect());
-        let mut surface = Self { terms: [f64::from(middle), 0.0, 0.0, 0.0, 0.0, 0.0], scale, noise: 255.0 };
-        let difference = |surface: &Self, i: usize| (value(i) - surface.at(i % width, i / width)).abs();
-        // First to the border, where there is little ink; then to all that looks as it goes on from there.
-        let all: Vec<usize> = (0..width * height).collect();
-        for fit in 0..2 * FITS {
-            let candidates = if fit < FITS { &border } else { &all };
-            let paper: Vec<usize> = candidates
-                .iter()
-                .copied()
-                .filter(|&i| difference(&surface, i) <= (NOISE * surface.noise).max(3.0))
-                .collect();
-            let points = paper.iter().map(|&i| (i % width, i / width, f64::from(value(i))));
-            surface.terms = fitted(points, scale);
-            let spread = median(paper.iter().map(|&i| difference(&surface, i)).collect());
-            surface.noise = 1.4826 * spread; // What a median deviation is of a standard deviation, if it is normal.
-        }
-        surface
-    }
-
-    fn at(&self, x: usize, y: usize) -> f32 {
-        terms(x, y, self.scale).iter().zip(&self.terms).map(|(term, factor)| term * factor).sum::<f64>() as f32
-    }
+/// How much neighbouring pixels differ, all together.
+fn variation(picture: &Picture) -> u64 {
+    let pixels = picture.pixels();
+    let rows = pixels.chunks_exact(picture.width()).flat_map(|row| row.iter().zip(&row[1..]));
+    let columns = pixels.iter().zip(&pixels[picture.width()..]);
+    rows.chain(columns).map(|(a, b)| u64::from(a.abs_diff(*b))).sum()
 }
 
-fn terms(x: usize, y: usize, scale: f64) -> [f64; TERMS] {
-    let (x, y) = (x as f64 * scale - 0.5, y as f64 * scale - 0.5);
-    [1.0, x, y, x * x, x * y, y * y]
-}
-
-/// The factors of the terms with the least squared error on these points.
-fn fitted(points: impl Iterator<Item = (usize, usize, f64)>, scale: f64) -> [f64; TERMS] {
-    // The normal equations, the values in the last column. The little on the diagonal makes a row of pixels solvable, too.
-    let mut rows = [[0.0; TERMS + 1]; TERMS];
-    for (x, y, value) in points {
-        let terms = terms(x, y, scale);
-        for (row, a) in rows.iter_mut().zip(terms) {
-            row.iter_mut().zip(terms.into_iter().chain([value])).for_each(|(cell, b)| *cell += a * b);
-        }
-    }
-    (0..TERMS).for_each(|i| rows[i][i] += 1e-6);
-    for pivot in 0..TERMS {
-        let top = rows[pivot];
-        for row in (0..TERMS).filter(|&row| row != pivot) {
-            let factor = rows[row][pivot] / top[pivot];
-            rows[row].iter_mut().zip(top).for_each(|(cell, above)| *cell -= factor * above);
-        }
-    }
-    std::array::from_fn(|i| rows[i][TERMS] / rows[i][i])
-}
-
-/// The middle value; 0 of none.
-fn median(mut values: Vec<f32>) -> f32 {
+/// The value that this share of the values is below; 0 of none.
+pub(crate) fn quantile(mut values: Vec<f32>, share: f32) -> f32 {
     if values.is_empty() {
         return 0.0;
     }
-    let middle = values.len() / 2;
-    *values.select_nth_unstable_by(middle, f32::total_cmp).1
+    let place = ((values.len() as f32 * share) as usize).min(values.len() - 1);
+    *values.select_nth_unstable_by(place, f32::total_cmp).1
 }
 
-/// The pixels without patches of ink that are small beside the largest.
-fn without_specks(width: usize, mut pixels: Vec<u8>) -> Vec<u8> {
-    let (patches, inks) = patches(width, &pixels);
-    let least = SPECK * inks.iter().copied().fold(0.0, f32::max);
-    for (pixel, patch) in pixels.iter_mut().zip(patches) {
-        if patch.is_some_and(|patch| inks[patch] < least) {
-            *pixel = 0;
-        }
-    }
-    pixels
-}
-
-/// The patch that each pixel belongs to, if it has ink, and the ink of each patch.
-fn patches(width: usize, pixels: &[u8]) -> (Vec<Option<usize>>, Vec<f32>) {
-    let (mut patches, mut inks) = (vec![None; pixels.len()], Vec::new());
-    for start in 0..pixels.len() {
-        if pixels[start] == 0 || patches[start].is_some() {
-            continue;
-        }
-        let (patch, mut ink, mut todo) = (inks.len(), 0.0, vec![start]);
-        patches[start] = Some(patch);
-        while let Some(pixel) = todo.pop() {
-            ink += f32::from(pixels[pixel]);
-            for near in neighbours(pixel, width, pixels.len()) {
-                if pixels[near] > 0 && patches[near].is_none() {
-                    patches[near] = Some(patch);
-                    todo.push(near);
-                }
-            }
-        }
-        inks.push(ink);
-    }
-    (patches, inks)
-}
-
-/// The eight pixels around one, as far as there are such.
-fn neighbours(pixel: usize, width: usize, count: usize) -> impl Iterator<Item = usize> {
-    let (x, y) = (pixel % width, pixel / width);
-    let columns = x.saturating_sub(1)..(x + 2).min(width);
-    let rows = y.saturating_sub(1)..(y + 2).min(count / width);
-    rows.flat_map(move |row| columns.clone().map(move |column| row * width + column)).filter(move |&near| near != pixel)
+/// Values in rows of this width, with rows as columns.
+pub(crate) fn transposed<T: Copy>(width: usize, values: &[T]) -> Vec<T> {
+    let height = values.len() / width;
+    (0..values.len()).map(|i| values[i % height * width + i / height]).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn image(width: u32, height: u32, shade: impl Fn(u32, u32) -> u8) -> Picture {
-        let pixels = (0..height).flat_map(|y| (0..width).map(move |x| (x, y))).map(|(x, y)| shade(x, y)).collect();
-        Picture::new(width as usize, height as usize, pixels)
+    fn image(width: usize, height: usize, shade: impl Fn(usize, usize) -> f32) -> Picture {
+        Picture::new(width, height, (0..width * height).map(|i| shade(i % width, i / width).round() as u8).collect())
     }
 
-    #[test]
-    fn a_surface_follows_the_light_and_not_the_ink() {
-        let light = |x: u32, y: u32| 200.0 - 0.5 * x as f32 - 0.002 * (y as f32 - 50.0).powi(2);
-        let shade = |x: u32, y: u32| {
-            let is_ink = (30..60).contains(&x) && (30..60).contains(&y);
-            if is_ink { 5 } else { light(x, y).round() as u8 }
-        };
-        let surface = Surface::of_paper(&image(100, 100, shade));
-        for (x, y) in [(0, 0), (99, 0), (45, 45), (99, 99)] {
-            let (found, expect) = (surface.at(x, y), light(x as u32, y as u32));
-            assert!((found - expect).abs() < 1.0, "{found} instead of {expect} at {x}, {y}");
+    /// A bar across the middle.
+    fn is_inked(x: usize, y: usize) -> bool {
+        (20..80).contains(&x) && (45..55).contains(&y)
+    }
+
+    /// Whether the bar is found and nothing else, on paper that is as light as this.
+    #[track_caller]
+    fn check(paper: impl Fn(usize, usize) -> f32, inked: f32) {
+        let ink = ink(&image(100, 100, |x, y| paper(x, y) * if is_inked(x, y) { inked } else { 1.0 })).unwrap();
+        for (i, &share) in ink.inner.iter().enumerate() {
+            assert_eq!(share > 0.0, is_inked(i % 100, i / 100), "{share} at {}, {}", i % 100, i / 100);
         }
-        assert!(surface.noise < 1.0, "{}", surface.noise);
     }
 
     #[test]
-    fn specks_are_removed_and_the_parts_of_a_digit_are_not() {
-        let shade = |x: u32, y: u32| match (x, y) {
-            (5..15, 5..8) | (5..8, 10..20) => 0, // Two strokes that do not touch.
-            (25, 25) => 0,
-            _ => 255,
-        };
-        let ink = ink(&image(30, 30, shade)).unwrap();
-        let at = |x: usize, y: usize| ink.pixels[y * ink.width + x];
-        assert_eq!((at(6, 6), at(6, 15), at(25, 25), at(20, 20)), (255, 255, 0, 0));
+    fn a_lamp_on_one_side_is_no_ink() {
+        check(|x, y| 200.0 - 0.5 * x as f32 - 0.02 * (y as f32 - 50.0).powi(2), 0.1);
+    }
+
+    #[test]
+    fn the_hard_edge_of_a_shadow_is_no_ink() {
+        check(|x, _| if x < 47 { 240.0 } else { 100.0 }, 0.2);
+        check(|x, y| if x + 2 * y < 140 { 90.0 } else { 220.0 }, 0.2);
+        // Half in the shadow, as sharp as a camera sees it.
+        check(|x, _| 240.0 - 140.0 * ((x as f32 - 45.0) / 6.0).clamp(0.0, 1.0), 0.2);
+    }
+
+    #[test]
+    fn chalk_in_the_shadow_is_ink() {
+        check(|x, _| if x < 47 { 60.0 } else { 30.0 }, 3.5);
+    }
+
+    #[test]
+    fn noise_is_no_ink() {
+        let noise = |x: usize, y: usize| ((x * 7919 + y * 104_729) % 17) as f32;
+        check(|x, y| 200.0 + noise(x, y), 0.3);
+        assert!(ink(&image(100, 100, |x, y| 100.0 + noise(x, y))).is_none());
     }
 }

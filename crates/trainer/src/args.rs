@@ -43,17 +43,17 @@ pub(crate) enum Command {
     },
     /// Say which digits are in pictures
     Predict {
-        /// PNG, JPEG or IDX files, and folders with PNG or JPEG files. A picture shows one digit, of any size, dark on
-        /// light or light on dark
+        /// Pictures (PNG, JPEG, WebP, GIF, BMP or TIFF), IDX files, and folders with pictures. A picture shows digits
+        /// that do not touch each other, of any size, dark on light or light on dark
         #[arg(required = true, value_parser = path::parser())]
         paths: Vec<PathBuf>,
         /// A .safetensors or .pth file, or a run folder
         #[arg(long, value_name = "FILE|RUN", default_value = "runs/latest", value_parser = path::parser())]
         model: PathBuf,
-        /// Write a picture of what the network saw, beside the original, into this folder
+        /// Write a picture of what the network saw of each digit, beside the original, into this folder
         #[arg(long, value_name = "DIR", value_parser = path::parser())]
         explain: Option<PathBuf>,
-        /// One JSON object a line, with the probabilities of all digits
+        /// One JSON object a digit, with the probabilities of all ten and with its place in the picture
         #[arg(long)]
         json: bool,
     },

@@ -45,6 +45,7 @@ pub mod digest;
 mod disk;
 pub mod engine;
 pub mod evaluation;
+mod explanation;
 pub mod import;
 pub mod inspection;
 pub mod local;

@@ -12,10 +12,10 @@ use anyhow::{Context, anyhow, ensure};
 use cli::exit::{Code, OrExit, failure};
 use dataset::{CLASSES, PIXELS};
 use model::StateDict;
-use picture::{Picture, SIDE};
+use picture::{Picture, Place};
 use serde_json::json;
 
-use crate::{disk, model_file::ModelFile, output};
+use crate::{explanation::Explanations, model_file::ModelFile, output};
 
 /// The largest file that is read: a picture of as many pixels as may be, not compressed at all.
 const MAX_BYTES: u64 = 512 << 20;
@@ -42,14 +42,20 @@ pub struct Predict {
     pub json: bool,
 }
 
+/// What a file holds: images to be classified.
+struct Images {
+    path: PathBuf,
+    /// The picture that they were made of, if it is no IDX file.
+    picture: Option<Picture>,
+    images: Vec<Image>,
+}
+
 /// An image to be classified.
 struct Image {
-    /// Its file.
-    path: PathBuf,
-    /// Its place in an IDX file, from 0.
+    /// Which it is in its file, from 0, if the file is an IDX file or shows several digits.
     index: Option<usize>,
-    /// The picture that it was made of.
-    picture: Option<Picture>,
+    /// Where it is in its picture.
+    place: Option<Place>,
     pixels: Vec<u8>,
 }
 
@@ -62,10 +68,11 @@ impl Predict {
         let model = ModelFile::read(&self.model)?;
         let files = files(&self.paths)?;
         let width = files.iter().map(|path| path.display().to_string().chars().count()).max().unwrap_or(0);
+        let mut explanations = self.explain.as_deref().map(Explanations::new);
         let mut failed = 0;
         for path in &files {
             match images(path) {
-                Ok(images) => self.show(&model.weights, &images, width)?,
+                Ok(images) => self.show(&model.weights, &images, width, explanations.as_mut())?,
                 Err(error) if files.len() == 1 => return Err(error),
                 Err(error) => {
                     failed += 1;
@@ -76,13 +83,31 @@ impl Predict {
         ensure_none(failed, files.len())
     }
 
-    fn show(&self, weights: &StateDict, images: &[Image], width: usize) -> anyhow::Result<()> {
-        let pixels: Vec<u8> = images.iter().flat_map(|image| &image.pixels).copied().collect();
-        for (image, scores) in images.iter().zip(model::logits(weights, &pixels)) {
+    fn show(
+        &self,
+        weights: &StateDict,
+        file: &Images,
+        width: usize,
+        mut explanations: Option<&mut Explanations>,
+    ) -> anyhow::Result<()> {
+        let pixels: Vec<u8> = file.images.iter().flat_map(|image| &image.pixels).copied().collect();
+        let width = file.images.iter().map(|image| name(&file.path, image).chars().count()).fold(width, usize::max);
+        for (image, scores) in file.images.iter().zip(model::logits(weights, &pixels)) {
             let probabilities = model::probabilities(&scores);
-            output::say(&if self.json { json_line(image, &probabilities) } else { line(image, &probabilities, width) });
-            if let Some(dir) = &self.explain {
-                explain(dir, image)?;
+            output::say(&match self.json {
+                true => json_line(&file.path, image, &probabilities),
+                false => line(&file.path, image, &probabilities, width),
+            });
+            if let Some(explanations) = &mut explanations {
+                // Of several digits, each with a little of what is around it.
+                let part = match (&file.picture, image.place) {
+                    (Some(picture), Some(place)) if image.index.is_some() => {
+                        Some(picture.cut_out(place, place.width.max(place.height) / 5))
+                    }
+                    _ => None,
+                };
+                let original = part.as_ref().or(file.picture.as_ref());
+                explanations.write(&name(&file.path, image), original, &image.pixels)?;
             }
         }
         Ok(())
@@ -122,17 +147,14 @@ fn files(paths: &[PathBuf]) -> anyhow::Result<Vec<PathBuf>> {
 }
 
 /// The images in a file.
-fn images(path: &Path) -> anyhow::Result<Vec<Image>> {
+fn images(path: &Path) -> anyhow::Result<Images> {
     let bytes = read(path)?;
     if dataset::is_images(&bytes) {
         let pixels = dataset::images(path, bytes).map_err(|error| failure(error.exit_code(), error))?;
-        let image = |(index, pixels): (usize, &[u8])| Image {
-            path: path.to_owned(),
-            index: Some(index),
-            picture: None,
-            pixels: pixels.to_vec(),
-        };
-        return Ok(pixels.chunks_exact(PIXELS).enumerate().map(image).collect());
+        let image =
+            |(index, pixels): (usize, &[u8])| Image { index: Some(index), place: None, pixels: pixels.to_vec() };
+        let images = pixels.chunks_exact(PIXELS).enumerate().map(image).collect();
+        return Ok(Images { path: path.to_owned(), picture: None, images });
     }
     let name = path.display();
     let read = picture::read(&bytes).map_err(|error| match error {
@@ -140,9 +162,16 @@ fn images(path: &Path) -> anyhow::Result<Vec<Image>> {
         error => anyhow!("`{name}` cannot be used: {error}"),
     });
     let picture = read.or_exit(Code::Data)?;
-    let digit = picture::digit(&picture);
-    let pixels = digit.with_context(|| format!("`{name}` is blank: there is no ink on it")).or_exit(Code::Data)?;
-    Ok(vec![Image { path: path.to_owned(), index: None, picture: Some(picture), pixels }])
+    let digits = picture::digits(&picture);
+    ensure!(!digits.is_empty(), failure(Code::Data, anyhow!("`{name}` is blank: there is no digit on it")));
+    let are_several = digits.len() > 1;
+    let image = |(index, digit): (usize, picture::Digit)| Image {
+        index: are_several.then_some(index),
+        place: Some(digit.place),
+        pixels: digit.pixels,
+    };
+    let images = digits.into_iter().enumerate().map(image).collect();
+    Ok(Images { path: path.to_owned(), picture: Some(picture), images })
 }
 
 fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
@@ -165,41 +194,41 @@ fn ranked(probabilities: &[f64; CLASSES]) -> [usize; CLASSES] {
     classes
 }
 
-fn line(image: &Image, probabilities: &[f64; CLASSES], width: usize) -> String {
+fn line(path: &Path, image: &Image, probabilities: &[f64; CLASSES], width: usize) -> String {
     let ranked = ranked(probabilities);
     let percent = |class: usize| 100.0 * probabilities[class];
     let others = ranked[1..=RUNNERS_UP].iter().map(|&class| format!("{class} {:.2} %", percent(class)));
     let (best, others) = (ranked[0], others.collect::<Vec<_>>().join(", "));
-    format!("{:<width$}  {best}  {:>6.2} %  then {others}", name(image), percent(best))
+    let line = format!("{:<width$}  {best}  {:>6.2} %  then {others}", name(path, image), percent(best));
+    match (image.index, image.place) {
+        (Some(_), Some(Place { x, y, width, height })) => format!("{line}  at {x},{y} {width}×{height}"),
+        _ => line,
+    }
 }
 
-fn json_line(image: &Image, probabilities: &[f64; CLASSES]) -> String {
+fn json_line(path: &Path, image: &Image, probabilities: &[f64; CLASSES]) -> String {
     let label = ranked(probabilities)[0];
     let mut object = json!({
-        "file": image.path, "label": label, "probability": probabilities[label], "probabilities": probabilities,
+        // Not every file name is UTF-8, and JSON is nothing else.
+        "file": path.to_string_lossy(),
+        "label": label,
+        "probability": probabilities[label],
+        "probabilities": probabilities,
     });
     if let Some(index) = image.index {
         object["index"] = index.into();
     }
+    if let Some(Place { x, y, width, height }) = image.place {
+        object["place"] = json!({ "x": x, "y": y, "width": width, "height": height });
+    }
     object.to_string()
 }
 
-fn name(image: &Image) -> String {
+fn name(path: &Path, image: &Image) -> String {
     match image.index {
-        Some(index) => format!("{}[{index}]", image.path.display()),
-        None => image.path.display().to_string(),
+        Some(index) => format!("{}[{index}]", path.display()),
+        None => path.display().to_string(),
     }
-}
-
-/// Writes a picture of what the network saw.
-fn explain(dir: &Path, image: &Image) -> anyhow::Result<()> {
-    fs::create_dir_all(dir).with_context(|| format!("failed to create `{}`", dir.display()))?;
-    // Of the whole path, so that files of the same name in two folders do not meet.
-    let name: String =
-        name(image).chars().map(|c| if c.is_alphanumeric() || "-.".contains(c) { c } else { '_' }).collect();
-    let seen = Picture::new(SIDE, SIDE, image.pixels.clone());
-    let picture = picture::comparison(image.picture.as_ref().unwrap_or(&seen), &seen);
-    disk::replace(&dir.join(format!("{}.png", name.trim_matches(['_', '.']))), &picture.png())
 }
 
 #[cfg(test)]
@@ -207,10 +236,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_says_the_digit_and_the_runners_up() {
-        let image = Image { path: "a/3.png".into(), index: None, picture: None, pixels: Vec::new() };
+    fn a_line_says_the_digit_and_the_runners_up_and_where_one_of_several_is() {
         let mut probabilities = [0.0; CLASSES];
         (probabilities[3], probabilities[8], probabilities[5]) = (0.98765, 0.01, 0.00235);
-        assert_eq!(line(&image, &probabilities, 9), "a/3.png    3   98.77 %  then 8 1.00 %, 5 0.24 %");
+        let place = Some(Place { x: 12, y: 30, width: 40, height: 60 });
+        let said = |index| line(Path::new("a/3.png"), &Image { index, place, pixels: Vec::new() }, &probabilities, 9);
+        assert_eq!(said(None), "a/3.png    3   98.77 %  then 8 1.00 %, 5 0.24 %");
+        assert_eq!(said(Some(1)), "a/3.png[1]  3   98.77 %  then 8 1.00 %, 5 0.24 %  at 12,30 40×60");
     }
 }

@@ -80,11 +80,92 @@ fn pictures_of_many_kinds_are_recognised_and_explained() {
     let accuracy = place.summary("run")["test_accuracy"].as_f64().unwrap();
     assert_eq!(right.count(), (accuracy * labels.len() as f64).round() as usize);
 
+    several_digits(&place);
+
     // For people.
     let one = digits().join("0-pen.png");
     let one = one.to_str().unwrap();
     let said = succeed(&mut place.command(&[&["predict", one], &model[..]].concat()));
     assert!(said.starts_with(&format!("{one}  {}  ", drawn(one))) && said.contains(" %  then "), "{said}");
+}
+
+/// Two pictures as one, the second on the right.
+fn beside(left: &str, right: &str) -> Vec<u8> {
+    let [left, right] = [left, right].map(|name| picture::read(&fs::read(digits().join(name)).unwrap()).unwrap());
+    assert_eq!(left.height(), right.height());
+    let rows = left.pixels().chunks(left.width()).zip(right.pixels().chunks(right.width()));
+    let pixels = rows.flat_map(|(left, right)| [left, right].concat()).collect();
+    picture::Picture::new(left.width() + right.width(), left.height(), pixels).png()
+}
+
+/// A picture of two digits, told to people and to programs, and explained.
+fn several_digits(place: &Place) {
+    fs::write(place.path("05.png"), beside("0-pen.png", "5-pen.png")).unwrap();
+    let predict = ["predict", "05.png", "--model", "run"];
+    let said = succeed(&mut place.command(&predict));
+    let lines: Vec<&str> = said.lines().collect();
+    assert_eq!(lines.len(), 2, "{said}");
+    for (line, (index, label)) in lines.iter().zip([(0, 0), (1, 5)]) {
+        assert!(line.starts_with(&format!("05.png[{index}]  {label}  ")) && line.contains(" %  at "), "{said}");
+    }
+    let explained = [&predict[..], &["--json", "--explain", "both"]].concat();
+    let said = succeed(&mut place.command(&explained));
+    let lines: Vec<serde_json::Value> = said.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(lines.len(), 2, "{said}");
+    for (index, line) in lines.iter().enumerate() {
+        assert_eq!((&line["file"], &line["index"]), (&"05.png".into(), &index.into()));
+        let side = |name: &str| line["place"][name].as_u64().unwrap();
+        assert_eq!(side("x") / 400, index as u64, "{line}");
+        assert!(
+            side("x") + side("width") <= 400 * (index as u64 + 1) && (240..300).contains(&side("height")),
+            "{line}"
+        );
+    }
+    assert_eq!((&lines[0]["label"], &lines[1]["label"]), (&0.into(), &5.into()));
+    let mut names: Vec<_> = fs::read_dir(place.path("both"))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    assert_eq!(names, ["05.png_0.png", "05.png_1.png"]);
+}
+
+/// On Linux alone may a name be any bytes.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_name_that_is_not_utf_8_is_told_as_well_as_can_be() {
+    use std::{ffi::OsStr, os::unix::ffi::OsStrExt};
+
+    let place = Place::received();
+    succeed(&mut place.train("run", &["--rounds", "1"]));
+    let name = OsStr::from_bytes(b"0-\xff.png");
+    fs::copy(digits().join("0-pen.png"), place.path("run").with_file_name(name)).unwrap();
+    let mut predict = place.command(&["predict", "--model", "run", "--json", "--explain", "seen"]);
+    let said = succeed(predict.arg(name));
+    let line: serde_json::Value = serde_json::from_str(&said).unwrap();
+    assert_eq!((&line["file"], &line["index"]), (&"0-\u{fffd}.png".into(), &serde_json::Value::Null));
+    assert!(said.lines().count() == 1 && place.path("seen/0-_.png.png").exists(), "{said}");
+}
+
+#[test]
+fn a_folder_gives_pictures_of_every_ending_and_not_what_macos_left() {
+    let place = Place::received();
+    succeed(&mut place.train("run", &["--rounds", "1"]));
+    fs::create_dir(place.path("scans")).unwrap();
+    let copy = |from: &str, to: &str| fs::copy(digits().join(from), place.path("scans").join(to)).unwrap();
+    for (from, to) in [("4-photo.jpg", "a.jfif"), ("4-photo.jpg", "b.jpe"), ("0-pen.png", "c.PNG")] {
+        copy(from, to);
+    }
+    fs::write(place.path("scans/._a.png"), b"what a Finder keeps").unwrap();
+    let said = succeed(&mut place.command(&["predict", "scans", "--model", "run"]));
+    let files: Vec<_> = said.lines().map(|line| line.split("  ").next().unwrap()).collect();
+    assert_eq!(files, ["scans/a.jfif", "scans/b.jpe", "scans/c.PNG"], "{said}");
+    // Whoever names such a file means it.
+    fail(
+        &mut place.command(&["predict", "scans/._a.png", "--model", "run"]),
+        65,
+        "`scans/._a.png` is no picture that can be read",
+    );
 }
 
 #[test]
@@ -114,7 +195,7 @@ fn files_that_hold_no_digit_are_told_in_one_line_each_and_the_others_go_on() {
     assert_eq!(
         lines[2..],
         [
-            "trainer: `mixed/c.png` is blank: there is no ink on it",
+            "trainer: `mixed/c.png` is blank: there is no digit on it",
             "trainer: 3 of 4 files held no digit that could be read"
         ]
     );
