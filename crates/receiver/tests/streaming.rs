@@ -377,10 +377,10 @@ async fn a_receiver_waits_for_another_to_leave_the_directory_and_is_refused_if_i
     let dir = TempDir::new().unwrap();
     let mut first = start(config(dir.path(), 1)).await;
     first.listening().await;
+    let mut second = start(config(dir.path(), 1)).await;
+    // While this one waits, the second has found the directory in use.
     let refused = start(Config { lock_limit: Duration::from_millis(100), ..config(dir.path(), 1) }).await;
     assert_eq!(code_of(&refused.ended().await.unwrap_err()), Code::Directory);
-
-    let mut second = start(config(dir.path(), 1)).await;
     first.trigger.stop(Cause::Terminate);
     first.ended().await.unwrap();
     second.listening().await;
