@@ -17,10 +17,10 @@ pub const RUNS: &str = "runs";
 /// The link to the newest run.
 pub const LATEST: &str = "runs/latest";
 
-/// What tells a run from every other, a file in its folder: what the samples of the run were received for.
+/// The file in a run folder that tells the run from every other. The manifest of its chunk directory names the same.
 pub const IDENTITY: &str = "run.id";
 
-/// What tells the run with this folder from every other; nothing does of one that no orchestrator started.
+/// The identity of the run with this folder; `None` if no orchestrator started it.
 ///
 /// # Errors
 /// When it cannot be read.

@@ -87,7 +87,7 @@ fn fresh_id() -> anyhow::Result<String> {
     Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
-/// What tells the run from every other; nothing does of a run that is older than [`runs::IDENTITY`].
+/// What tells the run from every other; empty if its folder has no [`runs::IDENTITY`].
 ///
 /// # Errors
 /// When it cannot be read.
