@@ -1,13 +1,13 @@
 //! Checksums are how a dataset is recognised: MNIST is not a directory of that name but four files of known
 //! content, so that a run which says `mnist` is comparable with every other one that does.
 
-use std::path::Path;
-
 use crate::{
-    Error, Split,
-    idx::{self, FILES, Unpacked},
-    layout::Place,
+    Error, FILES, Split,
+    place::{Place, Unpacked},
 };
+
+/// What MNIST is called.
+pub(crate) const MNIST: &str = "mnist";
 
 /// SHA-256 of the four files of a dataset, unpacked, in the order of [`FILES`].
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,25 +22,25 @@ impl Checksums {
         sha256("ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2"),
     ]);
 
-    /// Fails unless all four files in `dir` are the ones meant.
-    pub(crate) fn verify_all(&self, dir: &Path) -> Result<(), Error> {
+    /// Fails unless all four files are the ones meant.
+    pub(crate) fn verify_all(&self, place: &Place) -> Result<(), Error> {
         let what = "is not MNIST's file of that name, and `--dataset mnist` takes no other; leave it out, or name a folder \
                     with MNIST's files by `--data`";
-        (0..FILES.len()).try_for_each(|file| self.compare(dir, file, what))
+        (0..FILES.len()).try_for_each(|file| self.compare(place, file, what))
     }
 
-    /// Fails unless the labels in `dir` are the ones meant. They tell one dataset from another, and take no time.
-    pub(crate) fn verify_labels(&self, dir: &Path) -> Result<(), Error> {
-        [Split::Train, Split::Test].into_iter().try_for_each(|split| self.verify(dir, split.files()[1]))
+    /// Fails unless the labels are the ones meant. They tell one dataset from another, and take no time.
+    pub(crate) fn verify_labels(&self, place: &Place) -> Result<(), Error> {
+        [Split::Train, Split::Test].into_iter().try_for_each(|split| self.verify(place, split.files()[1]))
     }
 
-    /// Fails unless the file at position `file` of [`FILES`] in `dir` is the one meant.
-    pub(crate) fn verify(&self, dir: &Path, file: usize) -> Result<(), Error> {
-        self.compare(dir, file, FOREIGN)
+    /// Fails unless the file at position `file` of [`FILES`] is the one meant.
+    pub(crate) fn verify(&self, place: &Place, file: usize) -> Result<(), Error> {
+        self.compare(place, file, FOREIGN)
     }
 
-    fn compare(&self, dir: &Path, file: usize, what: &str) -> Result<(), Error> {
-        let found = idx::read(dir, FILES[file])?;
+    fn compare(&self, place: &Place, file: usize, what: &str) -> Result<(), Error> {
+        let found = place.read(file)?;
         if found.sha256 == self.0[file] { Ok(()) } else { Err(Error::corrupt(found.path, what)) }
     }
 }
@@ -53,36 +53,35 @@ const FOREIGN: &str = "is not MNIST's file of that name; move it elsewhere: anot
 const MIXED: &str = "is not MNIST's file of that name, but a file beside it is MNIST's; put MNIST's in its place, or keep the \
                      two datasets in folders of their own";
 
-/// The name of the dataset in `dir`, of which `images` and `labels` of `split` have been read: `mnist` if they are
+/// The name of the dataset in this place, of which `images` and `labels` of `split` have been read: `mnist` if they are
 /// MNIST's, else the name of the directory.
 ///
 /// Where neither is MNIST's, it is still a damaged MNIST and no dataset of its own if the directory is called
 /// that, or if a file of the other split is MNIST's.
-pub(crate) fn name(dir: &Path, split: Split, images: &Unpacked, labels: &Unpacked) -> Result<String, Error> {
+pub(crate) fn name(place: &Place, split: Split, images: &Unpacked, labels: &Unpacked) -> Result<String, Error> {
     let mnist = &Checksums::MNIST.0;
     let [images_file, labels_file] = split.files();
     match (images.sha256 == mnist[images_file], labels.sha256 == mnist[labels_file]) {
-        (true, true) => return Ok("mnist".to_owned()),
+        (true, true) => return Ok(MNIST.to_owned()),
         (true, false) => return Err(Error::corrupt(&labels.path, MIXED)),
         (false, true) => return Err(Error::corrupt(&images.path, MIXED)),
         (false, false) => {}
     }
-    let is_other_file_of_mnist =
-        |file: usize| idx::read(dir, FILES[file]).is_ok_and(|found| found.sha256 == mnist[file]);
+    let is_other_file_of_mnist = |file: usize| place.read(file).is_ok_and(|found| found.sha256 == mnist[file]);
     if split.other().files().into_iter().any(is_other_file_of_mnist) {
         return Err(Error::corrupt(&images.path, MIXED));
     }
-    let name = Place::find(dir)?.name()?;
+    let name = place.name()?;
     if is_mnist(&name) { Err(Error::corrupt(&images.path, FOREIGN)) } else { Ok(name) }
 }
 
-/// Whether `dir` claims by its name to hold MNIST.
-pub(crate) fn is_called_mnist(dir: &Path) -> Result<bool, Error> {
-    Ok(is_mnist(&Place::find(dir)?.name()?))
+/// Whether the place claims by its name to hold MNIST.
+pub(crate) fn is_called_mnist(place: &Place) -> Result<bool, Error> {
+    Ok(is_mnist(&place.name()?))
 }
 
 fn is_mnist(name: &str) -> bool {
-    name.eq_ignore_ascii_case("mnist")
+    name.eq_ignore_ascii_case(MNIST)
 }
 
 /// Parses 64 hexadecimal digits at compile time.

@@ -7,7 +7,6 @@
 
 use std::{
     fs,
-    ops::ControlFlow,
     path::Path,
     sync::{
         atomic::{AtomicUsize, Ordering},
@@ -16,23 +15,21 @@ use std::{
     thread,
 };
 
+use sample::{CLASSES, COLS, PIXELS, ROWS, Samples, random::Stream};
+
 use crate::{
-    CLASSES, COLS, Error, PIXELS, Progress, ROWS, Split,
+    Error, OnProgress, Progress, Split,
     glyphs::GLYPHS,
-    idx::{self, write_idx},
+    idx::write_idx,
     page::{Page, Pen, Point},
-    random::Stream,
+    place::Place,
 };
 
 /// Draws a dataset of `counts` train and test images into `dir`, which appears at once and whole, unless it is there.
 ///
 /// Fails with [`Error::Corrupt`] if `dir` is there but incomplete.
-pub(crate) fn draw_all(
-    dir: &Path,
-    counts: [usize; 2],
-    progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
-) -> Result<(), Error> {
-    if idx::require_all(dir).is_ok() {
+pub(crate) fn draw_all(dir: &Path, counts: [usize; 2], progress: OnProgress<'_>) -> Result<(), Error> {
+    if Place::find(dir).is_ok_and(|place| place.require_all().is_ok()) {
         return Ok(());
     }
     if dir.exists() {
@@ -49,8 +46,8 @@ pub(crate) fn draw_all(
     let total = counts.iter().sum::<usize>() as u64;
     let mut before = 0;
     for (split, count) in [Split::Train, Split::Test].into_iter().zip(counts) {
-        let (images, labels) = draw(split, count, &mut |done| {
-            let _ = progress(Progress::Drawing { done: before + done, total }); // Ended before anybody grows impatient.
+        let Samples { images, labels } = draw(split, count, &mut |done| {
+            let _ = progress(Progress::Drawing { done: before + done, total }); // It takes seconds, and is not broken off.
         });
         write_idx(&part, split, &images, &labels)?;
         before += count as u64;
@@ -62,9 +59,8 @@ pub(crate) fn draw_all(
 const BLOCK: usize = 500;
 
 /// Draws the first `count` digits of `split` on all cores: their images and labels. Reports how many are done.
-fn draw(split: Split, count: usize, progress: &mut dyn FnMut(u64)) -> (Vec<u8>, Vec<u8>) {
-    let mut images = vec![0; count * PIXELS];
-    let mut labels = vec![0; count];
+fn draw(split: Split, count: usize, progress: &mut dyn FnMut(u64)) -> Samples {
+    let mut samples = Samples { labels: vec![0; count], images: vec![0; count * PIXELS] };
     let next = AtomicUsize::new(0);
     let (sender, blocks) = mpsc::channel();
     thread::scope(|scope| {
@@ -87,13 +83,13 @@ fn draw(split: Split, count: usize, progress: &mut dyn FnMut(u64)) -> (Vec<u8>, 
         for (start, block) in blocks {
             done += block.len() as u64;
             for (index, (image, label)) in (start..).zip(block) {
-                images[index * PIXELS..][..PIXELS].copy_from_slice(&image);
-                labels[index] = label;
+                samples.images[index * PIXELS..][..PIXELS].copy_from_slice(&image);
+                samples.labels[index] = label;
             }
             progress(done);
         }
     });
-    (images, labels)
+    samples
 }
 
 /// Draws digit number `index` of `split`: its image and its label.
@@ -170,6 +166,8 @@ impl Hand {
 
 #[cfg(test)]
 mod tests {
+    use std::ops::ControlFlow;
+
     use sha2::{Digest, Sha256};
 
     use super::*;
@@ -199,9 +197,9 @@ mod tests {
     fn however_many_are_drawn_each_is_where_its_number_says() {
         for count in [0, 1, BLOCK, BLOCK + 1, 3 * BLOCK] {
             let mut reported = 0;
-            let (images, labels) = draw(Split::Test, count, &mut |done| reported = done);
-            assert_eq!((images.len(), labels.len(), reported), (count * PIXELS, count, count as u64));
-            for (index, (image, &label)) in images.chunks_exact(PIXELS).zip(&labels).enumerate().step_by(7) {
+            let samples = draw(Split::Test, count, &mut |done| reported = done);
+            assert_eq!((samples.images.len(), samples.len(), reported), (count * PIXELS, count, count as u64));
+            for (index, (label, image)) in samples.as_slice().iter().enumerate().step_by(7) {
                 assert_eq!((image, label), (&digit(Split::Test, index).0[..], digit(Split::Test, index).1));
             }
         }
@@ -211,16 +209,16 @@ mod tests {
     /// belong together; but far from all, so there is something left to learn.
     #[test]
     fn digits_resemble_their_class_but_are_not_trivial_to_tell_apart() {
-        let (images, labels) = draw(Split::Train, 5_000, &mut |_| ());
+        let train = draw(Split::Train, 5_000, &mut |_| ());
         let mut means = [[0.0f32; PIXELS]; CLASSES];
-        for (image, &label) in images.chunks_exact(PIXELS).zip(&labels) {
-            let count = labels.iter().filter(|&&other| other == label).count() as f32;
+        for (label, image) in train.as_slice().iter() {
+            let count = train.labels.iter().filter(|&&other| other == label).count() as f32;
             for (mean, &pixel) in means[usize::from(label)].iter_mut().zip(image) {
                 *mean += f32::from(pixel) / count;
             }
         }
-        let (images, labels) = draw(Split::Test, 1_000, &mut |_| ());
-        let right = images.chunks_exact(PIXELS).zip(&labels).filter(|&(image, &label)| {
+        let test = draw(Split::Test, 1_000, &mut |_| ());
+        let right = test.as_slice().iter().filter(|&(label, image)| {
             let distance = |mean: &[f32; PIXELS]| -> f32 {
                 image.iter().zip(mean).map(|(&pixel, mean)| (f32::from(pixel) - mean).powi(2)).sum()
             };
@@ -233,13 +231,12 @@ mod tests {
 
     #[test]
     fn every_digit_shows_ink_and_train_and_test_digits_differ() {
-        let (train, _) = draw(Split::Train, 1_000, &mut |_| ());
-        let (test, _) = draw(Split::Test, 1_000, &mut |_| ());
-        for image in train.chunks_exact(PIXELS) {
+        let [train, test] = [Split::Train, Split::Test].map(|split| draw(split, 1_000, &mut |_| ()));
+        for (_, image) in train.as_slice().iter() {
             let ink = image.iter().filter(|&&pixel| pixel > 128).count();
             assert!((10..400).contains(&ink), "{ink} pixels of ink");
         }
-        assert!(train.chunks_exact(PIXELS).zip(test.chunks_exact(PIXELS)).all(|(train, test)| train != test));
+        assert!((0..1_000).all(|i| train.image(i) != test.image(i)));
     }
 
     #[test]
@@ -255,14 +252,14 @@ mod tests {
         })
         .unwrap();
         assert_eq!(last, Some(Progress::Drawing { done: 1_500, total: 1_500 }));
-        assert_eq!(crate::load(&dir, Split::Train).unwrap().len(), 1_200);
+        assert_eq!(crate::load(&dir, Split::Train).unwrap().samples.len(), 1_200);
         assert_eq!(crate::load(&dir, Split::Test).unwrap().name, "generated");
         assert_eq!(fs::read_dir(root.path()).unwrap().count(), 1);
         assert_eq!(fs::read_dir(&dir).unwrap().count(), 4);
 
         draw_all(&dir, [1_200, 300], &mut |_| panic!("drawn twice")).unwrap();
 
-        fs::remove_file(dir.join(idx::FILES[0])).unwrap();
+        fs::remove_file(dir.join(crate::FILES[0])).unwrap();
         let error = draw_all(&dir, [1_200, 300], &mut |_| ControlFlow::Continue(())).unwrap_err();
         assert!(error.to_string().ends_with("move it elsewhere, and the digits are drawn again"), "{error}");
     }

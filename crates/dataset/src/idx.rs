@@ -1,23 +1,18 @@
 //! An IDX file is MNIST's file format: a big-endian header (magic, count, and for images rows and columns), then
 //! one byte per pixel or label. A dataset is four of them, raw or gzip-compressed.
 //!
-//! This module unpacks, checks and writes such files. The checks are here because the `mnist` crate, which
-//! reads them afterwards, panics on a bad file and does not notice one that is too short.
+//! This module unpacks, checks and writes such files.
 
 use std::{
     fs::{self, File},
     io::{self, BufRead, BufReader, Read, Write},
-    path::{Path, PathBuf},
+    path::Path,
 };
 
 use flate2::bufread::MultiGzDecoder;
-use sha2::{Digest, Sha256};
+use sample::{CLASSES, COLS, PIXELS, ROWS};
 
-use crate::{CLASSES, COLS, Error, PIXELS, ROWS, Split, layout::Place, npz};
-
-/// The four files of a dataset: images and labels to train on, then images and labels to test with.
-pub const FILES: [&str; 4] =
-    ["train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"];
+use crate::{Error, FILES, Split};
 
 /// The most samples of a file. EMNIST's largest has 697,932; a million images are 784 MB.
 pub(crate) const MAX_SAMPLES: usize = 1_000_000;
@@ -34,67 +29,8 @@ pub(crate) const LABELS_HEADER: usize = 8;
 const IMAGES_MAGIC: u32 = 0x0803;
 const LABELS_MAGIC: u32 = 0x0801;
 
-impl Split {
-    /// Positions of this split's images and labels in [`FILES`].
-    pub(crate) fn files(self) -> [usize; 2] {
-        match self {
-            Self::Train => [0, 1],
-            Self::Test => [2, 3],
-        }
-    }
-
-    pub(crate) fn other(self) -> Self {
-        match self {
-            Self::Train => Self::Test,
-            Self::Test => Self::Train,
-        }
-    }
-}
-
-/// A file that has been read and unpacked.
-pub(crate) struct Unpacked {
-    pub(crate) path: PathBuf,
-    /// The bytes of the raw file, header included.
-    pub(crate) bytes: Vec<u8>,
-    pub(crate) sha256: [u8; 32],
-}
-
-/// Where the file `name` lies in `dir`, under any of its spellings.
-pub(crate) fn find(dir: &Path, name: &str) -> Option<PathBuf> {
-    let files = Place::find(dir).ok()?.files?;
-    files.into_iter().zip(FILES).find(|(_, file)| *file == name)?.0
-}
-
-/// Fails with the first thing that is missing, if `dir` does not hold all four files.
-pub(crate) fn require_all(dir: &Path) -> Result<(), Error> {
-    let place = Place::find(dir)?;
-    match &place.files {
-        Some(files) => (0..FILES.len()).try_for_each(|file| require(&place, files, file).map(drop)),
-        None => npz::require_dataset(&place.path),
-    }
-}
-
-/// Reads and unpacks the file `name` in `dir`.
-pub(crate) fn read(dir: &Path, name: &str) -> Result<Unpacked, Error> {
-    let place = Place::find(dir)?;
-    let file = FILES.iter().position(|file| *file == name).expect("only names of FILES are asked for");
-    let (path, bytes) = match &place.files {
-        Some(files) => {
-            let path = require(&place, files, file)?;
-            let bytes = content(&path)?;
-            (path, bytes)
-        }
-        None => {
-            let bytes = npz::idx_file(&place.path, file)?;
-            (place.path, bytes)
-        }
-    };
-    let sha256 = Sha256::digest(&bytes).into();
-    Ok(Unpacked { path, bytes, sha256 })
-}
-
 /// The bytes of the file, unpacked if they are packed, whatever its name says.
-fn content(path: &Path) -> Result<Vec<u8>, Error> {
+pub(crate) fn read(path: &Path) -> Result<Vec<u8>, Error> {
     let mut file = BufReader::new(File::open(path).map_err(Error::io("open", path))?);
     let size = file.get_ref().metadata().map_err(Error::io("read", path))?.len();
     if is_gzip(file.fill_buf().map_err(Error::io("read", path))?) {
@@ -145,28 +81,28 @@ fn read_whole(content: &mut dyn Read, likely: u64, room: u64) -> io::Result<Vec<
     Ok(bytes)
 }
 
-/// Checks header and length of an images file; returns the number of images.
-pub(crate) fn check_images(file: &Unpacked) -> Result<usize, Error> {
-    let count = check_header(file, "an images file", IMAGES_MAGIC, IMAGES_HEADER)?;
-    let (rows, columns) = (word(&file.bytes, 2), word(&file.bytes, 3));
+/// Checks header and length of the bytes of an images file; returns the number of images.
+#[doc(hidden)] // For those who try to break it, as `check_labels` is.
+pub fn check_images(bytes: &[u8]) -> Result<usize, String> {
+    let count = check_header(bytes, "an images file", IMAGES_MAGIC, IMAGES_HEADER)?;
+    let (rows, columns) = (word(bytes, 2), word(bytes, 3));
     if (rows, columns) != (ROWS as u32, COLS as u32) {
-        let what = format!("holds images of {rows} by {columns} pixels instead of {ROWS} by {COLS}");
-        return Err(Error::corrupt(&file.path, what));
+        return Err(format!("holds images of {rows} by {columns} pixels instead of {ROWS} by {COLS}"));
     }
-    check_length(file, count, IMAGES_HEADER + count * PIXELS)?;
+    check_length(bytes, count, IMAGES_HEADER + count * PIXELS)?;
     Ok(count)
 }
 
-/// Checks header, length and labels of a labels file; returns the number of labels.
-pub(crate) fn check_labels(file: &Unpacked) -> Result<usize, Error> {
-    let count = check_header(file, "a labels file", LABELS_MAGIC, LABELS_HEADER)?;
-    check_length(file, count, LABELS_HEADER + count)?;
-    let labels = &file.bytes[LABELS_HEADER..];
-    if let Some(index) = labels.iter().position(|&label| usize::from(label) >= CLASSES) {
-        let what = format!("holds label {} at position {index}; labels are below {CLASSES}; replace it", labels[index]);
-        return Err(Error::corrupt(&file.path, what));
+/// Checks header, length and labels of the bytes of a labels file; returns the number of labels.
+#[doc(hidden)]
+pub fn check_labels(bytes: &[u8]) -> Result<usize, String> {
+    let count = check_header(bytes, "a labels file", LABELS_MAGIC, LABELS_HEADER)?;
+    check_length(bytes, count, LABELS_HEADER + count)?;
+    let labels = &bytes[LABELS_HEADER..];
+    match labels.iter().position(|&label| usize::from(label) >= CLASSES) {
+        Some(at) => Err(format!("holds label {} at position {at}; labels are below {CLASSES}; replace it", labels[at])),
+        None => Ok(count),
     }
-    Ok(count)
 }
 
 /// The images in an IDX file of these bytes, raw or gzip-compressed: [`PIXELS`] bytes each. `path` names the file in errors.
@@ -174,10 +110,11 @@ pub(crate) fn check_labels(file: &Unpacked) -> Result<usize, Error> {
 /// # Errors
 /// When it is not a whole, well-formed images file.
 pub fn images(path: &Path, bytes: Vec<u8>) -> Result<Vec<u8>, Error> {
-    let bytes = if is_gzip(&bytes) { unpack(&bytes).map_err(|what| Error::corrupt(path, what))? } else { bytes };
-    let mut file = Unpacked { path: path.to_owned(), bytes, sha256: [0; 32] };
-    check_images(&file)?;
-    Ok(file.bytes.split_off(IMAGES_HEADER))
+    let unpacked = if is_gzip(&bytes) { unpack(&bytes) } else { Ok(bytes) };
+    let checked = unpacked.and_then(|bytes| check_images(&bytes).map(|_| bytes));
+    let mut bytes = checked.map_err(|what| Error::corrupt(path, what))?;
+    bytes.drain(..IMAGES_HEADER);
+    Ok(bytes)
 }
 
 /// Whether these bytes begin as an IDX file of images does, raw or gzip-compressed.
@@ -187,24 +124,6 @@ pub fn is_images(bytes: &[u8]) -> bool {
 
 fn is_gzip(bytes: &[u8]) -> bool {
     bytes.starts_with(&[0x1f, 0x8b])
-}
-
-/// Which of the two kinds of file.
-#[doc(hidden)]
-#[derive(Clone, Copy, Debug)]
-pub enum Kind {
-    Images,
-    Labels,
-}
-
-/// The number of samples in the bytes of an unpacked file, for those who try to break the checks.
-#[doc(hidden)]
-pub fn check_idx(bytes: Vec<u8>, kind: Kind) -> Result<usize, Error> {
-    let file = Unpacked { path: PathBuf::new(), bytes, sha256: [0; 32] };
-    match kind {
-        Kind::Images => check_images(&file),
-        Kind::Labels => check_labels(&file),
-    }
 }
 
 /// Writes one split of a dataset to `dir`, which is made if need be, as two raw IDX files, and syncs them to disk.
@@ -238,37 +157,26 @@ pub(crate) fn labels_header(count: u32) -> [u8; LABELS_HEADER] {
     header
 }
 
-/// The path of the file at this position of [`FILES`], which must be there.
-fn require(place: &Place, files: &[Option<PathBuf>; 4], file: usize) -> Result<PathBuf, Error> {
-    let what = "is missing, raw or with `.gz`; put it there, or name the folder that holds all four files";
-    files[file].clone().ok_or_else(|| Error::missing(place.path.join(FILES[file]), what))
-}
-
-fn check_header(file: &Unpacked, kind: &str, magic: u32, header: usize) -> Result<usize, Error> {
-    let bytes = &file.bytes;
-    let corrupt = |what: String| Error::corrupt(&file.path, what);
+fn check_header(bytes: &[u8], kind: &str, magic: u32, header: usize) -> Result<usize, String> {
     if bytes.len() >= LABELS_HEADER && word(bytes, 0) != magic {
         let found = word(bytes, 0);
-        let what = format!("begins with {found:#010x} instead of {magic:#010x}, so it is not {kind}; replace it");
-        return Err(corrupt(what));
+        return Err(format!("begins with {found:#010x} instead of {magic:#010x}, so it is not {kind}; replace it"));
     }
     if bytes.len() >= LABELS_HEADER && word(bytes, 1) as usize > MAX_SAMPLES {
-        return Err(corrupt(format!("claims to hold {} samples; at most {MAX_SAMPLES} can be read", word(bytes, 1))));
+        return Err(format!("claims to hold {} samples; at most {MAX_SAMPLES} can be read", word(bytes, 1)));
     }
     if bytes.len() < header {
-        return Err(corrupt(format!("is {} bytes long, too short for {kind}; replace it", bytes.len())));
+        return Err(format!("is {} bytes long, too short for {kind}; replace it", bytes.len()));
     }
     Ok(word(bytes, 1) as usize)
 }
 
-fn check_length(file: &Unpacked, count: usize, expected: usize) -> Result<(), Error> {
+fn check_length(bytes: &[u8], count: usize, expected: usize) -> Result<(), String> {
     let samples = if count == 1 { "sample" } else { "samples" };
     let promise = || format!("the {expected} bytes that its header promises ({count} {samples}); replace it");
-    match file.bytes.len() {
-        length if length < expected => {
-            Err(Error::corrupt(&file.path, format!("is {length} bytes long, shorter than {}", promise())))
-        }
-        length if length > expected => Err(Error::corrupt(&file.path, format!("is longer than {}", promise()))),
+    match bytes.len() {
+        length if length < expected => Err(format!("is {length} bytes long, shorter than {}", promise())),
+        length if length > expected => Err(format!("is longer than {}", promise())),
         _ => Ok(()),
     }
 }

@@ -4,71 +4,13 @@
 //!
 //! Which file is which is a function of names alone. What a file *is*, its first bytes say.
 
-use std::{
-    collections::BTreeMap,
-    fs, io,
-    path::{Path, PathBuf},
-};
+use std::collections::BTreeMap;
 
-use crate::{Error, idx::FILES};
-
-/// Where a dataset lies.
-#[derive(Debug)]
-pub(crate) struct Place {
-    /// The folder that its files are in, or the one file that holds them all.
-    pub(crate) path: PathBuf,
-    /// The four files, in the order of [`FILES`], as far as they are there; `None` if one file holds them all.
-    pub(crate) files: Option<[Option<PathBuf>; 4]>,
-}
-
-impl Place {
-    /// Finds the dataset in `path`: that which lies in the folder itself, else the only one that lies below it.
-    ///
-    /// # Errors
-    /// When there is no such folder or file, or there are several datasets below it.
-    pub(crate) fn find(path: &Path) -> Result<Self, Error> {
-        if path.is_file() {
-            return Ok(Self { path: path.to_owned(), files: None });
-        }
-        if !path.is_dir() {
-            return Err(Error::missing(path, "is not there; name a folder with the four IDX files of a dataset"));
-        }
-        let listing = list(path).map_err(Error::io("list", path))?;
-        match choose(&listing) {
-            Choice::One(folder, files) => {
-                let files = files.map(|file| file.map(|file| path.join(file)));
-                Ok(Self {
-                    path: if folder.is_empty() { path.to_owned() } else { path.join(folder) },
-                    files: Some(files),
-                })
-            }
-            Choice::Several(folders) => {
-                let names: Vec<_> = folders.iter().map(|folder| format!("`{}`", path.join(folder).display())).collect();
-                Err(Error::missing(path, format!("holds several datasets; name one of them: {}", names.join(", "))))
-            }
-        }
-    }
-
-    /// What the dataset is called when its content is not known: its folder's name, for torchvision's `raw` that of the folder
-    /// around it; or the file's name without its ending.
-    pub(crate) fn name(&self) -> Result<String, Error> {
-        // `canonicalize` so that `.` and `..` have a name.
-        let absolute = self.path.canonicalize().map_err(Error::io("open", &self.path))?;
-        let named = match (&self.files, absolute.parent()) {
-            (None, _) => absolute.file_stem(),
-            (Some(_), Some(parent)) if absolute.ends_with(RAW) => parent.file_name(),
-            (Some(_), _) => absolute.file_name(),
-        };
-        Ok(named.unwrap_or(absolute.as_os_str()).to_string_lossy().into_owned())
-    }
-}
-
-/// The folder in which torchvision keeps the files of a dataset.
-const RAW: &str = "raw";
+use crate::FILES;
 
 /// What a listing says.
 #[derive(Debug, PartialEq, Eq)]
-enum Choice<'a> {
+pub(crate) enum Choice<'a> {
     /// The folder, and the four files as far as they are there. All are relative to where the listing was made.
     One(&'a str, [Option<&'a str>; 4]),
     /// The folders of complete datasets, of which somebody must choose.
@@ -76,7 +18,7 @@ enum Choice<'a> {
 }
 
 /// Which file is which of the four, for a listing of relative paths with `/` between their parts.
-fn choose(listing: &[String]) -> Choice<'_> {
+pub(crate) fn choose(listing: &[String]) -> Choice<'_> {
     let mut named: Vec<_> = listing.iter().filter_map(|path| role(path)).collect();
     named.sort_unstable();
     let mut folders: BTreeMap<&str, [Option<&str>; 4]> = BTreeMap::new();
@@ -118,44 +60,10 @@ fn role(path: &str) -> Option<Role<'_>> {
 }
 
 /// Position in [`FILES`] of the file that is called so, and which of its spellings this is.
-fn spelled(name: &str) -> Option<(usize, usize)> {
+pub(crate) fn spelled(name: &str) -> Option<(usize, usize)> {
     let (stem, packed) = name.strip_suffix(".gz").map_or((name, 0), |stem| (stem, 1));
     let (stem, dotted) = if stem.contains(".idx") { (stem.replace(".idx", "-idx"), 2) } else { (stem.to_owned(), 0) };
     FILES.iter().position(|file| *file == stem).map(|file| (file, dotted + packed))
-}
-
-/// Files with names of a dataset's, in the folder itself or, where there are none, below it. No other folders are gone
-/// through than those that may hold such files, so that a home directory is no long work.
-fn list(dir: &Path) -> io::Result<Vec<String>> {
-    let mut found = Vec::new();
-    let mut below = Vec::new();
-    gather(dir, "", &mut found, &mut below)?;
-    if !found.is_empty() {
-        return Ok(found);
-    }
-    while let Some(folder) = below.pop() {
-        let mut deeper = Vec::new();
-        // A folder that may not be looked into is nobody's dataset.
-        let _ = gather(&dir.join(&folder), &format!("{folder}/"), &mut found, &mut deeper);
-        below.extend(deeper.into_iter().filter(|deeper| deeper.ends_with("/raw")));
-    }
-    Ok(found)
-}
-
-/// Adds files with names of a dataset's to `found`, and other folders to `below`.
-fn gather(dir: &Path, prefix: &str, found: &mut Vec<String>, below: &mut Vec<String>) -> io::Result<()> {
-    for entry in fs::read_dir(dir)? {
-        let entry = entry?;
-        let Ok(name) = entry.file_name().into_string() else { continue };
-        let relative = format!("{prefix}{name}");
-        match (spelled(&name).is_some(), entry.path().is_dir()) {
-            (true, false) => found.push(relative),
-            (true, true) => gather(&entry.path(), &format!("{relative}/"), found, &mut Vec::new())?,
-            (false, true) if !name.starts_with('.') => below.push(relative),
-            (false, _) => {}
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]
@@ -213,32 +121,5 @@ mod tests {
         assert_eq!(choose(&listing), Choice::Several(vec!["FashionMNIST/raw", "MNIST/raw"]));
         listing.push(FILES[1].into());
         assert_eq!(choose(&listing), Choice::One("", [None, Some(FILES[1]), None, None]));
-    }
-
-    #[test]
-    fn folders_are_looked_into_as_far_as_a_layout_goes() {
-        let root = tempfile::tempdir().unwrap();
-        let put = |path: String| {
-            let path = root.path().join(path);
-            fs::create_dir_all(path.parent().unwrap()).unwrap();
-            fs::write(path, "").unwrap();
-        };
-        four(|file| format!("KMNIST/raw/{file}/{file}")).into_iter().for_each(put);
-        put("KMNIST/deep/raw/train-images-idx3-ubyte".into());
-        put(".hidden/train-images-idx3-ubyte".into());
-        let place = Place::find(root.path()).unwrap();
-        assert_eq!((&*place.path, &*place.name().unwrap()), (&*root.path().join("KMNIST/raw"), "KMNIST"));
-        let [images, ..] = place.files.unwrap();
-        assert_eq!(images.unwrap(), root.path().join(format!("KMNIST/raw/{0}/{0}", FILES[0])));
-        // The folder of the dataset, and that of its files, may be named as well.
-        for folder in ["KMNIST", "KMNIST/raw"] {
-            assert_eq!(Place::find(&root.path().join(folder)).unwrap().name().unwrap(), "KMNIST");
-        }
-
-        four(|file| format!("letters/{file}.gz")).into_iter().for_each(put);
-        let [letters, kmnist] = ["letters", "KMNIST/raw"].map(|folder| root.path().join(folder).display().to_string());
-        let expect =
-            format!("`{}` holds several datasets; name one of them: `{kmnist}`, `{letters}`", root.path().display());
-        assert_eq!(Place::find(root.path()).unwrap_err().to_string(), expect);
     }
 }

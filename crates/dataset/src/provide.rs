@@ -5,14 +5,13 @@
 //! MNIST without a notice.
 
 use std::{
-    fs::{self, File, TryLockError},
-    ops::ControlFlow,
+    env,
+    ffi::OsString,
     path::{Path, PathBuf},
-    thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
-use crate::{Checksums, Error, Progress, checksums, digits, download, download::Mirrors, idx};
+use crate::{Checksums, Error, OnProgress, checksums, digits, download, download::Mirrors, lock::lock, place::Place};
 
 /// Which dataset the user wants: `--dataset auto|mnist|generated`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -47,7 +46,7 @@ pub struct Sources {
     /// How many digits to draw for the train and for the test split.
     pub drawn: [usize; 2],
     /// How long to wait for another process that provides the data.
-    pub patience: Duration,
+    pub lock_limit: Duration,
 }
 
 impl Default for Sources {
@@ -58,16 +57,16 @@ impl Default for Sources {
             checksums: Checksums::MNIST,
             drawn: [60_000, 10_000],
             // Four files from a mirror take that long over a poor line only.
-            patience: Duration::from_secs(600),
+            lock_limit: Duration::from_secs(600),
         }
     }
 }
 
 /// Finds the dataset that `choice` asks for, or else downloads it, or else (only for [`Choice::Auto`]) draws one.
 ///
-/// The directory is `data` (an explicit `--data`), else `env_dir` (`$MNIST_DIR`), else `data/mnist`. The first two
+/// The directory is `data` (an explicit `--data`), else `$MNIST_DIR`, else `data/mnist`. The first two
 /// are the user's: if such a directory is missing or incomplete, that is an error, and nothing is downloaded into
-/// it or put in its place. [`Choice::Generated`] does not look at `env_dir`, and refuses `data`.
+/// it or put in its place. [`Choice::Generated`] does not look at `$MNIST_DIR`, and refuses `data`.
 ///
 /// [`Choice::Mnist`] checks that the directory holds MNIST; of one that is only called that, [`Choice::Auto`] checks the
 /// labels. Whether the content is sound is for [`load`](crate::load()) to say.
@@ -75,26 +74,42 @@ impl Default for Sources {
 /// `progress` may break a download off, which leaves nothing half done; drawing takes a second and is always ended.
 ///
 /// Several processes may call this at once: one does the work, and the others wait for it, though not for ever.
-pub fn provide(
-    choice: Choice,
-    data: Option<&Path>,
-    env_dir: Option<&Path>,
-    progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
-) -> Result<Provided, Error> {
-    Sources::default().provide(choice, data, env_dir, progress)
+pub fn provide(choice: Choice, data: Option<&Path>, progress: OnProgress<'_>) -> Result<Provided, Error> {
+    Sources::default().provide(choice, data, environment().as_deref(), progress)
 }
 
-/// How often to look whether a lock is free.
-const POLL: Duration = Duration::from_millis(50);
+/// Where a dataset of this name lies if nobody says otherwise: digits that the program draws in `data/generated`, any other
+/// in `$MNIST_DIR`, else in `data/mnist`.
+pub fn default_dir(name: &str) -> PathBuf {
+    match name {
+        "generated" => "data/generated".into(),
+        _ => environment().unwrap_or_else(|| "data/mnist".into()),
+    }
+}
+
+fn environment() -> Option<PathBuf> {
+    named(env::var_os("MNIST_DIR"))
+}
+
+/// An empty `MNIST_DIR=` is the shell's way of unsetting it for one command.
+fn named(variable: Option<OsString>) -> Option<PathBuf> {
+    variable.filter(|dir| !dir.is_empty()).map(PathBuf::from)
+}
+
+/// The dataset in `dir`, all four files of it.
+fn complete(dir: &Path) -> Result<Place, Error> {
+    let place = Place::find(dir)?;
+    place.require_all().map(|()| place)
+}
 
 impl Sources {
-    /// As [`provide`], from these sources.
+    /// As [`provide`], from these sources; `env_dir` stands for `$MNIST_DIR`.
     pub fn provide(
         &self,
         choice: Choice,
         data: Option<&Path>,
         env_dir: Option<&Path>,
-        progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
+        progress: OnProgress<'_>,
     ) -> Result<Provided, Error> {
         if choice == Choice::Generated {
             return match data {
@@ -102,11 +117,8 @@ impl Sources {
                 None => Ok(Provided { dir: self.draw(progress)?, notice: None }),
             };
         }
-        // An empty `MNIST_DIR=` is the shell's way of unsetting it for one command.
-        let env_dir = env_dir.filter(|dir| !dir.as_os_str().is_empty());
         if let Some(dir) = data.or(env_dir) {
-            idx::require_all(dir)?;
-            self.verify(dir, choice)?;
+            self.verify(&complete(dir)?, choice)?;
             return Ok(Provided { dir: dir.to_owned(), notice: None });
         }
         match self.fetch(choice, progress) {
@@ -124,69 +136,47 @@ impl Sources {
         }
     }
 
-    fn fetch(&self, choice: Choice, progress: &mut dyn FnMut(Progress) -> ControlFlow<()>) -> Result<PathBuf, Error> {
+    fn fetch(&self, choice: Choice, progress: OnProgress<'_>) -> Result<PathBuf, Error> {
         let dir = self.root.join("mnist");
-        if idx::require_all(&dir).is_err() {
-            let _lock = self.lock()?;
-            download::fetch(&dir, &self.checksums, &self.mirrors, progress)?;
-        } else {
-            self.verify(&dir, choice)?;
+        match complete(&dir) {
+            Ok(place) => self.verify(&place, choice)?,
+            Err(_) => {
+                let _lock = lock(&self.root, self.lock_limit)?;
+                download::fetch(&dir, &self.checksums, &self.mirrors, progress)?;
+            }
         }
         Ok(dir)
     }
 
-    /// Fails if `dir`, which is complete, is not the MNIST that was asked for or that its name promises.
-    fn verify(&self, dir: &Path, choice: Choice) -> Result<(), Error> {
+    /// Fails if a dataset that is complete is not the MNIST that was asked for or that its name promises.
+    fn verify(&self, place: &Place, choice: Choice) -> Result<(), Error> {
         if choice == Choice::Mnist {
-            self.checksums.verify_all(dir)
-        } else if checksums::is_called_mnist(dir)? {
-            self.checksums.verify_labels(dir)
+            self.checksums.verify_all(place)
+        } else if checksums::is_called_mnist(place)? {
+            self.checksums.verify_labels(place)
         } else {
             Ok(())
         }
     }
 
-    fn draw(&self, progress: &mut dyn FnMut(Progress) -> ControlFlow<()>) -> Result<PathBuf, Error> {
+    fn draw(&self, progress: OnProgress<'_>) -> Result<PathBuf, Error> {
         let dir = self.root.join("generated");
-        if idx::require_all(&dir).is_err() {
-            let _lock = self.lock()?;
+        if complete(&dir).is_err() {
+            let _lock = lock(&self.root, self.lock_limit)?;
             digits::draw_all(&dir, self.drawn, progress)?;
         }
         Ok(dir)
-    }
-
-    /// Waits until no other process writes below `root`; none does until the returned file is closed.
-    fn lock(&self) -> Result<File, Error> {
-        fs::create_dir_all(&self.root).map_err(Error::io("create", &self.root))?;
-        let path = self.root.join(".provide.lock");
-        let file = File::create(&path).map_err(Error::io("create", &path))?;
-        let started = Instant::now();
-        let mut told = false;
-        loop {
-            match file.try_lock() {
-                Ok(()) => return Ok(file),
-                Err(TryLockError::Error(source)) => return Err(Error::io("lock", path)(source)),
-                Err(TryLockError::WouldBlock) if started.elapsed() >= self.patience => {
-                    return Err(Error::Locked { path, waited: self.patience });
-                }
-                Err(TryLockError::WouldBlock) => {}
-            }
-            if !told {
-                tracing::info!("waiting for another process to provide the data (`{}`)", path.display());
-                told = true;
-            }
-            thread::sleep(POLL);
-        }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::{fs, ops::ControlFlow};
+
     use super::*;
     use crate::{
-        Split,
+        FILES, Split,
         fake_mirror::{FakeMirror, Manner, checksums, dead_url, mirrors, packed},
-        idx::FILES,
         load, write_idx,
     };
 
@@ -199,8 +189,8 @@ mod tests {
             mirrors.urls = vec![dead_url()];
         }
         let root_dir = root.path().join("data");
-        let patience = Duration::from_secs(20);
-        let sources = Sources { root: root_dir, mirrors, checksums: checksums(), drawn: [30, 20], patience };
+        let lock_limit = Duration::from_secs(20);
+        let sources = Sources { root: root_dir, mirrors, checksums: checksums(), drawn: [30, 20], lock_limit };
         (root, sources, mirror)
     }
 
@@ -221,7 +211,7 @@ mod tests {
             let (_root, sources, mirror) = sources(Some(Manner::Good));
             let expect = Provided { dir: sources.root.join("mnist"), notice: None };
             assert_eq!(get(&sources, choice, None, None).unwrap(), expect);
-            assert_eq!(get(&sources, choice, None, Some(Path::new(""))).unwrap(), expect);
+            assert_eq!(get(&sources, choice, None, named(Some("".into())).as_deref()).unwrap(), expect);
             assert_eq!(mirror.unwrap().requests().len(), 4);
         }
     }
@@ -237,7 +227,7 @@ mod tests {
             assert_eq!(provided.dir, sources.root.join("generated"));
             let notice = provided.notice.unwrap();
             assert!(notice.starts_with("this is not MNIST, ") && notice.contains(&sources.mirrors.urls[0]), "{notice}");
-            assert_eq!(load(&provided.dir, Split::Train).unwrap().len(), 30);
+            assert_eq!(load(&provided.dir, Split::Train).unwrap().samples.len(), 30);
         }
     }
 
@@ -308,8 +298,8 @@ mod tests {
     #[test]
     fn a_process_that_never_lets_go_of_the_lock_is_not_waited_for_for_ever() {
         let (_root, sources, mirror) = sources(Some(Manner::Good));
-        let sources = Sources { patience: Duration::from_millis(1), ..sources };
-        let lock = sources.lock().unwrap();
+        let sources = Sources { lock_limit: Duration::from_millis(1), ..sources };
+        let lock = lock(&sources.root, sources.lock_limit).unwrap();
         for choice in [Choice::Auto, Choice::Mnist, Choice::Generated] {
             let error = get(&sources, choice, None, None).unwrap_err();
             let name = sources.root.join(".provide.lock").display().to_string();

@@ -1,6 +1,6 @@
 //! A learner is one model in training: its weights as tensors, and an optimizer's memory.
 
-use dataset::PIXELS;
+use sample::PIXELS;
 use tch::{Kind, Tensor};
 
 use crate::StateDict;
@@ -141,6 +141,7 @@ impl Learner {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::SIMPLE_CNN;
 
     /// Images in which a bright row says which class it is, so that they can be learnt.
     fn bars(n: usize) -> (Vec<u8>, Vec<u8>) {
@@ -170,7 +171,7 @@ mod tests {
         for ((optimizer, rate), precision) in
             rates.iter().flat_map(|&rate| precisions.map(|precision| (rate, precision)))
         {
-            let mut learner = Learner::new(&StateDict::init(1), optimizer, rate, precision);
+            let mut learner = Learner::new(&SIMPLE_CNN.init(1), optimizer, rate, precision);
             let losses = pass(&mut learner, &images, &labels, 16);
             let last = *pass(&mut learner, &images, &labels, 16).last().unwrap();
             assert!(losses[0] > 2.0, "{optimizer:?} begins at {}", losses[0]);
@@ -182,7 +183,7 @@ mod tests {
     fn gradients_in_bf16_are_those_in_f32_to_its_rounding() {
         let (images, labels) = bars(SLICE + 9);
         let [f32s, bf16s] = [Precision::F32, Precision::Bf16].map(|precision| {
-            let learner = Learner::new(&StateDict::init(1), Optimizer::Sgd, 0.1, precision);
+            let learner = Learner::new(&SIMPLE_CNN.init(1), Optimizer::Sgd, 0.1, precision);
             let Ok((loss, gradients)) = learner.gradients(&images, &labels, |_| Ok::<_, std::convert::Infallible>(()));
             assert!(gradients.iter().all(|gradient| gradient.kind() == Kind::Float && gradient.is_contiguous()));
             (loss, gradients)
@@ -199,7 +200,7 @@ mod tests {
     fn the_same_minibatches_give_the_same_bits_on_any_thread() {
         let (images, labels) = bars(50);
         let train = || {
-            let mut learner = Learner::new(&StateDict::init(1), Optimizer::Adam, 1e-3, Precision::F32);
+            let mut learner = Learner::new(&SIMPLE_CNN.init(1), Optimizer::Adam, 1e-3, Precision::F32);
             pass(&mut learner, &images, &labels, 16);
             learner.state_dict().sha256()
         };
@@ -212,19 +213,9 @@ mod tests {
     }
 
     #[test]
-    fn a_minibatch_of_one_and_a_short_last_one_are_trained_on() {
-        let (images, labels) = bars(17);
-        let mut learner = Learner::new(&StateDict::init(1), Optimizer::Sgd, 0.1, Precision::F32);
-        assert_eq!(pass(&mut learner, &images, &labels, 16).len(), 2);
-        let before = learner.state_dict();
-        learner.whole_step(&images[16 * PIXELS..], &labels[16..]);
-        assert_ne!(learner.state_dict(), before);
-    }
-
-    #[test]
     fn a_minibatch_larger_than_a_slice_has_the_mean_loss_and_gradient_of_its_samples() {
         let (images, labels) = bars(SLICE + 9);
-        let weights = StateDict::init(1);
+        let weights = SIMPLE_CNN.init(1);
         let step = |images: &[u8], labels: &[u8]| {
             let mut learner = Learner::new(&weights, Optimizer::Sgd, 1.0, Precision::F32);
             let loss = learner.whole_step(images, labels);
@@ -244,7 +235,7 @@ mod tests {
     #[test]
     fn a_step_can_be_ended_after_any_slice_and_then_was_none() {
         let (images, labels) = bars(2 * SLICE + 9);
-        let mut learner = Learner::new(&StateDict::init(1), Optimizer::Adam, 1e-3, Precision::F32);
+        let mut learner = Learner::new(&SIMPLE_CNN.init(1), Optimizer::Adam, 1e-3, Precision::F32);
         let mut slices = Vec::new();
         let result = learner.step(&images, &labels, |samples| {
             slices.push(samples);
@@ -252,12 +243,12 @@ mod tests {
         });
         assert_eq!(result, Err("enough"));
         assert_eq!(slices, [SLICE, SLICE]);
-        assert_eq!(learner.state_dict(), StateDict::init(1));
+        assert_eq!(learner.state_dict(), SIMPLE_CNN.init(1));
     }
 
     #[test]
     #[should_panic(expected = "784 pixels per label")]
     fn labels_without_their_images_are_refused() {
-        Learner::new(&StateDict::zeros(), Optimizer::Sgd, 0.1, Precision::F32).whole_step(&[0; PIXELS], &[1, 2]);
+        Learner::new(&SIMPLE_CNN.zeros(), Optimizer::Sgd, 0.1, Precision::F32).whole_step(&[0; PIXELS], &[1, 2]);
     }
 }

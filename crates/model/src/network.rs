@@ -6,40 +6,45 @@
 
 use std::cell::Cell;
 
-use dataset::{COLS, PIXELS, ROWS};
+use sample::{COLS, PIXELS, ROWS};
 use tch::{Kind, Tensor};
 
-use weights::{StateDict, TENSORS};
+use weights::{Architecture, SIMPLE_CNN, StateDict};
 
 /// Mean and standard deviation of the pixels of MNIST's training set, on a scale from 0 to 1; the numbers of PyTorch's
 /// own MNIST example.
 const MEAN: f32 = 0.1307;
 const STANDARD_DEVIATION: f32 = 0.3081;
 
-/// SimpleCnn with its weights as tensors, all channels last.
+/// A network with its weights as tensors, all channels last.
 pub(crate) struct Network {
-    pub(crate) weights: [Tensor; TENSORS.len()],
+    pub(crate) architecture: &'static Architecture,
+    /// In the architecture's order.
+    pub(crate) weights: Vec<Tensor>,
 }
 
 impl Network {
     /// For computing scores only.
+    ///
+    /// # Panics
+    /// If the weights are of another architecture than SimpleCnn, the one whose [`forward`](Self::forward) stands here.
     pub(crate) fn new(weights: &StateDict) -> Self {
-        let mut tensors = weights.tensors();
-        let weights = std::array::from_fn(|_| {
-            let (_, shape, values) = tensors.next().expect("as many tensors as `TENSORS` has entries");
+        let architecture = weights.architecture();
+        assert_eq!(architecture, &SIMPLE_CNN, "a forward pass of this architecture");
+        let tensor = |(_, shape, values): (_, &[usize], &[f32])| {
             let tensor = Tensor::from_slice(values);
             match image_shape(shape) {
                 Some(oihw) => tensor.reshape(oihw).permute([0, 2, 3, 1]).contiguous(),
                 None => tensor.reshape(shape.iter().map(|&dim| dim as i64).collect::<Vec<_>>()),
             }
-        });
-        Self { weights }
+        };
+        Self { architecture, weights: weights.tensors().map(tensor).collect() }
     }
 
     /// A copy for training, with its numbers rounded to `kind`: libtorch follows how the scores depend on every weight.
     pub(crate) fn trainable(&self, kind: Kind) -> Self {
-        let copy = |index: usize| self.weights[index].to_dtype(kind, false, true).set_requires_grad(true);
-        Self { weights: std::array::from_fn(copy) }
+        let copy = |weight: &Tensor| weight.to_dtype(kind, false, true).set_requires_grad(true);
+        Self { architecture: self.architecture, weights: self.weights.iter().map(copy).collect() }
     }
 
     /// Takes over the weights of the network that this one is a copy of.
@@ -53,9 +58,9 @@ impl Network {
 
     /// A copy of the weights in PyTorch's order.
     pub(crate) fn state_dict(&self) -> StateDict {
-        let mut copy = StateDict::zeros();
+        let mut copy = self.architecture.zeros();
         let mut rest = copy.values_mut();
-        for ((_, shape), weight) in TENSORS.iter().zip(&self.weights) {
+        for ((_, shape), weight) in self.architecture.tensors.iter().zip(&self.weights) {
             let (values, tail) = rest.split_at_mut(shape.iter().product());
             match image_shape(shape) {
                 Some(_) => nchw(weight).contiguous().copy_data(values, values.len()),
@@ -68,7 +73,9 @@ impl Network {
 
     /// The scores of `input` for every class, before any softmax: `[n, 28, 28, 1]` to `[n, 10]`, both f32.
     pub(crate) fn forward(&self, input: &Tensor) -> Tensor {
-        let [w1, b1, w2, b2, w3, b3, w4, b4] = &self.weights;
+        let [w1, b1, w2, b2, w3, b3, w4, b4] = &self.weights[..] else {
+            unreachable!("`new` has checked the architecture")
+        };
         let x = nchw(input).to_kind(w1.kind()); // [n, 1, 28, 28]
         // Pooling before ReLU gives the same numbers, since both keep the order of their inputs, from a quarter of the work.
         let x = pool(&convolve(&x, w1, b1)).relu(); // [n, 32, 14, 14]
@@ -112,14 +119,18 @@ fn keep_memory() {
     drop(std::hint::black_box(Vec::<u8>::with_capacity(NEARLY_32_MIB)));
 }
 
-/// The shape `[out, channels, height, width]` of a weight that meets an image: the convolutions' own, and for `fc1` that
-/// of the 64 maps of 7 by 7 which it sees as one row of 3136.
+/// The maps that `fc1` sees as one row: channels, height, width.
+const MAPS: [usize; 3] = [64, 7, 7];
+
+/// The shape `[out, channels, height, width]` of a weight that meets an image: the convolutions' own, and for `fc1` that of
+/// its maps.
 fn image_shape(shape: &[usize]) -> Option<[i64; 4]> {
-    match *shape {
-        [out, channels, height, width] => Some([out as i64, channels as i64, height as i64, width as i64]),
-        [out, 3136] => Some([out as i64, 64, 7, 7]),
-        _ => None,
-    }
+    let (out, [channels, height, width]) = match *shape {
+        [out, channels, height, width] => (out, [channels, height, width]),
+        [out, inputs] if inputs == MAPS.iter().product::<usize>() => (out, MAPS),
+        _ => return None,
+    };
+    Some([out, channels, height, width].map(|dim| dim as i64))
 }
 
 /// A channels-last tensor as ATen's functions want to see it.
@@ -143,7 +154,7 @@ mod tests {
 
     #[test]
     fn weights_survive_the_way_through_channels_last() {
-        let weights = StateDict::init(3);
+        let weights = SIMPLE_CNN.init(3);
         assert_eq!(Network::new(&weights).trainable(Kind::Float).state_dict(), weights);
     }
 

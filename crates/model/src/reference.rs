@@ -2,11 +2,11 @@
 
 use std::sync::LazyLock;
 
-use dataset::{CLASSES, PIXELS};
 use safetensors::SafeTensors;
+use sample::{CLASSES, PIXELS};
 
 use crate::network::Network;
-use crate::{Learner, Optimizer, Precision, StateDict, evaluate, logits};
+use crate::{Learner, Optimizer, Precision, SIMPLE_CNN, StateDict, evaluate, logits};
 
 const BATCH: usize = 9;
 
@@ -33,7 +33,7 @@ fn noise(stream: usize) -> impl Iterator<Item = u32> {
 
 /// The script's `weights`: every tensor uniform in ±1/√fan_in.
 fn weights() -> StateDict {
-    let mut dict = StateDict::zeros();
+    let mut dict = SIMPLE_CNN.zeros();
     let fan_in = [9.0f32, 9.0, 288.0, 288.0, 3136.0, 3136.0, 128.0, 128.0];
     let lengths: Vec<usize> = dict.tensors().map(|(_, _, values)| values.len()).collect();
     let mut rest = dict.values_mut();
@@ -109,7 +109,7 @@ fn the_gradients_are_pytorchs() {
     let learner = Learner::new(&weights(), Optimizer::Sgd, 0.0, Precision::F32);
     let Ok((_, gradients)) = learner.gradients(&images, &labels, |_| Ok::<_, std::convert::Infallible>(()));
     // Gradients have the layout of weights, so they come out of a network in PyTorch's order.
-    let gradients = Network { weights: gradients.try_into().unwrap() };
+    let gradients = Network { weights: gradients, ..Network::new(&weights()) };
     check_dict("gradient", &gradients.state_dict());
 }
 

@@ -4,15 +4,17 @@
 
 use std::{
     ffi::OsString,
-    fs::{self, File, TryLockError},
+    fs::{self, File},
     io::{self, ErrorKind, Read, Write},
     path::{Path, PathBuf},
-    process, thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use anyhow::{Context, anyhow};
-use cli::exit::{Code, failure};
+use process::{
+    exit::{Code, failure},
+    lock,
+};
 
 /// How long the lock of a run that was killed may stay: until a child that it was about to start has become its program.
 const LOCK_LIMIT: Duration = Duration::from_secs(1);
@@ -30,37 +32,23 @@ impl ChunkDirectory {
     /// # Errors
     /// With exit code 73 when another run has it; the message says which.
     pub(crate) fn hold(dir: &Path) -> anyhow::Result<ChunkDirectory> {
-        let (path, mut lock) = open_lock(dir)?;
+        let (path, mut file) = open_lock(dir)?;
         let failed = || format!("failed to lock `{}`", path.display());
-        let until = Instant::now() + LOCK_LIMIT;
-        loop {
-            match lock.try_lock() {
-                Ok(()) => break,
-                Err(TryLockError::Error(error)) => return Err(error).with_context(failed),
-                Err(TryLockError::WouldBlock) if Instant::now() < until => thread::sleep(Duration::from_millis(20)),
-                Err(TryLockError::WouldBlock) => {
-                    let mut holder = String::new();
-                    drop(lock.read_to_string(&mut holder)); // Where locks keep readers out, it stays unnamed.
-                    let holder = if holder.is_empty() { "another run" } else { holder.trim_end() };
-                    let dir = dir.display();
-                    let advice = "wait for its end, or give this run a --dir of its own";
-                    return Err(failure(
-                        Code::Directory,
-                        anyhow!("chunk directory `{dir}` is in use by {holder}; {advice}"),
-                    ));
-                }
-            }
+        if !lock::wait(&file, LOCK_LIMIT, || false).with_context(failed)? {
+            let mut holder = String::new();
+            drop(file.read_to_string(&mut holder)); // Where locks keep readers out, it stays unnamed.
+            let holder = if holder.is_empty() { "another run" } else { holder.trim_end() };
+            let dir = dir.display();
+            let advice = "wait for its end, or give this run a --dir of its own";
+            return Err(failure(Code::Directory, anyhow!("chunk directory `{dir}` is in use by {holder}; {advice}")));
         }
-        lock.set_len(0).with_context(failed)?; // It names the run before.
-        Ok(ChunkDirectory { lock, path })
+        file.set_len(0).with_context(failed)?; // It names the run before.
+        Ok(ChunkDirectory { lock: file, path })
     }
 
     /// Writes down which run has the directory, for those who find it in use.
-    ///
-    /// # Errors
-    /// When that cannot be written.
     pub(crate) fn name_holder(&self, run: &Path) -> anyhow::Result<()> {
-        let text = format!("run `{}` (process {})\n", run.display(), process::id());
+        let text = format!("run `{}` (process {})\n", run.display(), std::process::id());
         let written = self.lock.set_len(0).and_then(|()| (&self.lock).write_all(text.as_bytes()));
         written.with_context(|| format!("failed to write `{}`", self.path.display()))
     }
@@ -106,9 +94,9 @@ mod tests {
         first.name_holder(Path::new("runs/one")).unwrap();
         fs::create_dir(&dir).unwrap();
         let error = ChunkDirectory::hold(&dir.join("../chunks")).unwrap_err();
-        assert_eq!(cli::exit::code_of(&error), Code::Directory);
+        assert_eq!(process::exit::code_of(&error), Code::Directory);
         let said = error.to_string();
-        let expect = format!("is in use by run `runs/one` (process {}); wait for its end", process::id());
+        let expect = format!("is in use by run `runs/one` (process {}); wait for its end", std::process::id());
         assert!(said.contains(&expect), "{said}");
         assert_eq!(fs::read_dir(&dir).unwrap().count(), 0);
         drop(first);

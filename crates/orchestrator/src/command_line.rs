@@ -4,9 +4,11 @@
 use std::{ffi::OsString, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand};
-use cli::{flags::EngineName, manual::Shell};
+use flags::{EngineName, manual::Shell};
 
-use crate::{commands::Program, config::Config};
+use setup::siblings::Program;
+
+use crate::config::Config;
 
 /// The command line: the whole run, or something else to do.
 #[derive(Parser, Clone, Debug)]
@@ -40,7 +42,7 @@ pub enum Command {
     Config(Listing),
     /// Only look at this machine: what a run with these flags needs, whether it is there, and what to do if it is not.
     /// Nothing is changed. Exit code 69 if a run could not go ahead
-    Doctor(Examination),
+    Doctor(Box<Config>),
     /// Print the script that completes flags in a shell; for bash, put it into the file
     /// ~/.local/share/bash-completion/completions/PROGRAM
     Completions {
@@ -52,17 +54,9 @@ pub enum Command {
     /// Write the man pages of all four programs; the other three must be built. `man -l FILE` shows one
     Man {
         /// The directory to write them into, such as ~/.local/share/man/man1
-        #[arg(value_parser = cli::path::parser())]
+        #[arg(value_parser = flags::path::parser())]
         dir: PathBuf,
     },
-}
-
-/// What to look at.
-#[derive(Args, Clone, Debug)]
-pub struct Examination {
-    /// The flags of the run.
-    #[command(flatten)]
-    pub run: Box<Config>,
 }
 
 /// What to show of a configuration.

@@ -1,22 +1,22 @@
 //! What to run: the flags of the programs that are started, and a few of our own, over configuration files and presets.
 
-use std::{
-    ffi::OsString,
-    io::ErrorKind,
-    path::{Path, PathBuf},
-    thread,
-};
+pub(crate) mod file;
+mod preset;
 
-use clap::{Parser, ValueEnum, builder::RangedU64ValueParser};
-use cli::{
-    address,
-    flags::{self, Chunking, Dataset, Directory, Engine, Identity, Security, Streaming, Training},
-    layers::{self, Error, Layer, resolve},
-    path, runs,
-};
-use serde::Serialize;
+use std::{ffi::OsString, path::PathBuf, thread};
 
-use crate::{console::Shown, run_dir};
+use clap::{Parser, builder::RangedU64ValueParser};
+use flags::{
+    Chunking, Dataset, Directory, Engine, Identity, Security, Streaming, Training, address,
+    layers::{Error, Layer, resolve},
+    path,
+};
+use serde::{Deserialize, Serialize};
+
+use setup::doctor::Plan;
+use terminal::Shown;
+
+pub use self::{file::parse_layer, preset::Preset};
 
 /// A configuration: the flags of a run.
 #[derive(Parser, Clone, Debug, Serialize)]
@@ -64,7 +64,7 @@ pub struct Config {
     #[serde(skip)]
     pub run_dir: Option<PathBuf>,
     /// Continue a run that was stopped, with its configuration [default: runs/latest]
-    #[arg(long, value_name = "RUN_DIR", num_args = 0..=1, default_missing_value = runs::LATEST, help_heading = "Run", conflicts_with_all = ["config", "preset"], value_parser = path::parser())]
+    #[arg(long, value_name = "RUN_DIR", num_args = 0..=1, default_missing_value = run_folder::LATEST, help_heading = "Run", conflicts_with_all = ["config", "preset"], value_parser = path::parser())]
     #[serde(skip)]
     pub resume: Option<PathBuf>,
     /// A named set of values; flags and --config win over it
@@ -86,51 +86,16 @@ pub struct Config {
     pub config: Option<PathBuf>,
 }
 
-/// A named set of values.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Preset {
-    /// The values of the Python project that this one follows: one full-batch step per partition and round
-    Original,
-    /// All of MNIST to 99 % test accuracy in the shortest time on two cores with bfloat16
-    Fast,
+/// The samples that one sender streams, under its name; a complete chunk directory says the same of its streams.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+pub(crate) struct Share {
+    /// The sender's name, and that of its stream.
+    pub(crate) name: String,
+    /// The first sample's index in the dataset.
+    pub(crate) first: u64,
+    /// One past the last sample's index.
+    pub(crate) end: u64,
 }
-
-impl Preset {
-    /// Its name and its values.
-    fn layer(self) -> (&'static str, &'static str) {
-        match self {
-            Preset::Original => ("preset original", ORIGINAL),
-            Preset::Fast => ("preset fast", FAST),
-        }
-    }
-}
-
-/// `--preset original`.
-const ORIGINAL: &str = r#"
-samples = 20000
-samples-per-batch = 500
-batch-delay = "500ms"
-samples-per-chunk = 1000
-partitions = 12
-rounds = 5
-local-epochs = 1
-batch-size = "full"
-learning-rate = 0.0005
-optimizer = "adam"
-weighting = "uniform"
-received-accuracy = "each-round"
-"#;
-
-/// `--preset fast`. The partitions are given because they decide the model: with more of them a round learns less.
-const FAST: &str = r#"
-samples = 60000
-batch-delay = "0s"
-partitions = 2
-rounds = 3
-batch-size = 64
-learning-rate = 0.002
-precision = "bf16"
-"#;
 
 impl Config {
     /// Parses `arguments` (the program's name first). A flag beats the `--config` file or the resumed run, which beats
@@ -142,6 +107,18 @@ impl Config {
         Config::load_with_layers(arguments).map(|(config, _)| config)
     }
 
+    /// What the doctor is asked about.
+    pub fn plan(&self) -> Plan {
+        Plan {
+            streaming: self.streaming.clone(),
+            training: self.training.clone(),
+            engine: self.engine.clone(),
+            listen: self.listen.clone(),
+            dir: self.directory.dir.clone(),
+            run_dir: self.run_dir.clone().unwrap_or_else(|| run_folder::RUNS.into()),
+        }
+    }
+
     /// [`Config::load`], and the layers that the values below the flags come from, the strongest first.
     ///
     /// # Errors
@@ -149,9 +126,9 @@ impl Config {
     pub(crate) fn load_with_layers(arguments: &[OsString]) -> Result<(Config, Vec<Layer>), Error> {
         let typed: Config = resolve(arguments, &[])?;
         let mut layers = Vec::new();
-        let file = typed.config.clone().or_else(|| typed.resume.as_ref().map(|run| run.join(run_dir::CONFIG)));
+        let file = typed.config.clone().or_else(|| typed.resume.as_ref().map(|run| run.join(run_folder::CONFIG)));
         if let Some(path) = &file {
-            layers.push(read_layer(path, typed.resume.is_some())?);
+            layers.push(file::read_layer(path, typed.resume.is_some())?);
         }
         let preset = match typed.preset {
             Some(preset) => Some(preset),
@@ -188,6 +165,18 @@ impl Config {
         }
     }
 
+    /// Contiguous shares of the samples, one for each sender, as even as can be.
+    pub(crate) fn shares(&self) -> impl Iterator<Item = Share> {
+        let count = u64::from(self.senders);
+        let Streaming { samples, offset, .. } = self.streaming;
+        let start = move |index: u64| offset.saturating_add(samples / count * index + index.min(samples % count));
+        (0..count).map(move |index| Share {
+            name: format!("sender-{index}"),
+            first: start(index),
+            end: start(index + 1),
+        })
+    }
+
     /// With the data provided in `dir`, for training and testing, so that no child has to look for it again.
     #[must_use]
     pub fn with_data(&self, dir: PathBuf) -> Config {
@@ -199,41 +188,12 @@ impl Config {
     }
 }
 
-fn read_layer(path: &Path, is_run: bool) -> Result<Layer, Error> {
-    let name = path.display().to_string();
-    let text = layers::read(path).map_err(|error| {
-        let missing_run = is_run && error.kind() == ErrorKind::NotFound;
-        let hint = if missing_run { "; there is no run to go on with, so start one without --resume" } else { "" };
-        Error::Layer(format!("failed to read `{name}`: {error}{hint}"))
-    })?;
-    let layer = parse_layer(&name, &text)?;
-    match ["config", "resume", "run-dir", "json", "quiet"].into_iter().find(|key| layer.values.contains_key(*key)) {
-        Some(key) => Err(Error::Layer(format!("`{key}` cannot stand in `{name}`; give it as a flag"))),
-        None => Ok(layer),
-    }
-}
-
-/// The values in the text of a configuration file, which messages name so.
-#[doc(hidden)] // For those who try to break it.
-pub fn parse_layer(name: &str, text: &str) -> Result<Layer, Error> {
-    match text.parse() {
-        Ok(values) => Ok(Layer { name: name.into(), values }),
-        Err(error) => Err(Error::Layer(one_line(name, text, &error))),
-    }
-}
-
-/// toml's own message spans several lines, with a picture; ours names the place in one.
-fn one_line(name: &str, text: &str, error: &toml::de::Error) -> String {
-    let start = error.span().map_or(0, |span| span.start.min(text.len()));
-    let line = text.as_bytes()[..start].iter().filter(|byte| **byte == b'\n').count() + 1;
-    format!("`{name}` line {line}: {}", error.message().replace('\n', ", "))
-}
-
 #[cfg(test)]
 mod tests {
     use std::fs;
 
-    use cli::flags::{BatchSize, Weighting};
+    use clap::ValueEnum;
+    use flags::{BatchSize, Weighting};
 
     use super::*;
 
@@ -257,7 +217,7 @@ mod tests {
         let config = load(&["--config", file.path().to_str().unwrap(), "--senders", "2"]).unwrap();
         assert_eq!(config.senders, 2);
         assert_eq!(config.training.rounds, 7);
-        assert_eq!(config.training.batch_size, BatchSize::Full);
+        assert_eq!(config.training.local.batch_size, BatchSize::Full);
         assert_eq!(config.training.weighting, Weighting::Uniform);
         assert_eq!(config.training.seed, 42);
     }
@@ -273,14 +233,11 @@ mod tests {
     }
 
     #[test]
-    fn the_test_set_is_where_the_data_is_unless_told_otherwise() {
-        assert_eq!(load(&["--data", "a"]).unwrap().training.test_data, Some("a".into()));
-        assert_eq!(load(&["--data", "a", "--test-data", "b"]).unwrap().training.test_data, Some("b".into()));
-        assert_eq!(load(&[]).unwrap().training.test_data, None);
-    }
-
-    #[test]
-    fn provided_data_is_for_all_but_the_users_own_test_set_stays() {
+    fn the_test_set_is_where_the_data_is_and_provided_data_is_for_all_unless_told_otherwise() {
+        let test_data = |flags: &[&str]| load(flags).unwrap().training.test_data;
+        assert_eq!(test_data(&["--data", "a"]), Some("a".into()));
+        assert_eq!(test_data(&["--data", "a", "--test-data", "b"]), Some("b".into()));
+        assert_eq!(test_data(&[]), None);
         let provided = |flags: &[&str]| load(flags).unwrap().with_data("d".into());
         let config = provided(&["--dataset", "generated"]);
         assert_eq!((config.streaming.data, config.streaming.dataset), (Some("d".into()), Dataset::Auto));
@@ -288,20 +245,24 @@ mod tests {
         assert_eq!(provided(&["--test-data", "t"]).training.test_data, Some("t".into()));
     }
 
-    #[track_caller]
-    fn check_file(text: &str, expect: &str) {
-        let file = file(text);
-        let name = file.path().to_str().unwrap();
-        assert_eq!(load(&["--config", name]).unwrap_err(), expect.replace("FILE", name));
-    }
-
     #[test]
     fn a_wrong_file_is_named_in_one_line() {
-        check_file("round = 7", "unknown key `round` in `FILE`; did you mean `rounds`?");
-        check_file("rounds = 5\nseed == 3", "`FILE` line 2: extra `=`, expected nothing");
-        check_file("resume = \"x\"", "`resume` cannot stand in `FILE`; give it as a flag");
-        check_file("quiet = true", "`quiet` cannot stand in `FILE`; give it as a flag");
-        check_file("rounds = 0", "`FILE`: invalid value '0' for '--rounds <N>': give a whole number, at least 1");
+        for (text, expect) in [
+            ("round = 7", "unknown key `round` in `FILE`; did you mean `rounds`?"),
+            ("rounds = 5\nseed == 3", "`FILE` line 2: extra `=`, expected nothing"),
+            ("resume = \"x\"", "`resume` cannot stand in `FILE`; give it as a flag"),
+            ("quiet = true", "`quiet` cannot stand in `FILE`; give it as a flag"),
+            ("rounds = 0", "`FILE`: invalid value '0' for '--rounds <N>': give a whole number, at least 1"),
+            (
+                "dir = \"~somebody/x\"",
+                "`FILE`: invalid value '~somebody/x' for '--dir <DIR>': only a shell knows \
+                whose home `~somebody` is; give the whole path, or ./~somebody for that name",
+            ),
+        ] {
+            let file = file(text);
+            let name = file.path().to_str().unwrap();
+            assert_eq!(load(&["--config", name]).unwrap_err(), expect.replace("FILE", name));
+        }
         assert!(load(&["--config", "no/such/file"]).unwrap_err().starts_with("failed to read `no/such/file`: "));
     }
 
@@ -312,11 +273,6 @@ mod tests {
         let config = load(&["--config", file.path().to_str().unwrap(), "--key=~/k", "--run-dir=~/run"]).unwrap();
         assert_eq!((config.directory.dir, config.streaming.data), (home.join("chunks"), Some(home.clone())));
         assert_eq!((config.security.key, config.run_dir), (home.join("k"), Some(home.join("run"))));
-        check_file(
-            "dir = \"~somebody/x\"",
-            "`FILE`: invalid value '~somebody/x' for '--dir <DIR>': only a shell knows \
-            whose home `~somebody` is; give the whole path, or ./~somebody for that name",
-        );
     }
 
     #[test]
@@ -327,10 +283,8 @@ mod tests {
 
     #[test]
     fn a_token_in_a_file_is_a_usage_error_and_not_repeated() {
-        let dir = tempfile::tempdir().unwrap();
-        let file = dir.path().join("c.toml");
-        fs::write(&file, "engine = \"spark\"\nspark-remote = \"sc://host/;token=secret\"").unwrap();
-        let error = load(&["--config", file.to_str().unwrap()]).unwrap_err();
+        let file = file("engine = \"spark\"\nspark-remote = \"sc://host/;token=secret\"");
+        let error = load(&["--config", file.path().to_str().unwrap()]).unwrap_err();
         assert!(error.contains("SPARK_CONNECT_AUTHENTICATE_TOKEN") && !error.contains("secret"), "{error}");
         let error = load(&["--spark-remote", "http://host"]).unwrap_err();
         assert!(error.starts_with("--spark-remote `http://host` is no address of a Spark server"), "{error}");

@@ -4,13 +4,13 @@
 use std::{env, ffi::OsString, fmt::Write};
 
 use clap::{Arg, ArgAction, CommandFactory};
-use cli::{
-    flags::{Dataset, EngineName},
+use flags::{
+    Dataset, EngineName,
     layers::{self, Error, Origin},
 };
 use toml::Value;
 
-use crate::{config::Config, run_dir};
+use crate::config::{Config, file::values};
 
 /// Flags that say where a configuration comes from, or where results go and what is printed; no file can have them. A preset's values stand for
 /// its name.
@@ -33,21 +33,19 @@ struct Line {
 pub fn effective(arguments: &[OsString]) -> Result<String, Error> {
     let (config, layers) = Config::load_with_layers(arguments)?;
     let origins = layers::origins::<Config>(arguments, &layers)?;
-    let values = run_dir::values(&config).map_err(|error| Error::Layer(format!("{error:#}")))?;
+    let values = values(&config).map_err(|error| Error::Layer(format!("{error:#}")))?;
+    let lines = |keys: Vec<Arg>| -> Vec<Line> {
+        let names = keys.iter().filter_map(Arg::get_long).filter(|name| *name != "preset");
+        names.map(|name| line(name, values.get(name), &origins[name], &config)).collect()
+    };
+    let sections: Vec<_> = sections().into_iter().map(|(heading, keys)| (heading, lines(keys))).collect();
+    let width = sections.iter().flat_map(|(_, lines)| lines).map(|line| line.text.chars().count()).max().unwrap_or(0);
     let mut out = "# What a run would be started with. `orchestrator --config FILE` does it.\n".to_owned();
-    let mut heading = None;
-    let lines = keys().into_iter().filter(|key| key.get_long() != Some("preset")).map(|key| {
-        let name = key.get_long().unwrap_or_default();
-        (key.get_help_heading().map(str::to_owned), line(name, values.get(name), &origins[name], &config))
-    });
-    let lines: Vec<_> = lines.collect();
-    let width = lines.iter().map(|(_, line)| line.text.chars().count()).max().unwrap_or(0);
-    for (under, Line { text, origin }) in lines {
-        if heading != under {
-            begin(&mut out, under.as_deref());
-            heading = under;
+    for (heading, lines) in sections {
+        let _ = writeln!(out, "\n# --- {heading} ---"); // Writing to a string cannot fail.
+        for Line { text, origin } in lines {
+            let _ = writeln!(out, "{text:<width$}  # {origin}");
         }
-        let _ = writeln!(out, "{text:<width$}  # {origin}"); // Writing to a string cannot fail.
     }
     Ok(out)
 }
@@ -57,29 +55,25 @@ pub fn explained() -> String {
     let mut out = "# Every key of a configuration file, with its default; `orchestrator config --explain` prints this.\n\
                    # Each is a flag of the same name, which wins over the file. Keep what you need and leave out the rest.\n"
         .to_owned();
-    let mut heading = None;
-    for key in keys() {
-        if heading.as_deref() != key.get_help_heading() {
-            begin(&mut out, key.get_help_heading());
-            heading = key.get_help_heading().map(str::to_owned);
-        }
-        explain(&mut out, &key);
+    for (heading, keys) in sections() {
+        let _ = writeln!(out, "\n# --- {heading} ---");
+        keys.iter().for_each(|key| explain(&mut out, key));
     }
     out
 }
 
-/// The flags that can be keys of a file, those under one heading together.
-fn keys() -> Vec<Arg> {
+/// The flags that can be keys of a file, under their headings.
+fn sections() -> Vec<(String, Vec<Arg>)> {
+    let mut sections: Vec<(String, Vec<Arg>)> = Vec::new();
     let command = Config::command();
-    let is_key = |key: &&Arg| key.get_long().is_some_and(|name| !NOT_KEYS.contains(&name));
-    let mut keys: Vec<Arg> = command.get_arguments().filter(is_key).cloned().collect();
-    let headings: Vec<Option<String>> = keys.iter().map(|key| key.get_help_heading().map(str::to_owned)).collect();
-    keys.sort_by_key(|key| headings.iter().position(|heading| heading.as_deref() == key.get_help_heading()));
-    keys
-}
-
-fn begin(out: &mut String, heading: Option<&str>) {
-    let _ = writeln!(out, "\n# --- {} ---", heading.unwrap_or("Options"));
+    for key in command.get_arguments().filter(|key| key.get_long().is_some_and(|name| !NOT_KEYS.contains(&name))) {
+        let heading = key.get_help_heading().unwrap_or("Options");
+        match sections.iter_mut().find(|(known, _)| known == heading) {
+            Some((_, keys)) => keys.push(key.clone()),
+            None => sections.push((heading.to_owned(), vec![key.clone()])),
+        }
+    }
+    sections
 }
 
 fn line(name: &str, value: Option<&Value>, origin: &Origin, config: &Config) -> Line {
@@ -149,18 +143,13 @@ fn placeholder(key: &Arg) -> String {
     }
 }
 
+/// The text in lines that are not too long.
 fn wrap(text: &str) -> Vec<String> {
-    let mut lines = vec![String::new()];
+    let mut lines: Vec<String> = Vec::new();
     for word in text.split(' ') {
-        let is_full = lines.last().is_some_and(|line| !line.is_empty() && line.len() + 1 + word.len() > WIDTH);
-        if is_full {
-            lines.push(String::new());
-        }
-        if let Some(line) = lines.last_mut() {
-            if !line.is_empty() {
-                line.push(' ');
-            }
-            line.push_str(word);
+        match lines.last_mut().filter(|line| line.len() + 1 + word.len() <= WIDTH) {
+            Some(line) => *line += &format!(" {word}"),
+            None => lines.push(word.to_owned()),
         }
     }
     lines
@@ -223,16 +212,8 @@ mod tests {
                 expect.streaming.data = expect.streaming.data.or(repeated.streaming.data.clone());
                 expect.training.test_data = expect.training.test_data.or(repeated.training.test_data.clone());
             }
-            assert_eq!(run_dir::values(&repeated).unwrap(), run_dir::values(&expect).unwrap());
+            assert_eq!(values(&repeated).unwrap(), values(&expect).unwrap());
         }
-    }
-
-    #[test]
-    fn every_heading_stands_once() {
-        let headings = |text: String| text.lines().filter(|line| line.starts_with("# --- ")).count();
-        let distinct: std::collections::BTreeSet<_> =
-            keys().iter().map(|key| key.get_help_heading().map(str::to_owned)).collect();
-        assert_eq!([headings(explained()), headings(list(&[]))], [distinct.len(); 2]);
     }
 
     #[test]
@@ -245,7 +226,7 @@ mod tests {
     #[test]
     fn every_key_is_explained_and_the_defaults_are_the_defaults() {
         let text = explained();
-        for key in keys() {
+        for key in sections().into_iter().flat_map(|(_, keys)| keys) {
             let name = key.get_long().unwrap();
             let is_key = |line: &str| line.trim_start_matches("# ").starts_with(&format!("{name} = "));
             assert_eq!(text.lines().filter(|line| is_key(line)).count(), 1, "{name}");
@@ -255,6 +236,6 @@ mod tests {
         fs::write(&file, &text).unwrap();
         let loaded = Config::load(&arguments(&["--config", file.to_str().unwrap()])).unwrap();
         let defaults = Config::load(&arguments(&[])).unwrap();
-        assert_eq!(run_dir::values(&loaded).unwrap(), run_dir::values(&defaults).unwrap());
+        assert_eq!(values(&loaded).unwrap(), values(&defaults).unwrap());
     }
 }

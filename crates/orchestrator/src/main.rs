@@ -2,27 +2,29 @@
 
 use std::{env, ffi::OsString, process::ExitCode};
 
-use cli::{flags, layers::Error, shutdown::Shutdown};
+use flags::layers::Error;
 use orchestrator::{
     command_line::{Command, CommandLine, without_subcommand},
     config::Config,
-    console::Console,
-    doctor, listing, manual, run, setup,
+    listing, manual, run,
 };
+use process::shutdown::Shutdown;
+use setup::doctor;
+use terminal::Console;
 use tokio::runtime;
 
 fn main() -> ExitCode {
     let arguments: Vec<_> = env::args_os().collect();
     match start(&arguments) {
-        Ok(result) => cli::exit::report("orchestrator", result),
-        Err(error) => cli::layers::explain(&error),
+        Ok(result) => process::exit::report("orchestrator", result),
+        Err(error) => flags::layers::explain(&error),
     }
 }
 
 /// Does what the command line says; the outer error is one of the command line itself.
 fn start(arguments: &[OsString]) -> Result<anyhow::Result<()>, Error> {
     let console = Console::new();
-    Ok(match cli::layers::resolve::<CommandLine>(arguments, &[])?.command {
+    Ok(match flags::layers::resolve::<CommandLine>(arguments, &[])?.command {
         None => {
             let config = Config::load(arguments)?;
             let console = Console::that_shows(config.shown());
@@ -40,7 +42,7 @@ fn start(arguments: &[OsString]) -> Result<anyhow::Result<()>, Error> {
         }
         Some(Command::Doctor(_)) => {
             let config = Config::load(&without_subcommand(arguments))?;
-            block_on(async |_| doctor::report(&config, &console).await)
+            block_on(async |_| doctor::report(&config.plan(), &console).await)
         }
         Some(Command::Completions { shell, program }) => manual::completions(shell, program),
         Some(Command::Man { dir }) => manual::man_pages(&dir),
@@ -48,6 +50,6 @@ fn start(arguments: &[OsString]) -> Result<anyhow::Result<()>, Error> {
 }
 
 fn block_on(work: impl AsyncFnOnce(Shutdown) -> anyhow::Result<()>) -> anyhow::Result<()> {
-    let (_trigger, shutdown) = cli::shutdown::listen(false)?;
+    let (_trigger, shutdown) = process::shutdown::listen(false)?;
     runtime::Builder::new_current_thread().enable_all().build()?.block_on(work(shutdown))
 }

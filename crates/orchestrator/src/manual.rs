@@ -11,12 +11,12 @@ use std::{
 
 use anyhow::{Context, anyhow};
 use clap::CommandFactory;
-use cli::{
-    exit::{Code, failure},
-    manual::{self, COMPLETIONS, MAN, Shell},
-};
+use flags::manual::{self, COMPLETIONS, MAN, Shell};
+use process::exit::{Code, failure};
 
-use crate::{command_line::CommandLine, commands::Program, setup::siblings};
+use setup::siblings::{self, Program};
+
+use crate::command_line::CommandLine;
 
 /// Prints the script that completes the flags of `program`, of the orchestrator if none is named.
 ///
@@ -55,9 +55,6 @@ fn ask(program: Program, question: &str, value: &OsStr) -> anyhow::Result<Vec<u8
     if output.status.success() {
         return Ok(output.stdout);
     }
-    let code = output.status.code().and_then(|code| u8::try_from(code).ok()).map_or(Code::Software, Code::from);
-    Err(failure(
-        code,
-        anyhow!("`{}` failed ({}); build it anew with `orchestrator setup`", path.display(), output.status),
-    ))
+    let (path, status) = (path.display(), output.status);
+    Err(failure(status, anyhow!("`{path}` failed ({status}); build it anew with `orchestrator setup`")))
 }

@@ -9,16 +9,19 @@ use std::{
 };
 
 use anyhow::{Context, anyhow};
-use cli::exit::{Code, OrExit};
+use process::exit::{Code, OrExit};
 use tokio::{
     io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
     process::{ChildStderr, Command},
     sync::oneshot,
-    task::JoinHandle,
+    task::JoinSet,
     time::timeout,
 };
 
-use crate::{console::Console, setup::Tool};
+use setup::tool::Tool;
+use terminal::Console;
+
+use crate::random;
 
 /// A JVM on a busy machine takes its time.
 const START_LIMIT: Duration = Duration::from_secs(180);
@@ -37,9 +40,10 @@ const LOG: &str = "spark.log";
 const STARTED: &str = "Spark Connect server started at: ";
 const UI: &str = "Successfully started service 'SparkUI' on port ";
 
-/// A server that may still be on its way.
+/// A server that may still be on its way. When this is dropped, all that was started for it ends.
 pub(crate) struct Starting {
-    task: Option<JoinHandle<anyhow::Result<Server>>>,
+    /// The task that starts it, until it is done.
+    task: JoinSet<anyhow::Result<Server>>,
     server: Option<Server>,
     dir: PathBuf,
 }
@@ -57,18 +61,14 @@ impl Starting {
     /// Begins to start the server of the Spark in `home`; it works in the folder `dir`, which is made, and logs there.
     /// It is to serve a trainer with so many partitions.
     pub(crate) fn new(home: PathBuf, dir: PathBuf, partitions: u32, console: Console) -> Self {
-        let start = Server::start(home, dir.clone(), partitions, console);
-        Starting { task: Some(tokio::spawn(start)), server: None, dir }
+        let mut task = JoinSet::new();
+        task.spawn(Server::start(home, dir.clone(), partitions, console));
+        Starting { task, server: None, dir }
     }
 
     /// How a trainer finds it: variables of its environment.
-    ///
-    /// # Errors
-    /// When it does not start.
     pub(crate) async fn environment(&mut self) -> anyhow::Result<Vec<(&'static str, String)>> {
-        if let Some(task) = &mut self.task {
-            let started = task.await;
-            self.task = None;
+        if let Some(started) = self.task.join_next().await {
             self.server = Some(started??);
         }
         let server = self.server.as_ref().context("Spark did not start")?;
@@ -80,23 +80,14 @@ impl Starting {
 
     /// Ends it, and removes what it left; the log stays of one that failed to start, or if it is to be kept.
     pub(crate) async fn stop(mut self, keep_log: bool) {
-        if let Some(task) = self.task.take() {
-            task.abort(); // What it has started ends with it.
-            match task.await {
-                Ok(started) => self.server = started.ok(),
-                Err(_) => drop(fs::remove_dir_all(&self.dir)), // It is in the run folder, for the user to see.
-            }
+        self.task.abort_all();
+        match self.task.join_next().await {
+            Some(Ok(started)) => self.server = started.ok(),
+            Some(Err(_)) => drop(fs::remove_dir_all(&self.dir)), // It is in the run folder, for the user to see.
+            None => {}
         }
         if let Some(server) = self.server.take() {
             server.stop(keep_log).await;
-        }
-    }
-}
-
-impl Drop for Starting {
-    fn drop(&mut self) {
-        if let Some(task) = &self.task {
-            task.abort(); // What it has started ends with it.
         }
     }
 }
@@ -106,7 +97,7 @@ impl Server {
         let _ = fs::remove_dir_all(&dir); // A run that was killed may have left it.
         fs::create_dir_all(&dir).with_context(|| format!("failed to create `{}`", dir.display()))?;
         let dir = dir.canonicalize()?;
-        let token = token()?;
+        let token = random::hex::<32>()?;
         let mut tool = Tool::start(command(&home, &dir, partitions, &token))?;
         let stderr = tool.child.stderr.take().context("no pipe to stderr")?;
         let log = dir.join(LOG);
@@ -178,13 +169,6 @@ async fn follow(stderr: ChildStderr, log: PathBuf, console: Console, started: on
     }
 }
 
-/// 256 random bits, in hex.
-fn token() -> anyhow::Result<String> {
-    let mut bytes = [0; 32];
-    getrandom::fill(&mut bytes).context("failed to make a token")?;
-    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
-}
-
 #[cfg(all(test, unix))]
 mod tests {
     use std::{os::unix::fs::PermissionsExt, time::Instant};
@@ -203,7 +187,7 @@ mod tests {
         let error = spark.environment().await.unwrap_err();
         spark.stop(false).await;
         assert!(started.elapsed() < START_LIMIT / 2, "{:?}", started.elapsed());
-        assert_eq!(cli::exit::code_of(&error), Code::Unavailable);
+        assert_eq!(process::exit::code_of(&error), Code::Unavailable);
         assert!(error.to_string().starts_with("Spark did not start; see `"), "{error}");
         assert_eq!(fs::read_to_string(dir.join(LOG)).unwrap(), "no memory; \n");
     }

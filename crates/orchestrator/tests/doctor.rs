@@ -11,7 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use support::Bench;
+use support::{Bench, Running};
 
 /// The lines of the report, and each is one finding.
 #[track_caller]
@@ -62,7 +62,9 @@ fn a_tool_that_never_answers_keeps_nobody_waiting() {
     }
     let path = format!("{}:{}", tools.display(), std::env::var("PATH").unwrap());
     let start = Instant::now();
-    let run = bench.run_in(&[("PATH", &path), ("JAVA_HOME", ""), ("CXX", "")], &["doctor", "--dataset=generated"]);
+    let mut command = bench.command();
+    command.env("PATH", &path).env("JAVA_HOME", "").env("CXX", "").args(["doctor", "--dataset=generated"]);
+    let run = Running::of(command).finish();
     assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
     check_lines(&run.stdout);
     assert!(run.stdout.contains("wrong    compiler     no answer within 1.8 s\n"), "{}", run.stdout);

@@ -100,12 +100,16 @@ fn resize(controller: &File, columns: u16) {
 }
 
 fn run(bench: &Bench, environment: &[(&str, &str)], flags: &[&str]) -> Command {
-    let mut command = bench.command();
-    let (data, dir) = (bench.path("squares"), bench.path("chunks"));
-    command.arg(format!("--data={}", data.display())).arg(format!("--dir={}", dir.display()));
-    command.args(["--samples=2000", "--partitions=2"]).args(flags).env("TERM", "xterm").env_remove("NO_COLOR");
-    command.envs(environment.iter().copied());
+    let mut command = bench.command_on_data(flags);
+    command.env("TERM", "xterm").env_remove("NO_COLOR").envs(environment.iter().copied());
     command
+}
+
+/// A bench on which the other programs are built: what that prints is another matter.
+fn built() -> Bench {
+    let bench = Bench::new();
+    bench.run_with(&["setup"]).assert_code(0);
+    bench
 }
 
 /// Whether this is a whole line of a run that is over: each has one of these beginnings, and no remains of a bar.
@@ -153,14 +157,13 @@ const SLOWLY: [&str; 4] = ["--batch-delay=50ms", "--samples-per-batch=50", "--sa
 
 #[test]
 fn the_live_view_shows_every_stage_is_never_torn_and_leaves_nothing_behind() {
-    let bench = Bench::new();
-    bench.run_with(&["setup"]).assert_code(0); // What the building of the programs prints is another matter.
+    let bench = built();
     let mut terminal = Terminal::start(run(&bench, &[], &[&SLOWLY[..], &["--rounds=3"]].concat()), 120);
     let mut seen = BTreeSet::new();
     let mut killed = false;
     while let Some(screen) = terminal.next() {
-        let live: Vec<&str> = screen.lines().filter(|line| line.contains(" % ") || line.contains(" %, ")).collect();
-        let live: Vec<&str> = live.into_iter().filter(|line| line.contains('[')).collect();
+        let is_live = |line: &&str| line.contains('[') && (line.contains(" % ") || line.contains(" %, "));
+        let live: Vec<&str> = screen.lines().filter(is_live).collect();
         assert!(live.len() <= 1, "two bars of one stage:\n{screen}");
         for stage in ["streaming   [", "round 1/3   [", "round 3/3   ["] {
             if live.iter().any(|line| line.starts_with(stage)) {
@@ -180,8 +183,7 @@ fn the_live_view_shows_every_stage_is_never_torn_and_leaves_nothing_behind() {
 
 #[test]
 fn the_live_view_fits_into_forty_columns_and_into_a_window_that_changes() {
-    let bench = Bench::new();
-    bench.run_with(&["setup"]).assert_code(0);
+    let bench = built();
     let mut terminal = Terminal::start(run(&bench, &[], &[&SLOWLY[..], &["--rounds=2"]].concat()), 40);
     while terminal.next().is_some_and(|screen| !screen.contains("streaming   [")) {}
     while let Some(screen) = terminal.next()
@@ -198,8 +200,7 @@ fn the_live_view_fits_into_forty_columns_and_into_a_window_that_changes() {
 
 #[test]
 fn no_color_means_no_colour_and_a_dumb_terminal_gets_plain_lines() {
-    let bench = Bench::new();
-    bench.run_with(&["setup"]).assert_code(0);
+    let bench = built();
     let flags = ["--batch-delay=0s", "--rounds=1"];
     let mut coloured = Terminal::start(run(&bench, &[LOGS], &flags), 120);
     check_last_screen(&coloured.finish(), 1);
@@ -215,8 +216,7 @@ fn no_color_means_no_colour_and_a_dumb_terminal_gets_plain_lines() {
 
 #[test]
 fn quiet_prints_the_summary_and_nothing_else() {
-    let bench = Bench::new();
-    bench.run_with(&["setup"]).assert_code(0);
+    let bench = built();
     let run = bench.run(&["--quiet", "--batch-delay=0s", "--rounds=1"]);
     run.assert_code(0);
     assert_eq!(run.stderr, "");

@@ -1,10 +1,7 @@
 //! BMP files: pixels as they are, with a palette or with masks; not with run lengths, which hardly anybody writes.
 //! <https://learn.microsoft.com/en-us/windows/win32/gdi/bitmap-storage> describes them.
 
-use crate::{
-    file::Error,
-    formats::{Samples, Size},
-};
+use crate::raster::{Error, Raster, Size, damaged};
 
 /// Length of the file's header; that of the bitmap follows.
 const FILE_HEADER: usize = 14;
@@ -13,7 +10,7 @@ const PLAIN: usize = 0;
 const MASKS: [usize; 2] = [3, 6];
 
 /// The picture in a BMP file, without opacity, which few writers of the format fill in.
-pub(crate) fn decode(bytes: &[u8]) -> Result<Samples, Error> {
+pub(crate) fn decode(bytes: &[u8]) -> Result<Raster, Error> {
     let number = |at: usize, length: usize| -> Result<usize, Error> {
         let bytes = bytes.get(at..at + length).ok_or_else(cut_short)?;
         Ok(bytes.iter().rev().fold(0, |number, &byte| number << 8 | usize::from(byte)))
@@ -58,11 +55,11 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<Samples, Error> {
         let row = &rows[stride * if is_from_top { y } else { size.height - 1 - y }..][..stride];
         (0..size.width).for_each(|x| samples.extend(color(pixel(row, x))));
     }
-    Ok(Samples { size, bytes: samples, orientation: 1 })
+    Ok(Raster { size, samples, orientation: 1 })
 }
 
 fn cut_short() -> Error {
-    Error::Damaged("it ends too early".into())
+    damaged("it ends too early")
 }
 
 /// The part of a pixel under a mask, stretched to 8 bits.
@@ -108,10 +105,10 @@ mod tests {
         ] {
             let (red, black) = ([255, 0, 0], [0; 3]);
             let (lower, upper) = ([red, black].concat(), [black, red].concat());
-            let samples = decode(&file((2, 2), depth, packing, palette, &rows)).unwrap();
-            assert_eq!(samples.bytes, [&upper[..], &lower].concat(), "depth {depth}");
-            let samples = decode(&file((2, -2), depth, packing, palette, &rows)).unwrap();
-            assert_eq!(samples.bytes, [lower, upper].concat(), "depth {depth}, from the top");
+            let raster = decode(&file((2, 2), depth, packing, palette, &rows)).unwrap();
+            assert_eq!(raster.samples, [&upper[..], &lower].concat(), "depth {depth}");
+            let raster = decode(&file((2, -2), depth, packing, palette, &rows)).unwrap();
+            assert_eq!(raster.samples, [lower, upper].concat(), "depth {depth}, from the top");
         }
     }
 

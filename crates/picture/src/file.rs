@@ -1,36 +1,11 @@
 //! Pictures from files: PNG, JPEG, WebP, GIF, BMP and TIFF, of any colours, with or without transparency, upright as the
 //! camera was held.
 
-use thiserror::Error;
-
 use crate::{
     Picture,
-    formats::{Format, Size},
+    formats::Format,
+    raster::{Error, Size},
 };
-
-/// Why bytes are no picture.
-#[derive(Debug, Error)]
-pub enum Error {
-    /// They are something else.
-    #[error("it is no picture of a known format")]
-    Format,
-    /// They are a picture, but of a format or kind that is not read.
-    #[error("it is {0}, which is not read; save it as PNG")]
-    Foreign(&'static str),
-    /// The file's header says that it is too large. No memory was reserved for it.
-    #[error("it has {width} by {height} pixels, more than the {most} that are read; make it smaller")]
-    TooLarge {
-        /// Pixels in a row.
-        width: u32,
-        /// Rows.
-        height: u32,
-        /// The most pixels that are read.
-        most: u64,
-    },
-    /// They begin like a picture.
-    #[error("it is damaged: {0}")]
-    Damaged(String),
-}
 
 /// The picture in the bytes of a file, in grey; the first one, if it moves. Where it is transparent there is paper, white or
 /// black, whichever the rest can be seen on.
@@ -38,18 +13,18 @@ pub enum Error {
 /// # Errors
 /// When it is of no format that is read, damaged, or too large.
 pub fn read(bytes: &[u8]) -> Result<Picture, Error> {
-    let samples = Format::of(bytes)?.decode(bytes)?;
-    let pixels = match samples.bytes.len() / samples.size.pixels() {
-        1 => samples.bytes,
-        2 => on_paper(samples.bytes.chunks_exact(2).map(|pixel| [pixel[0], pixel[1]])),
-        3 => samples.bytes.chunks_exact(3).map(luma).collect(),
-        4 => on_paper(samples.bytes.chunks_exact(4).map(|pixel| [luma(pixel), pixel[3]])),
+    let raster = Format::of(bytes)?.decode(bytes)?;
+    let pixels = match raster.samples.len() / raster.size.pixels() {
+        1 => raster.samples,
+        2 => on_paper(raster.samples.chunks_exact(2).map(|pixel| [pixel[0], pixel[1]])),
+        3 => raster.samples.chunks_exact(3).map(luma).collect(),
+        4 => on_paper(raster.samples.chunks_exact(4).map(|pixel| [luma(pixel), pixel[3]])),
         count => return Err(Error::Damaged(format!("it has {count} samples a pixel"))),
     };
-    if pixels.len() != samples.size.pixels() {
+    if pixels.len() != raster.size.pixels() {
         return Err(Error::Damaged("it has pixels too many".into()));
     }
-    Ok(upright(pixels, samples.size, samples.orientation))
+    Ok(upright(pixels, raster.size, raster.orientation))
 }
 
 /// How bright red, green and blue are together (ITU-R BT.709).

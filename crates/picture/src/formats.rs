@@ -1,16 +1,13 @@
-//! One function a format, from bytes to samples. Each asks [`Size::checked`] before it reserves memory for pixels.
+//! One function a format, from bytes to a [`Raster`]. Each asks [`Size::checked`] before it reserves memory for pixels.
 
 use std::io::Cursor;
 
 use tiff::{decoder::DecodingResult, tags::Tag};
 
-use crate::{bmp, file::Error};
-
-/// The most pixels of a picture: more than any phone's camera has, and 256 MB once they are unpacked in colour.
-const MAX_PIXELS: u64 = 64_000_000;
-
-/// The most memory that a decoder may reserve.
-const MAX_MEMORY: usize = 8 * MAX_PIXELS as usize;
+use crate::{
+    bmp,
+    raster::{Error, MAX_MEMORY, Raster, Size, damaged},
+};
 
 /// Formats of pictures that are read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,22 +18,6 @@ pub(crate) enum Format {
     Png,
     Tiff,
     WebP,
-}
-
-/// Width and height of a picture.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Size {
-    pub(crate) width: usize,
-    pub(crate) height: usize,
-}
-
-/// A picture as a decoder leaves it: 8 bits a sample.
-pub(crate) struct Samples {
-    pub(crate) size: Size,
-    /// Grey, grey and opacity, red, green and blue, or these and opacity: as many samples as each pixel has.
-    pub(crate) bytes: Vec<u8>,
-    /// How the camera was held, as Exif numbers it, from 1.
-    pub(crate) orientation: u16,
 }
 
 impl Format {
@@ -63,7 +44,7 @@ impl Format {
     }
 
     /// The picture in a file of this format.
-    pub(crate) fn decode(self, bytes: &[u8]) -> Result<Samples, Error> {
+    pub(crate) fn decode(self, bytes: &[u8]) -> Result<Raster, Error> {
         match self {
             Self::Bmp => bmp::decode(bytes),
             Self::Gif => gif(bytes),
@@ -75,26 +56,7 @@ impl Format {
     }
 }
 
-impl Size {
-    /// A picture's size, if it is one and not too large.
-    pub(crate) fn checked(width: u32, height: u32) -> Result<Self, Error> {
-        match u64::from(width) * u64::from(height) {
-            0 => Err(Error::Damaged("it has no pixels".into())),
-            1..=MAX_PIXELS => Ok(Self { width: width as usize, height: height as usize }),
-            _ => Err(Error::TooLarge { width, height, most: MAX_PIXELS }),
-        }
-    }
-
-    pub(crate) fn pixels(self) -> usize {
-        self.width * self.height
-    }
-}
-
-fn damaged(error: impl std::fmt::Display) -> Error {
-    Error::Damaged(error.to_string())
-}
-
-fn png(bytes: &[u8]) -> Result<Samples, Error> {
+fn png(bytes: &[u8]) -> Result<Raster, Error> {
     let mut decoder = png::Decoder::new_with_limits(Cursor::new(bytes), png::Limits { bytes: MAX_MEMORY });
     decoder.set_transformations(png::Transformations::normalize_to_color8());
     decoder.set_ignore_text_chunk(true);
@@ -107,10 +69,10 @@ fn png(bytes: &[u8]) -> Result<Samples, Error> {
     let frame = reader.next_frame(&mut samples).map_err(damaged)?;
     samples.truncate(frame.buffer_size());
     let orientation = reader.info().exif_metadata.as_deref().map_or(1, orientation);
-    Ok(Samples { size, bytes: samples, orientation })
+    Ok(Raster { size, samples, orientation })
 }
 
-fn jpeg(bytes: &[u8]) -> Result<Samples, Error> {
+fn jpeg(bytes: &[u8]) -> Result<Raster, Error> {
     use jpeg_decoder::{Error as JpegError, PixelFormat};
 
     let failed = |error| match error {
@@ -128,7 +90,7 @@ fn jpeg(bytes: &[u8]) -> Result<Samples, Error> {
         PixelFormat::L16 => samples.chunks_exact(2).map(|sample| sample[1]).collect(),
         PixelFormat::CMYK32 => samples.chunks_exact(4).flat_map(|inks| rgb(inks, 255 - inks[3])).collect(),
     };
-    Ok(Samples { size, bytes: samples, orientation: decoder.exif_data().map_or(1, orientation) })
+    Ok(Raster { size, samples, orientation: decoder.exif_data().map_or(1, orientation) })
 }
 
 /// Red, green and blue of what cyan, magenta and yellow leave of the light.
@@ -136,7 +98,7 @@ fn rgb(inks: &[u8], light: u8) -> [u8; 3] {
     [0, 1, 2].map(|i| (u16::from(255 - inks[i]) * u16::from(light) / 255) as u8)
 }
 
-fn webp(bytes: &[u8]) -> Result<Samples, Error> {
+fn webp(bytes: &[u8]) -> Result<Raster, Error> {
     let mut decoder = image_webp::WebPDecoder::new(Cursor::new(bytes)).map_err(damaged)?;
     decoder.set_memory_limit(MAX_MEMORY);
     let (width, height) = decoder.dimensions();
@@ -144,11 +106,11 @@ fn webp(bytes: &[u8]) -> Result<Samples, Error> {
     let mut samples = vec![0; decoder.output_buffer_size().unwrap_or(0)];
     decoder.read_image(&mut samples).map_err(damaged)?;
     let exif = decoder.exif_metadata().map_err(damaged)?;
-    Ok(Samples { size, bytes: samples, orientation: exif.as_deref().map_or(1, orientation) })
+    Ok(Raster { size, samples, orientation: exif.as_deref().map_or(1, orientation) })
 }
 
 /// The first picture of a GIF file, which may move.
-fn gif(bytes: &[u8]) -> Result<Samples, Error> {
+fn gif(bytes: &[u8]) -> Result<Raster, Error> {
     let mut options = gif::DecodeOptions::new();
     options.set_color_output(gif::ColorOutput::RGBA);
     options.check_frame_consistency(true);
@@ -161,11 +123,11 @@ fn gif(bytes: &[u8]) -> Result<Samples, Error> {
     for (row, line) in frame.buffer.chunks_exact(4 * width.max(1)).enumerate() {
         samples[4 * ((top + row) * size.width + left)..][..line.len()].copy_from_slice(line);
     }
-    Ok(Samples { size, bytes: samples, orientation: 1 })
+    Ok(Raster { size, samples, orientation: 1 })
 }
 
 /// The first picture of a TIFF file.
-fn tiff(bytes: &[u8]) -> Result<Samples, Error> {
+fn tiff(bytes: &[u8]) -> Result<Raster, Error> {
     use tiff::{ColorType, TiffError};
 
     const RARE: Error = Error::Foreign("a rare kind of TIFF file");
@@ -194,7 +156,7 @@ fn tiff(bytes: &[u8]) -> Result<Samples, Error> {
         ColorType::CMYK(8) => samples.chunks_exact(4).flat_map(|inks| rgb(inks, 255 - inks[3])).collect(),
         _ => return Err(RARE),
     };
-    Ok(Samples { size, bytes: samples, orientation })
+    Ok(Raster { size, samples, orientation })
 }
 
 /// Black and white of rows that begin with a byte each.

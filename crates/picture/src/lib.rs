@@ -12,6 +12,7 @@ mod formats;
 mod layout;
 mod line;
 mod paper;
+mod raster;
 mod resize;
 mod ruling;
 mod window;
@@ -19,7 +20,8 @@ mod window;
 pub use crate::{
     comparison::comparison,
     digit::{Digit, Place, SIDE, digits},
-    file::{Error, read},
+    file::read,
+    raster::Error,
 };
 
 /// A grey picture.

@@ -110,42 +110,34 @@ mod tests {
         Picture::new(width, height, (0..width * height).map(|i| shade(i % width, i / width).round() as u8).collect())
     }
 
-    /// A bar across the middle.
-    fn is_inked(x: usize, y: usize) -> bool {
-        (20..80).contains(&x) && (45..55).contains(&y)
-    }
-
-    /// Whether the bar is found and nothing else, on paper that is as light as this.
-    #[track_caller]
-    fn check(paper: impl Fn(usize, usize) -> f32, inked: f32) {
-        let ink = ink(&image(100, 100, |x, y| paper(x, y) * if is_inked(x, y) { inked } else { 1.0 })).unwrap();
-        for (i, &share) in ink.inner.iter().enumerate() {
-            assert_eq!(share > 0.0, is_inked(i % 100, i / 100), "{share} at {}, {}", i % 100, i / 100);
-        }
-    }
+    /// How light paper is at a place.
+    type Light = fn(f32, f32) -> f32;
 
     #[test]
-    fn a_lamp_on_one_side_is_no_ink() {
-        check(|x, y| 200.0 - 0.5 * x as f32 - 0.02 * (y as f32 - 50.0).powi(2), 0.1);
-    }
-
-    #[test]
-    fn the_hard_edge_of_a_shadow_is_no_ink() {
-        check(|x, _| if x < 47 { 240.0 } else { 100.0 }, 0.2);
-        check(|x, y| if x + 2 * y < 140 { 90.0 } else { 220.0 }, 0.2);
-        // Half in the shadow, as sharp as a camera sees it.
-        check(|x, _| 240.0 - 140.0 * ((x as f32 - 45.0) / 6.0).clamp(0.0, 1.0), 0.2);
-    }
-
-    #[test]
-    fn chalk_in_the_shadow_is_ink() {
-        check(|x, _| if x < 47 { 60.0 } else { 30.0 }, 3.5);
-    }
-
-    #[test]
-    fn noise_is_no_ink() {
+    fn shadows_lamps_and_noise_are_no_ink() {
         let noise = |x: usize, y: usize| ((x * 7919 + y * 104_729) % 17) as f32;
-        check(|x, y| 200.0 + noise(x, y), 0.3);
+        let is_inked = |x: usize, y: usize| (20..80).contains(&x) && (45..55).contains(&y);
+        // The paper, how much noise is on it, and what share of its light a bar across the middle leaves.
+        let papers: [(Light, f32, f32); 6] = [
+            // A lamp on one side.
+            (|x, y| 200.0 - 0.5 * x - 0.02 * (y - 50.0).powi(2), 0.0, 0.1),
+            // The hard edge of a shadow.
+            (|x, _| if x < 47.0 { 240.0 } else { 100.0 }, 0.0, 0.2),
+            (|x, y| if x + 2.0 * y < 140.0 { 90.0 } else { 220.0 }, 0.0, 0.2),
+            // Half in the shadow, as sharp as a camera sees it.
+            (|x, _| 240.0 - 140.0 * ((x - 45.0) / 6.0).clamp(0.0, 1.0), 0.0, 0.2),
+            // Chalk in the shadow.
+            (|x, _| if x < 47.0 { 60.0 } else { 30.0 }, 0.0, 3.5),
+            (|_, _| 200.0, 1.0, 0.3),
+        ];
+        for (case, (paper, noisy, inked)) in papers.into_iter().enumerate() {
+            let light = |x: usize, y: usize| paper(x as f32, y as f32) + noisy * noise(x, y);
+            let shade = |x: usize, y: usize| light(x, y) * if is_inked(x, y) { inked } else { 1.0 };
+            for (i, share) in ink(&image(100, 100, shade)).unwrap().inner.into_iter().enumerate() {
+                let (x, y) = (i % 100, i / 100);
+                assert_eq!(share > 0.0, is_inked(x, y), "paper {case}: {share} at {x}, {y}");
+            }
+        }
         assert!(ink(&image(100, 100, |x, y| 100.0 + noise(x, y))).is_none());
     }
 }

@@ -4,20 +4,21 @@ use std::hint::black_box;
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use proto::{
-    IMAGE_BYTES, MAX_BODY,
+    MAX_BODY,
     frame::{HEADER_BYTES, Header},
     message::{Batch, Message},
 };
+use sample::{PIXELS, Samples};
 
 const SAMPLES: usize = 500;
 
 fn batch(criterion: &mut Criterion) {
-    let (labels, images) = (vec![3; SAMPLES], vec![7; SAMPLES * IMAGE_BYTES]);
-    let frame = Batch::frame(0, &labels, &images);
+    let samples = Samples { labels: vec![3; SAMPLES], images: vec![7; SAMPLES * PIXELS] };
+    let frame = Batch::frame(0, samples.as_slice());
     let (header, body) = frame.split_first_chunk::<HEADER_BYTES>().unwrap();
     let mut group = criterion.benchmark_group("frame of 500 samples");
     group.throughput(Throughput::Bytes(frame.len() as u64));
-    group.bench_function("encode", |bencher| bencher.iter(|| Batch::frame(0, black_box(&labels), black_box(&images))));
+    group.bench_function("encode", |bencher| bencher.iter(|| Batch::frame(0, black_box(samples.as_slice()))));
     group.bench_function("decode", |bencher| {
         let decode = |body| Message::decode(&Header::decode(black_box(header), MAX_BODY).unwrap(), body).unwrap();
         bencher.iter_batched(|| body.to_vec(), decode, BatchSize::SmallInput);

@@ -10,14 +10,14 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use zeroize::{Zeroize, Zeroizing};
 
-use crate::{codec, message::Hello};
+use crate::{
+    codec,
+    message::{Hello, Nonce},
+};
 
 /// The secret that a receiver shares with its senders. Nothing prints it, and its memory is overwritten in the end.
 #[derive(Clone)]
 pub struct Key([u8; 32]);
-
-/// A number that is used once, from the system's random source.
-pub type Nonce = [u8; 32];
 
 /// The channel that carries the conversation, so that a proof is worth nothing on another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

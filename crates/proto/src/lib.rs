@@ -43,16 +43,10 @@ pub use auth::{Binding, Credentials, Key};
 pub use digest::StreamDigest;
 pub use frame::{FrameError, HEADER_BYTES, Header};
 pub use message::{Batch, ErrorCode, Message};
-pub use session::{Client, ClientEvent, Server, ServerEvent, Violation};
+pub use session::{ReceiverEvent, ReceiverSession, SenderEvent, SenderSession, Violation};
 
 /// The protocol version that this crate speaks.
 pub const VERSION: u16 = 1;
-
-/// Bytes of an image: 28 rows of 28 pixels, one byte each.
-pub const IMAGE_BYTES: usize = 784;
-
-/// Labels are the digits 0 to 9.
-pub const CLASSES: u8 = 10;
 
 /// Largest frame body once a stream is open: 1,335 samples. Larger batches are split; see [`Batch::MAX_SAMPLES`].
 pub const MAX_BODY: u32 = 1 << 20;

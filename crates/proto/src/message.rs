@@ -1,26 +1,19 @@
-//! What the messages say, and their bodies. Small messages are `bincode`; a batch of samples travels as raw bytes
-//! behind a small header, because its pixels need no encoding.
+//! What the messages say, and their frames. The bodies of small messages are `bincode`; a [`Batch`] travels as raw bytes.
 
-use serde::{Deserialize, Serialize};
+mod batch;
+mod body;
+mod kind;
+mod text;
+
+pub use batch::Batch;
+pub use body::{End, ErrorCode, Failure, Hello, MAGIC, Nonce, Open, Proof, Welcome};
+pub use text::{MAX_DATASET_NAME, MAX_NAME, MAX_TEXT, is_name};
 
 use crate::{
-    CLASSES, IMAGE_BYTES, MAX_BODY, VERSION,
-    auth::Nonce,
     codec,
     frame::{self, FrameError, Header},
 };
-
-/// First bytes of the first message, so that a stranger on the port is told apart at once.
-pub const MAGIC: [u8; 4] = *b"TRBT";
-
-/// Longest name of a stream, in bytes.
-pub const MAX_NAME: usize = 64;
-
-/// Longest name of a dataset, in bytes: as long as a folder's.
-pub const MAX_DATASET_NAME: usize = 255;
-
-/// Longest text of an `Error`, in bytes.
-pub const MAX_TEXT: usize = 1024;
+use text::{allowed, check_text, is_text};
 
 /// One message.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,200 +53,6 @@ pub enum Message {
     Error(Failure),
 }
 
-/// The body of `Hello`: the versions that this side speaks. The receiver answers with the one it chose.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Hello {
-    /// [`MAGIC`].
-    pub magic: [u8; 4],
-    /// Lowest version.
-    pub min_version: u16,
-    /// Highest version.
-    pub max_version: u16,
-}
-
-impl Hello {
-    /// The greeting of this crate.
-    pub const OURS: Hello = Hello { magic: MAGIC, min_version: VERSION, max_version: VERSION };
-}
-
-/// The body of `Proof`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Proof {
-    /// A fresh number of the sender, for the receiver's proof.
-    pub nonce: Nonce,
-    /// HMAC-SHA256, as [`crate::auth`] says.
-    pub mac: [u8; 32],
-}
-
-/// The body of `Open`: samples `first..end` of a dataset.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Open {
-    /// Names the stream: letters, digits, `.`, `_` and `-`, at most [`MAX_NAME`].
-    pub stream: String,
-    /// The dataset's name, for people: no control characters, at most [`MAX_DATASET_NAME`].
-    pub dataset: String,
-    /// The dataset's digest.
-    pub dataset_digest: [u8; 32],
-    /// The first sample.
-    pub first: u64,
-    /// One past the last sample.
-    pub end: u64,
-}
-
-/// The body of `Welcome`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Welcome {
-    /// The position that the receiver has accepted: send from here.
-    pub next: u64,
-    /// The position that is durable.
-    pub durable: u64,
-    /// Samples that may be under way beyond the durable position.
-    pub window: u64,
-}
-
-/// The body of `End`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct End {
-    /// Samples of the whole stream, those of earlier sessions included.
-    pub count: u64,
-    /// [`crate::StreamDigest`] of the whole stream.
-    pub digest: [u8; 32],
-}
-
-/// The body of `Error`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Failure {
-    /// What kind of failure.
-    pub code: ErrorCode,
-    /// One sentence for people, at most [`MAX_TEXT`].
-    pub text: String,
-}
-
-/// Why a session ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum ErrorCode {
-    /// The peer broke the protocol.
-    Protocol,
-    /// No common version.
-    Version,
-    /// The chunk directory holds another dataset.
-    Dataset,
-    /// The stream is not expected, or has another extent than before.
-    Stream,
-    /// A newer connection for the same stream took over.
-    Fenced,
-    /// What arrived is not what was sent.
-    Digest,
-    /// The receiver is stopping; it may come back.
-    Stopping,
-    /// The receiver cannot write.
-    Storage,
-    /// The receiver serves as many connections as it can; come back later.
-    Busy,
-    /// The peer has not proved that it holds the key. No reason is given.
-    Refused,
-}
-
-impl ErrorCode {
-    /// Whether a peer may say so before it has proved who it is.
-    pub(crate) fn is_for_strangers(self) -> bool {
-        matches!(self, ErrorCode::Refused | ErrorCode::Version | ErrorCode::Busy)
-    }
-
-    /// Whether trying again later can help.
-    pub fn is_temporary(self) -> bool {
-        matches!(self, ErrorCode::Stopping | ErrorCode::Storage | ErrorCode::Busy)
-    }
-}
-
-/// Consecutive samples of a stream, as the body of a `Data` frame:
-/// `first seq u64 | count u32 | labels (count bytes) | images (count × 784 bytes)`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Batch {
-    body: Vec<u8>,
-}
-
-impl Batch {
-    const HEADER: usize = 12;
-
-    /// Samples that fit into one frame.
-    pub const MAX_SAMPLES: usize = (MAX_BODY as usize - Batch::HEADER) / (1 + IMAGE_BYTES);
-
-    /// The frame of samples `first_seq..`, encoded straight from the caller's memory.
-    ///
-    /// # Panics
-    /// When there are more than [`Batch::MAX_SAMPLES`] labels, or not 784 bytes of images for each.
-    pub fn frame(first_seq: u64, labels: &[u8], images: &[u8]) -> Vec<u8> {
-        assert!(labels.len() <= Batch::MAX_SAMPLES && images.len() == labels.len() * IMAGE_BYTES);
-        frame::encode(kind::DATA, Batch::HEADER + labels.len() + images.len(), |frame| {
-            frame.extend_from_slice(&first_seq.to_be_bytes());
-            frame.extend_from_slice(&(labels.len() as u32).to_be_bytes());
-            frame.extend_from_slice(labels);
-            frame.extend_from_slice(images);
-        })
-    }
-
-    fn from_body(body: Vec<u8>) -> Result<Batch, FrameError> {
-        let Some((&[_, _, _, _, _, _, _, _, c0, c1, c2, c3], rest)) = body.split_first_chunk::<{ Batch::HEADER }>()
-        else {
-            return Err(FrameError::Body("a batch without its header"));
-        };
-        let count = u32::from_be_bytes([c0, c1, c2, c3]) as usize;
-        if count == 0 || count > Batch::MAX_SAMPLES || rest.len() != count * (1 + IMAGE_BYTES) {
-            return Err(FrameError::Body("a batch whose count and length do not agree"));
-        }
-        if rest[..count].iter().any(|&label| label >= CLASSES) {
-            return Err(FrameError::Body("a label that is not a digit"));
-        }
-        Ok(Batch { body })
-    }
-
-    /// The first sample's seq.
-    pub fn first_seq(&self) -> u64 {
-        u64::from_be_bytes(std::array::from_fn(|i| self.body[i]))
-    }
-
-    /// One byte a sample.
-    pub fn labels(&self) -> &[u8] {
-        &self.body[Batch::HEADER..Batch::HEADER + self.count()]
-    }
-
-    /// 784 bytes a sample, row by row.
-    pub fn images(&self) -> &[u8] {
-        &self.body[Batch::HEADER + self.count()..]
-    }
-
-    /// Samples.
-    pub fn count(&self) -> usize {
-        (self.body.len() - Batch::HEADER) / (1 + IMAGE_BYTES)
-    }
-
-    /// Bytes of memory that the batch holds.
-    pub fn bytes(&self) -> usize {
-        self.body.len()
-    }
-}
-
-/// Type numbers; those of authentication are from 16.
-mod kind {
-    pub(super) const HELLO: u8 = 1;
-    pub(super) const OPEN: u8 = 2;
-    pub(super) const WELCOME: u8 = 3;
-    pub(super) const DATA: u8 = 4;
-    pub(super) const ACK: u8 = 5;
-    pub(super) const END: u8 = 6;
-    pub(super) const END_ACK: u8 = 7;
-    pub(super) const PING: u8 = 8;
-    pub(super) const PONG: u8 = 9;
-    pub(super) const PAUSE: u8 = 10;
-    pub(super) const ERROR: u8 = 11;
-    pub(super) const RESUME: u8 = 12;
-    pub(super) const BYE: u8 = 13;
-    pub(super) const CHALLENGE: u8 = 16;
-    pub(super) const PROOF: u8 = 17;
-    pub(super) const COUNTERPROOF: u8 = 18;
-}
-
 impl Message {
     /// The message as a frame.
     pub fn frame(&self) -> Vec<u8> {
@@ -265,7 +64,7 @@ impl Message {
             Message::Open(open) => (kind::OPEN, codec::encode(open)),
             Message::Welcome(welcome) => (kind::WELCOME, codec::encode(welcome)),
             Message::Data(batch) => {
-                return frame::encode(kind::DATA, batch.bytes(), |f| f.extend_from_slice(&batch.body));
+                return frame::encode(kind::DATA, batch.bytes(), |frame| frame.extend_from_slice(batch.body()));
             }
             Message::Ack(durable) => (kind::ACK, codec::encode(durable)),
             Message::End(end) => (kind::END, codec::encode(end)),
@@ -292,12 +91,8 @@ impl Message {
             kind::PROOF => codec::decode(&body).map(Message::Proof),
             kind::COUNTERPROOF => codec::decode(&body).map(Message::Counterproof),
             kind::OPEN => codec::decode(&body).and_then(|open: Open| {
-                let dataset = is_text(&open.dataset, MAX_DATASET_NAME);
-                if is_name(&open.stream) && dataset {
-                    Ok(Message::Open(open))
-                } else {
-                    Err(FrameError::Body("a name is not allowed"))
-                }
+                let allowed = is_name(&open.stream) && is_text(&open.dataset, MAX_DATASET_NAME);
+                if allowed { Ok(Message::Open(open)) } else { Err(FrameError::Body("a name is not allowed")) }
             }),
             kind::WELCOME => codec::decode(&body).map(Message::Welcome),
             kind::DATA => Batch::from_body(body).map(Message::Data),
@@ -359,32 +154,12 @@ impl Message {
     }
 }
 
-/// What may be printed on a terminal: no control characters, and not endless.
-fn is_text(text: &str, max: usize) -> bool {
-    text.len() <= max && !text.contains(char::is_control)
-}
-
-/// The part of a text that a message may carry.
-fn allowed(text: String) -> String {
-    let mut text = text.replace(char::is_control, " ");
-    text.truncate(text.floor_char_boundary(MAX_TEXT));
-    text
-}
-
-fn check_text(text: &str) -> Result<(), FrameError> {
-    if is_text(text, MAX_TEXT) { Ok(()) } else { Err(FrameError::Body("a text is not allowed")) }
-}
-
-/// Whether a text may name a stream: letters, digits, `.`, `_` and `-`, at most [`MAX_NAME`] bytes.
-pub fn is_name(text: &str) -> bool {
-    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
-    !text.is_empty() && text.len() <= MAX_NAME && text.bytes().all(allowed)
-}
-
 #[cfg(test)]
 mod tests {
+    use sample::{PIXELS, SampleSlice};
+
     use super::*;
-    use crate::HEADER_BYTES;
+    use crate::{HEADER_BYTES, MAX_BODY};
 
     fn decode(frame: &[u8]) -> Result<Message, FrameError> {
         let (header, body) = frame.split_first_chunk().unwrap();
@@ -429,23 +204,11 @@ mod tests {
     }
 
     #[test]
-    fn a_batch_has_these_bytes() {
-        let (labels, images) = ([7, 1], vec![0x55; 2 * IMAGE_BYTES]);
-        let frame = Batch::frame(0x0a0b, &labels, &images);
-        assert_eq!(frame.len(), HEADER_BYTES + 12 + 2 + 2 * 784);
-        assert_eq!(frame[..5], [0, 0, 0x06, 0x2e, 4]);
-        assert_eq!(frame[HEADER_BYTES..][..15], *b"\0\0\0\0\0\0\x0a\x0b\0\0\0\x02\x07\x01\x55");
-        let Ok(Message::Data(batch)) = decode(&frame) else { panic!() };
-        assert_eq!((batch.first_seq(), batch.count()), (0x0a0b, 2));
-        assert_eq!((batch.labels(), batch.images()), (&labels[..], &images[..]));
-        assert_eq!(Message::Data(batch).frame(), frame);
-    }
-
-    #[test]
-    fn the_largest_batch_fits_into_a_frame() {
-        let n = Batch::MAX_SAMPLES;
-        assert_eq!(n, 1335);
-        assert!(decode(&Batch::frame(0, &vec![0; n], &vec![0; n * IMAGE_BYTES])).is_ok());
+    fn samples_are_encoded_alike_with_and_without_a_batch_of_their_own() {
+        let frame = Batch::frame(1, SampleSlice { labels: &[7], images: &[5; PIXELS] });
+        let message = decode(&frame).unwrap();
+        assert!(matches!(message, Message::Data(_)));
+        assert_eq!(message.frame(), frame);
     }
 
     #[track_caller]
@@ -473,15 +236,7 @@ mod tests {
         check_bad(4, b"\0\0\0\0\0\0\0\0\0\0\0\0", disagree);
         check_bad(4, b"\0\0\0\0\0\0\0\0\xff\xff\xff\xff", disagree);
         let mut batch = b"\0\0\0\0\0\0\0\0\0\0\0\x01\x0a".to_vec();
-        batch.extend_from_slice(&[0; IMAGE_BYTES]);
+        batch.extend_from_slice(&[0; PIXELS]);
         check_bad(4, &batch, FrameError::Body("a label that is not a digit"));
-    }
-
-    #[test]
-    fn a_name_is_short_and_plain() {
-        assert!(is_name("sender-0") && is_name(&"x".repeat(64)));
-        for name in ["", "a b", "a/b", "\u{1b}[31m", "é", &"x".repeat(65)] {
-            assert!(!is_name(name), "{name:?}");
-        }
     }
 }

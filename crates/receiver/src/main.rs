@@ -9,14 +9,14 @@ use std::{
 };
 
 use clap::{Parser, Subcommand};
-use cli::{
-    count,
-    event::{self, Event},
-    exit, flags,
+use event::{self, Event};
+use process::{
+    exit,
     shutdown::{self, Shutdown},
 };
 use receiver::{Config, Outcome};
 use store::Mode;
+use terminal::count;
 use transport::key_file;
 
 /// Receives samples over TCP and writes them durably into a chunk directory.
@@ -61,11 +61,11 @@ enum Command {
 const MAX_STREAMS: i64 = receiver::MAX_CONNECTIONS as i64;
 
 fn main() -> ExitCode {
-    let flags = match cli::layers::parse::<Flags>() {
+    let flags = match flags::layers::parse::<Flags>() {
         Ok(flags) => flags,
         Err(code) => return code,
     };
-    cli::logging::init();
+    terminal::logging::init();
     if let Some(Command::Keygen { security }) = &flags.command {
         return exit::report("receiver", keygen(&security.key));
     }

@@ -2,7 +2,6 @@
 
 #![expect(clippy::print_stderr, reason = "a skipped test says so")]
 
-#[expect(dead_code, reason = "the helpers of another test")]
 mod helper;
 
 use std::{
@@ -13,11 +12,10 @@ use std::{
     time::Duration,
 };
 
-use cli::{
-    exit::{Code, code_of},
-    shutdown::Shutdown,
+use helper::{
+    ByHand, Process, assert_complete, assert_ends, config, key, send, send_fails, sending, source, start_at, started,
 };
-use helper::{ByHand, Process, assert_complete, config, key, send, sending, source, start, start_at};
+use process::{exit::Code, shutdown::Shutdown};
 use tempfile::TempDir;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -28,31 +26,19 @@ use transport::key_file;
 /// Every address of the machine.
 const EVERYWHERE: &str = "0.0.0.0:0";
 
-#[track_caller]
-fn assert_ends(error: &anyhow::Error, code: Code, words: &[&str]) {
-    let text = format!("{error:#}");
-    assert_eq!(code_of(error), code, "{text}");
-    for word in words {
-        assert!(text.contains(word), "no `{word}` in: {text}");
-    }
-}
-
 #[test]
 fn receivers_that_start_at_the_same_time_share_the_key_that_one_of_them_makes() {
     let dir = TempDir::new().unwrap();
     let key = dir.path().join("data/tributary.key");
-    let receivers: Vec<(TempDir, Process)> = (0..4)
-        .map(|_| {
-            let chunks = TempDir::new().unwrap();
-            let path = chunks.path().to_str().unwrap();
-            let process = Process::start_with(&key, &["--listen", "127.0.0.1:0", "--dir", path]);
-            (chunks, process)
-        })
-        .collect();
+    let receivers = [(); 4].map(|()| {
+        let chunks = TempDir::new().unwrap();
+        let receiver = Command::new(env!("CARGO_BIN_EXE_receiver"));
+        (Process::spawn(receiver, &key, chunks.path(), &[]), chunks)
+    });
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    for (_chunks, mut receiver) in receivers {
+    for (mut receiver, _chunks) in receivers {
         let sending = sender::Config { key: key.clone(), ..sending(receiver.listening()) };
-        assert_eq!(runtime.block_on(send(source("a", 0, 20), sending)).unwrap(), sender::Outcome::Complete);
+        runtime.block_on(send(source("a", 0, 20), sending));
         assert_eq!(receiver.code(), Some(0));
     }
 }
@@ -73,7 +59,7 @@ async fn a_sender_started_before_the_first_receiver_waits_for_the_key() {
     let listener = receiver::bind(address, &key).await.unwrap();
     let (_trigger, shutdown) = Shutdown::manual();
     let receiving = tokio::spawn(receiver::run(listener, config(dir.path(), 1), shutdown, |_| {}));
-    assert_eq!(sender.await.unwrap().unwrap(), sender::Outcome::Complete);
+    sender.await.unwrap();
     receiving.await.unwrap().unwrap();
     assert_complete(dir.path(), 20);
 }
@@ -84,38 +70,29 @@ async fn a_sender_that_finds_no_key_says_how_to_come_by_one() {
     let key = dir.path().join("no.key");
     let deadline = Duration::from_millis(100);
     let sending = sender::Config { key: key.clone(), deadline, ..sending("127.0.0.1:9".parse().unwrap()) };
-    let error = send(source("a", 0, 20), sending).await.unwrap_err();
     let words = ["gave up after 100ms: there is no key file `", key.to_str().unwrap(), "start a receiver here"];
-    assert_ends(&error, Code::Unavailable, &words);
-}
-
-#[tokio::test]
-async fn a_file_that_is_no_key_is_named_on_both_sides() {
-    let file = tempfile::NamedTempFile::new().unwrap();
-    fs::write(file.path(), "tributary-key-1 0123\n").unwrap();
-    let path = file.path().to_str().unwrap();
-    let address = "127.0.0.1:0";
-    let error = receiver::bind(address, file.path()).await.unwrap_err();
-    assert_ends(&error, Code::Data, &[path, "holds no key", "receiver keygen"]);
-    let sending = sender::Config { key: file.path().into(), ..sending("127.0.0.1:9".parse().unwrap()) };
-    let error = send(source("a", 0, 20), sending).await.unwrap_err();
-    assert_ends(&error, Code::Data, &[path, "holds no key"]);
+    send_fails(source("a", 0, 20), sending, Code::Unavailable, &words).await;
 }
 
 #[cfg(unix)]
 #[tokio::test]
-async fn a_key_that_others_can_read_is_used_by_neither_side() {
+async fn a_file_that_is_no_key_or_that_others_can_read_is_refused_on_both_sides() {
     use std::os::unix::fs::PermissionsExt;
     let dir = TempDir::new().unwrap();
-    let key = dir.path().join("tributary.key");
-    key_file::create(&key).unwrap();
-    fs::set_permissions(&key, fs::Permissions::from_mode(0o640)).unwrap();
-    let advice = format!("run `chmod 600 {}`", key.display());
-    let error = receiver::bind("127.0.0.1:0", &key).await.unwrap_err();
-    assert_ends(&error, Code::Unsafe, &[&advice]);
-    let sending = sender::Config { key: key.clone(), ..sending("127.0.0.1:9".parse().unwrap()) };
-    let error = send(source("a", 0, 20), sending).await.unwrap_err();
-    assert_ends(&error, Code::Unsafe, &[&advice]);
+    let [no_key, open_key] = ["no.key", "open.key"].map(|name| dir.path().join(name));
+    fs::write(&no_key, "tributary-key-1 0123\n").unwrap();
+    fs::set_permissions(&no_key, fs::Permissions::from_mode(0o600)).unwrap();
+    key_file::create(&open_key).unwrap();
+    fs::set_permissions(&open_key, fs::Permissions::from_mode(0o640)).unwrap();
+    let chmod = format!("run `chmod 600 {}`", open_key.display());
+    for (key, code, words) in [
+        (&no_key, Code::Data, &[no_key.to_str().unwrap(), "holds no key", "receiver keygen"][..]),
+        (&open_key, Code::Unsafe, &[&*chmod]),
+    ] {
+        assert_ends(&receiver::bind("127.0.0.1:0", key).await.unwrap_err(), code, words);
+        let sending = sender::Config { key: key.clone(), ..sending("127.0.0.1:9".parse().unwrap()) };
+        send_fails(source("a", 0, 20), sending, code, words).await;
+    }
 }
 
 #[tokio::test]
@@ -136,13 +113,10 @@ async fn other_machines_are_listened_to_only_with_a_key_made_on_purpose() {
 
 #[tokio::test]
 async fn tls_is_taken_on_loopback_too() {
-    let dir = TempDir::new().unwrap();
-    let receiver = start(config(dir.path(), 2)).await;
-    let tls = sender::Config { tls: true, ..sending(receiver.address) };
-    send(source("a", 0, 20), tls).await.unwrap();
-    send(source("b", 20, 40), sending(receiver.address)).await.unwrap();
-    receiver.ended().await.unwrap();
-    assert_complete(dir.path(), 40);
+    let (dir, receiver) = started(2).await;
+    send(source("a", 0, 20), sender::Config { tls: true, ..sending(receiver.address) }).await;
+    send(source("b", 20, 40), sending(receiver.address)).await;
+    receiver.completes(&dir, 40).await;
 }
 
 #[tokio::test]
@@ -154,11 +128,9 @@ async fn a_receiver_that_others_can_reach_takes_nothing_but_tls() {
     let mut plain = ByHand::connect(local).await;
     plain.send(proto::Message::Hello(proto::message::Hello::OURS)).await;
     assert_eq!(plain.receive().await, Some(proto::Message::refused()));
-    let error = send(source("a", 0, 20), sending(local)).await.unwrap_err();
-    assert_ends(&error, Code::Refused, &["does it want --tls?"]);
-    send(source("a", 0, 20), sender::Config { tls: true, ..sending(local) }).await.unwrap();
-    receiver.ended().await.unwrap();
-    assert_complete(dir.path(), 20);
+    send_fails(source("a", 0, 20), sending(local), Code::Refused, &["does it want --tls?"]).await;
+    send(source("a", 0, 20), sender::Config { tls: true, ..sending(local) }).await;
+    receiver.completes(&dir, 20).await;
 }
 
 #[tokio::test]
@@ -176,9 +148,8 @@ async fn a_sender_to_another_address_uses_tls_by_itself_and_shows_no_sample() {
         let (near, _) = listener.accept().await.unwrap();
         recorded(near, TcpStream::connect(to).await.unwrap()).await
     });
-    send(source("a", 0, 20), sending(address)).await.unwrap();
-    receiver.ended().await.unwrap();
-    assert_complete(dir.path(), 20);
+    send(source("a", 0, 20), sending(address)).await;
+    receiver.completes(&dir, 20).await;
     let seen = tap.await.unwrap();
     let shows = |secret: &[u8]| seen.windows(secret.len()).any(|window| window == secret);
     assert!(seen.len() > 20 * 784 && seen[0] == 0x16);

@@ -1,24 +1,22 @@
-//! Strangers at a receiver's door: whatever they say, they hear "refused", in the same bytes, and nothing of theirs is
-//! kept.
+//! Strangers who connect to a receiver: whatever they say, they hear "refused", in the same bytes, and nothing of theirs
+//! is kept.
 
-#[expect(dead_code, reason = "the helpers of another test")]
 mod helper;
 
 use std::{net::SocketAddr, time::Duration};
 
-use helper::{ByHand, LIMIT, Running, assert_complete, config, key, send, sending, source, start};
+use helper::{ByHand, LIMIT, Running, config, open, right_key, send, sending, source, start, started};
 use proto::{
-    Batch, Binding, Client, ClientEvent, Credentials, ErrorCode, Key, Message,
-    message::{End, Hello, MAGIC, Open, Proof},
+    Batch, Binding, Credentials, ErrorCode, Key, Message, SenderEvent, SenderSession,
+    message::{End, Hello, MAGIC, Proof},
 };
-use receiver::{Config, Patience};
+use receiver::{Config, TimeLimits};
 use tempfile::TempDir;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
     time::timeout,
 };
-use transport::key_file;
 
 /// `Error(Refused, "refused")`, byte by byte.
 const REFUSED: &[u8] = b"\0\0\0\x13\x0b\0\0\0\x82\x83\x31\x3f\0\0\0\x09\0\0\0\0\0\0\0\x07refused";
@@ -26,10 +24,6 @@ const REFUSED: &[u8] = b"\0\0\0\x13\x0b\0\0\0\x82\x83\x31\x3f\0\0\0\x09\0\0\0\0\
 const HELLO: &[u8] = b"\0\0\0\x08\x01\0\0\0\xa3\x69\x40\x3cTRBT\0\x01\0\x01";
 /// `Challenge`: twelve bytes of header and a nonce.
 const CHALLENGE: usize = 12 + 32;
-
-fn open() -> Open {
-    Open { stream: "a".into(), dataset: "tiny".into(), dataset_digest: [7; 32], first: 0, end: 20 }
-}
 
 async fn connect(address: SocketAddr) -> TcpStream {
     TcpStream::connect(address).await.unwrap()
@@ -57,6 +51,13 @@ fn assert_refused_after_greeting(said: &[u8], what: &str) {
     assert_eq!(said.get(HELLO.len() + CHALLENGE..), Some(REFUSED), "{what}");
 }
 
+/// What the receiver answers to the proof that is made of its challenge.
+async fn answer_to_proof(address: SocketAddr, make: impl FnOnce([u8; 32]) -> Proof) -> Vec<u8> {
+    let (mut socket, challenge) = greeted(address).await;
+    socket.write_all(&Message::Proof(make(challenge)).frame()).await.unwrap();
+    rest(&mut socket).await
+}
+
 /// Greets, and returns the socket and the receiver's nonce.
 async fn greeted(address: SocketAddr) -> (TcpStream, [u8; 32]) {
     let mut socket = connect(address).await;
@@ -68,29 +69,23 @@ async fn greeted(address: SocketAddr) -> (TcpStream, [u8; 32]) {
 
 /// What a holder of `key` answers to the challenge.
 fn proof(key: Key, nonce: [u8; 32], challenge: [u8; 32]) -> Proof {
-    let (mut client, _) = Client::new(open(), Credentials { key, nonce, binding: Binding::Plain });
+    let (mut client, _) = SenderSession::new(open("a", 20), Credentials { key, nonce, binding: Binding::Plain });
     client.receive(Message::Hello(Hello::OURS)).unwrap();
     match client.receive(Message::Challenge(challenge)) {
-        Ok(ClientEvent::Send(Message::Proof(proof))) => proof,
+        Ok(SenderEvent::Send(Message::Proof(proof))) => proof,
         other => panic!("{other:?}"),
     }
 }
 
-fn right_key() -> Key {
-    key_file::read(&key()).unwrap()
-}
-
-/// After all that, the one place for a stream is free, and the directory holds an honest sender's samples.
+/// After all that, the one expected stream is still to come, and the directory holds an honest sender's samples.
 async fn assert_untouched(receiver: Running, dir: &TempDir) {
-    assert_eq!(send(source("honest", 0, 20), sending(receiver.address)).await.unwrap(), sender::Outcome::Complete);
-    receiver.ended().await.unwrap();
-    assert_complete(dir.path(), 20);
+    send(source("honest", 0, 20), sending(receiver.address)).await;
+    receiver.completes(dir, 20).await;
 }
 
 #[tokio::test]
 async fn whatever_a_stranger_says_the_answer_is_the_same() {
-    let dir = TempDir::new().unwrap();
-    let receiver = start(config(dir.path(), 1)).await;
+    let (dir, receiver) = started(1).await;
     let samples = source("a", 0, 20);
     let forged = Message::Proof(Proof { nonce: [0; 32], mac: [0; 32] });
     let mut damaged = HELLO.to_vec();
@@ -112,14 +107,14 @@ async fn whatever_a_stranger_says_the_answer_is_the_same() {
         assert_eq!(answer(receiver.address, &bytes).await, REFUSED, "{what}");
     }
     for (what, message) in [
-        ("an unproved stream", Message::Open(open()).frame()),
-        ("samples", Batch::frame(0, &samples.labels, &samples.images)),
+        ("an unproved stream", Message::Open(open("a", 20)).frame()),
+        ("samples", Batch::frame(0, samples.samples.as_slice())),
         ("a second greeting", HELLO.to_vec()),
         ("a forged proof", forged.frame()),
         ("the receiver's own part", Message::Counterproof([0; 32]).frame()),
         ("a challenge in return", Message::Challenge([0; 32]).frame()),
         ("an error", Message::error(ErrorCode::Refused, "refused").frame()),
-        ("a forged proof, and a stream", [forged.frame(), Message::Open(open()).frame()].concat()),
+        ("a forged proof, and a stream", [forged.frame(), Message::Open(open("a", 20)).frame()].concat()),
     ] {
         let said = answer(receiver.address, &[HELLO, &message].concat()).await;
         assert_refused_after_greeting(&said, what);
@@ -129,60 +124,55 @@ async fn whatever_a_stranger_says_the_answer_is_the_same() {
 
 #[tokio::test]
 async fn a_proof_is_right_in_every_bit_or_refused() {
-    let dir = TempDir::new().unwrap();
-    let receiver = start(config(dir.path(), 1)).await;
-    let (mut socket, challenge) = greeted(receiver.address).await;
-    let wrong = proof(Key::new([0; 32]), [1; 32], challenge);
-    socket.write_all(&Message::Proof(wrong).frame()).await.unwrap();
-    assert_eq!(rest(&mut socket).await, REFUSED, "another key");
+    let (dir, receiver) = started(1).await;
+    let wrong = |challenge| proof(Key::new([0; 32]), [1; 32], challenge);
+    assert_eq!(answer_to_proof(receiver.address, wrong).await, REFUSED, "another key");
     for bit in 0..512 {
-        let (mut socket, challenge) = greeted(receiver.address).await;
-        let mut proof = proof(right_key(), [1; 32], challenge);
-        let half = if bit < 256 { &mut proof.nonce } else { &mut proof.mac };
-        half[bit % 256 / 8] ^= 1 << (bit % 8);
-        socket.write_all(&Message::Proof(proof).frame()).await.unwrap();
-        assert_eq!(rest(&mut socket).await, REFUSED, "bit {bit}");
+        let flipped = |challenge| {
+            let mut proof = proof(right_key(), [1; 32], challenge);
+            let half = if bit < 256 { &mut proof.nonce } else { &mut proof.mac };
+            half[bit % 256 / 8] ^= 1 << (bit % 8);
+            proof
+        };
+        assert_eq!(answer_to_proof(receiver.address, flipped).await, REFUSED, "bit {bit}");
     }
     assert_untouched(receiver, &dir).await;
 }
 
 #[tokio::test]
 async fn a_recorded_session_is_worth_nothing() {
-    let dir = TempDir::new().unwrap();
-    let receiver = start(config(dir.path(), 1)).await;
+    let (dir, receiver) = started(1).await;
     let (mut socket, challenge) = greeted(receiver.address).await;
     let proof = Message::Proof(proof(right_key(), [1; 32], challenge)).frame();
     socket.write_all(&proof).await.unwrap();
     let mut counterproof = [0; 44];
     socket.read_exact(&mut counterproof).await.unwrap();
-    assert_eq!(counterproof[4], 18, "the real one is let in");
+    assert_eq!(counterproof[4], 18, "the real one is accepted");
     socket.shutdown().await.unwrap();
     assert_eq!(rest(&mut socket).await, b"");
-    let replayed = answer(receiver.address, &[HELLO, &proof, &Message::Open(open()).frame()].concat()).await;
+    let replayed = answer(receiver.address, &[HELLO, &proof, &Message::Open(open("a", 20)).frame()].concat()).await;
     assert_refused_after_greeting(&replayed, "the sender's part");
     // The receiver's proof, sent back to it as if it were a sender's.
-    let (mut socket, challenge) = greeted(receiver.address).await;
-    let reflected = Proof { nonce: challenge, mac: counterproof[12..].try_into().unwrap() };
-    socket.write_all(&Message::Proof(reflected).frame()).await.unwrap();
-    assert_eq!(rest(&mut socket).await, REFUSED, "the receiver's part");
+    let reflected = |challenge| Proof { nonce: challenge, mac: counterproof[12..].try_into().unwrap() };
+    assert_eq!(answer_to_proof(receiver.address, reflected).await, REFUSED, "the receiver's part");
     assert_untouched(receiver, &dir).await;
 }
 
 #[tokio::test]
 async fn half_a_handshake_leads_nowhere_wherever_it_ends() {
-    let dir = TempDir::new().unwrap();
-    let receiver = start(config(dir.path(), 1)).await;
+    let (dir, receiver) = started(1).await;
     let whole = HELLO.len() + 12 + 64;
     for cut in 0..whole {
-        let mut socket = connect(receiver.address).await;
-        socket.write_all(&HELLO[..cut.min(HELLO.len())]).await.unwrap();
-        let mut greeting = [0; HELLO.len() + CHALLENGE];
-        if cut >= HELLO.len() {
-            socket.read_exact(&mut greeting).await.unwrap();
-            let challenge = greeting[greeting.len() - 32..].try_into().unwrap();
+        let mut socket = if cut < HELLO.len() {
+            let mut socket = connect(receiver.address).await;
+            socket.write_all(&HELLO[..cut]).await.unwrap();
+            socket
+        } else {
+            let (mut socket, challenge) = greeted(receiver.address).await;
             let proof = Message::Proof(proof(right_key(), [1; 32], challenge)).frame();
             socket.write_all(&proof[..cut - HELLO.len()]).await.unwrap();
-        }
+            socket
+        };
         socket.shutdown().await.unwrap();
         let said = rest(&mut socket).await;
         let between_messages = cut == 0 || cut == HELLO.len();
@@ -193,26 +183,25 @@ async fn half_a_handshake_leads_nowhere_wherever_it_ends() {
 
 #[tokio::test]
 async fn a_peer_of_another_version_is_told_so_since_versions_are_no_secret() {
-    let dir = TempDir::new().unwrap();
-    let receiver = start(config(dir.path(), 1)).await;
+    let (_dir, receiver) = started(1).await;
     let mut client = ByHand::connect(receiver.address).await;
     client.send(Message::Hello(Hello { magic: MAGIC, min_version: 2, max_version: 3 })).await;
     assert!(client.refusal().await.contains("versions 2 to 3"));
 }
 
-fn opening_within(opening: Duration) -> Patience {
-    Patience { opening, ..Patience::default() }
+fn opening_within(opening: Duration) -> TimeLimits {
+    TimeLimits { opening, ..TimeLimits::default() }
 }
 
 #[tokio::test]
-async fn who_only_sits_there_is_sent_away() {
+async fn a_silent_connection_is_closed() {
     let dir = TempDir::new().unwrap();
-    let receiver = start(Config { patience: opening_within(Duration::from_secs(1)), ..config(dir.path(), 1) }).await;
+    let receiver = start(Config { time_limits: opening_within(Duration::from_secs(1)), ..config(dir.path(), 1) }).await;
     let mut silent = connect(receiver.address).await;
     let (mut greeted, _) = greeted(receiver.address).await;
     let mut half_tls = connect(receiver.address).await;
     half_tls.write_all(&[0x16, 3, 1, 0, 200]).await.unwrap();
-    let (mut streamless, _) = ByHand::prove(receiver.address, open()).await;
+    let (mut streamless, _) = ByHand::prove(receiver.address, open("a", 20)).await;
     assert_eq!(rest(&mut silent).await, b"", "no channel, no words");
     assert_eq!(rest(&mut half_tls).await, b"", "nor here");
     assert_eq!(rest(&mut greeted).await, REFUSED);
@@ -223,14 +212,14 @@ async fn who_only_sits_there_is_sent_away() {
 #[tokio::test]
 async fn a_crowd_of_strangers_keeps_no_sender_out() {
     let dir = TempDir::new().unwrap();
-    let receiver = start(Config { patience: opening_within(LIMIT), ..config(dir.path(), 1) }).await;
+    let receiver = start(Config { time_limits: opening_within(LIMIT), ..config(dir.path(), 1) }).await;
     let mut crowd = Vec::new();
     for _ in 0..300 {
         let (socket, _) = greeted(receiver.address).await;
         crowd.push(socket);
     }
     for (i, stranger) in crowd[..300 - 256].iter_mut().enumerate() {
-        assert_eq!(rest(stranger).await, b"", "stranger {i} made room");
+        assert_eq!(rest(stranger).await, b"", "stranger {i} is evicted");
     }
     assert_eq!(crowd[299].try_read(&mut [0]).unwrap_err().kind(), std::io::ErrorKind::WouldBlock, "the last one waits");
     assert_untouched(receiver, &dir).await;

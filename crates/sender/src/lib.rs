@@ -5,32 +5,36 @@
 
 #![forbid(unsafe_code)]
 
-mod backoff;
-mod patience;
+mod connection;
+mod error;
+mod retry;
+mod sending;
 mod session;
+mod time_limits;
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    hash::{BuildHasher, RandomState},
+    ops::Range,
+    path::PathBuf,
+    time::{Duration, Instant},
+};
 
-use cli::{
+use anyhow::anyhow;
+use process::{
     exit::{Code, failure},
     shutdown::{Cause, Shutdown},
 };
-use proto::{ErrorCode, IMAGE_BYTES};
+use sample::{SampleSlice, Samples};
 
-pub use patience::Patience;
+pub use time_limits::TimeLimits;
 
 use crate::{
-    backoff::Backoff,
-    session::{Ended, Heard, session},
+    error::Error,
+    retry::{Attempt, Next, Retry},
+    session::{Ended, Progress},
 };
 
-/// Answers in a row that say that the keys differ, before they are believed: a handshake that the network damages gets the
-/// same answer. They take less than a second.
-const REFUSALS: u32 = 5;
-
-const _: () = assert!(dataset::PIXELS == IMAGE_BYTES);
-
-/// The samples of one stream, in memory: `labels[i]` and `images[i * 784..][..784]` are sample `first + i`.
+/// The samples of one stream, in memory.
 #[derive(Clone, Debug)]
 pub struct Source {
     /// Names the stream at the receiver.
@@ -41,22 +45,19 @@ pub struct Source {
     pub dataset_digest: [u8; 32],
     /// Index of the first sample in the dataset.
     pub first: u64,
-    /// One byte a sample.
-    pub labels: Vec<u8>,
-    /// 784 bytes a sample.
-    pub images: Vec<u8>,
+    /// The samples, from `first` on.
+    pub samples: Samples,
 }
 
 impl Source {
     /// One past the last sample.
     pub fn end(&self) -> u64 {
-        self.first + self.labels.len() as u64
+        self.first + self.samples.len() as u64
     }
 
-    /// Labels and images of samples `from..to`.
-    fn slice(&self, from: u64, to: u64) -> (&[u8], &[u8]) {
-        let (from, to) = ((from - self.first) as usize, (to - self.first) as usize);
-        (&self.labels[from..to], &self.images[from * IMAGE_BYTES..to * IMAGE_BYTES])
+    /// The samples with these seqs.
+    fn slice(&self, seqs: &Range<u64>) -> SampleSlice<'_> {
+        self.samples.slice((seqs.start - self.first) as usize..(seqs.end - self.first) as usize)
     }
 }
 
@@ -75,8 +76,23 @@ pub struct Config {
     pub batch_delay: Duration,
     /// How long to try without anything becoming durable before giving up.
     pub deadline: Duration,
-    /// How long to wait for the receiver.
-    pub patience: Patience,
+    /// The limits of single waits.
+    pub time_limits: TimeLimits,
+}
+
+impl Config {
+    /// Streams to this receiver as fast as it takes samples, with the usual limits.
+    pub fn new(connect: impl ToString, key: impl Into<PathBuf>) -> Config {
+        Config {
+            connect: connect.to_string(),
+            key: key.into(),
+            tls: false,
+            samples_per_batch: 500,
+            batch_delay: Duration::ZERO,
+            deadline: Duration::from_secs(60),
+            time_limits: TimeLimits::default(),
+        }
+    }
 }
 
 /// How the sender ended.
@@ -99,55 +115,33 @@ pub async fn run(
     mut report: impl FnMut(u64),
 ) -> anyhow::Result<Outcome> {
     let mut durable = source.first;
-    let mut backoff = Backoff::new(config.deadline, config.patience);
-    // Connections that broke. What was said on one may yet reach the receiver and take the stream over from the next, so
-    // each explains being fenced off once; without one, it was another sender.
-    let mut broken = 0_u32;
-    let mut refusals = 0;
+    let mut retry = Retry::new(Instant::now(), config.deadline, &config.time_limits);
     loop {
         let (before, mut paused) = (durable, false);
-        let mut hear = |heard| match heard {
-            Heard::Durable(position) => {
+        let mut on = |progress| match progress {
+            Progress::Durable(position) => {
                 durable = position;
                 report(position - source.first);
             }
-            Heard::Paused => paused = true,
+            Progress::Paused => paused = true,
         };
-        let reason = match session(source, config, &mut shutdown, &mut hear).await {
+        let error = match session::run(source, config, &mut shutdown, &mut on).await {
             Ok(Ended::Complete) => return Ok(Outcome::Complete),
             Ok(Ended::Stopped(cause)) => return Ok(Outcome::Stopped(cause, durable - source.first)),
-            Err(error) if error.is_fenced() && broken > 0 => {
-                broken -= 1;
-                error
-            }
-            Err(error) if error.is_final() => return Err(failure(exit_code(&error), error)),
-            Err(error) => {
-                broken += u32::from(error.is_break());
-                error
-            }
+            Err(error) => error,
         };
-        refusals = if reason.is_about_the_key() { refusals + 1 } else { 0 };
-        if refusals == REFUSALS {
-            let tls = if config.tls { "" } else { " And does it want --tls?" };
-            let hint = format!("is `{}` the receiver's key?{tls}", config.key.display());
-            return Err(failure(Code::Refused, anyhow::anyhow!("{reason}; {hint}")));
-        }
-        if durable > before || paused {
-            backoff.reset();
-        }
-        let Some(wait) = backoff.next() else {
-            let text = format!("gave up after {}: {reason}", humantime::format_duration(config.deadline));
-            let hint = match reason {
-                session::Error::Connect { .. } => "; start a receiver, or name it with --connect",
-                session::Error::Key(_) => "; start a receiver here, which makes it, or copy the file of one elsewhere",
-                _ => "",
-            };
-            return Err(failure(Code::Unavailable, anyhow::anyhow!("{text}{hint}")));
+        let progress = durable > before || paused;
+        let attempt = Attempt { ended: Instant::now(), class: error.class(), progress };
+        let wait = match retry.next(attempt, random_fraction()) {
+            Next::Wait(wait) => wait,
+            Next::Fail => return Err(failure(error.exit_code(), error)),
+            Next::OtherKey => return Err(other_key(&error, config)),
+            Next::GiveUp => return Err(gave_up(&error, config)),
         };
-        if backoff.is_first() {
-            tracing::warn!("{reason}; trying for {}", humantime::format_duration(config.deadline));
+        if retry.is_first_failure() {
+            tracing::warn!("{error}; trying for {}", humantime::format_duration(config.deadline));
         } else {
-            tracing::debug!("{reason}; trying again in {wait:.1?}");
+            tracing::debug!("{error}; trying again in {wait:.1?}");
         }
         tokio::select! {
             () = tokio::time::sleep(wait) => {}
@@ -156,16 +150,22 @@ pub async fn run(
     }
 }
 
-fn exit_code(error: &session::Error) -> Code {
-    match error {
-        session::Error::Key(error) => error.exit_code().into(),
-        session::Error::Refused(failure) => match failure.code {
-            ErrorCode::Dataset | ErrorCode::Stream | ErrorCode::Digest => Code::Data,
-            ErrorCode::Fenced => Code::Unavailable,
-            ErrorCode::Version => Code::Refused,
-            _ => Code::Software,
-        },
-        session::Error::Violation(_) => Code::Refused,
-        _ => Code::Software,
-    }
+fn other_key(error: &Error, config: &Config) -> anyhow::Error {
+    let tls = if config.tls { "" } else { " And does it want --tls?" };
+    failure(Code::Refused, anyhow!("{error}; is `{}` the receiver's key?{tls}", config.key.display()))
+}
+
+fn gave_up(error: &Error, config: &Config) -> anyhow::Error {
+    let hint = match error {
+        Error::Connect { .. } => "; start a receiver, or name it with --connect",
+        Error::Key(_) => "; start a receiver here, which makes it, or copy the file of one elsewhere",
+        _ => "",
+    };
+    let deadline = humantime::format_duration(config.deadline);
+    failure(Code::Unavailable, anyhow!("gave up after {deadline}: {error}{hint}"))
+}
+
+/// Between 0 and 1. The standard library seeds its hashers from the operating system; jitter needs no more.
+fn random_fraction() -> f64 {
+    RandomState::new().hash_one(0) as f64 / u64::MAX as f64
 }

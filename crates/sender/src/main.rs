@@ -9,13 +9,13 @@ use std::{
 };
 
 use clap::Parser;
-use cli::{
-    address, count,
+use flags::address;
+use process::{
     exit::{self, failure},
-    flags,
     shutdown::{self, Shutdown},
 };
-use sender::{Config, Outcome, Patience};
+use sender::{Config, Outcome, Source};
+use terminal::count;
 
 use crate::output::Output;
 
@@ -49,11 +49,11 @@ struct Flags {
 }
 
 fn main() -> ExitCode {
-    let flags = match cli::layers::parse::<Flags>() {
+    let flags = match flags::layers::parse::<Flags>() {
         Ok(flags) => flags,
         Err(code) => return code,
     };
-    cli::logging::init();
+    terminal::logging::init();
     let stopped = shutdown::listen(flags.output.lifeline);
     exit::report("sender", stopped.map_err(Into::into).and_then(|(_, shutdown)| run(&flags, shutdown)))
 }
@@ -61,53 +61,51 @@ fn main() -> ExitCode {
 fn run(flags: &Flags, mut shutdown: Shutdown) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let output = Output::new(flags.output.json);
-    let (streaming, stream) = (flags.streaming.clone(), flags.stream.clone());
-    let (preparing, only, stop) = (output.clone(), flags.prepare, shutdown.clone());
-    let prepared = runtime.block_on(async {
-        let work = move || {
-            if only {
-                source::check(&streaming, &preparing, &stop).map(|()| None)
-            } else {
-                source::read(&streaming, stream, &preparing, &stop).map(Some)
-            }
-        };
-        tokio::select! {
-            prepared = tokio::task::spawn_blocking(work) => prepared?,
-            cause = shutdown.wait() => Err(failure(cause.code(), anyhow::anyhow!("stopped by {}", cause.as_str()))),
-        }
-    });
-    let source = match prepared {
-        Ok(Some(source)) => source,
-        Ok(None) => return Ok(()), // That was all that was asked for.
+    match runtime.block_on(provide(flags, &output, &mut shutdown)) {
+        Ok(Some(source)) => runtime.block_on(stream(flags, &source, &output, shutdown)),
+        Ok(None) => Ok(()), // That was all that was asked for.
         Err(error) => {
             // A download may be under way. It leaves nothing half done, but what it has started is to end with it.
             runtime.shutdown_timeout(Duration::from_secs(1));
-            return Err(error);
+            Err(error)
+        }
+    }
+}
+
+/// Finds, downloads or draws the dataset; `None` if it is only to be there.
+async fn provide(flags: &Flags, output: &Output, shutdown: &mut Shutdown) -> anyhow::Result<Option<Source>> {
+    let (streaming, stream, prepare) = (flags.streaming.clone(), flags.stream.clone(), flags.prepare);
+    let (output, stop) = (output.clone(), shutdown.clone());
+    let work = move || {
+        if prepare {
+            source::check(&streaming, &output, &stop).map(|()| None)
+        } else {
+            source::read(&streaming, stream, &output, &stop).map(Some)
         }
     };
+    tokio::select! {
+        provided = tokio::task::spawn_blocking(work) => provided?,
+        cause = shutdown.wait() => Err(failure(cause.code(), anyhow::anyhow!("stopped by {}", cause.as_str()))),
+    }
+}
+
+async fn stream(flags: &Flags, source: &Source, output: &Output, shutdown: Shutdown) -> anyhow::Result<()> {
     let config = Config {
-        connect: flags.connect.clone(),
-        key: flags.security.key.clone(),
         tls: flags.tls,
         samples_per_batch: flags.streaming.samples_per_batch.into(),
         batch_delay: flags.streaming.batch_delay,
         deadline: flags.deadline,
-        patience: Patience::default(),
+        ..Config::new(&flags.connect, &flags.security.key)
     };
-    let total = source.labels.len() as u64;
-    let started = Instant::now();
+    let (total, started) = (source.samples.len() as u64, Instant::now());
     output.start(total);
-    let outcome = runtime.block_on(sender::run(&source, &config, shutdown, |durable| output.durable(durable, total)));
+    let outcome = sender::run(source, &config, shutdown, |durable| output.durable(durable, total)).await;
     output.finish();
     match outcome? {
         Outcome::Complete => {
-            output.result(&format!(
-                "sent samples {}..{} of {} in {:.1} s; all are durable",
-                source.first,
-                source.end(),
-                source.dataset,
-                started.elapsed().as_secs_f64()
-            ));
+            let (first, end, seconds) = (source.first, source.end(), started.elapsed().as_secs_f64());
+            let name = &source.dataset;
+            output.result(&format!("sent samples {first}..{end} of {name} in {seconds:.1} s; all are durable"));
             Ok(())
         }
         Outcome::Stopped(cause, durable) => {

@@ -7,8 +7,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use cli::event::{self, Event};
 use dataset::Progress;
+use event::{self, Event};
 use indicatif::ProgressBar;
 
 /// Where progress goes. The bar draws on stderr, and only if that is a terminal.
@@ -92,7 +92,7 @@ impl Output {
     fn draw(&self, what: &str, done: u64, of: u64) {
         let Ok(mut bar) = self.bar.lock() else { return };
         if bar.is_hidden() && !self.json {
-            let style = cli::bars::style("{msg} [{bar:30}] {human_pos}/{human_len}, {rate}, {eta} left");
+            let style = terminal::bars::style("{msg} [{bar:30}] {human_pos}/{human_len}, {rate}, {eta} left");
             *bar = ProgressBar::new(of).with_style(style);
         }
         bar.set_message(what.to_owned());

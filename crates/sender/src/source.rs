@@ -6,24 +6,25 @@ use std::{
 };
 
 use anyhow::anyhow;
-use cli::{
-    count,
+use dataset::{Choice, Dataset, Provided, Split};
+use flags::Streaming;
+use process::{
     exit::{Code, failure},
-    flags::{self, Streaming},
     shutdown::Shutdown,
 };
-use dataset::{Choice, Dataset, PIXELS, Provided, Split};
 use sender::Source;
+use terminal::count;
 
 use crate::output::Output;
 
 /// Provides the dataset and checks that it holds what is to be streamed.
 pub(crate) fn check(flags: &Streaming, output: &Output, shutdown: &Shutdown) -> anyhow::Result<()> {
     let dir = provide(flags, output, shutdown)?;
-    let dataset = dataset::check(&dir, Split::Train).map_err(coded)?;
-    range(dataset.count, flags, &dir)?;
-    output.data(&dir, dataset.digest);
-    output.result(&format!("{}: {} to send, in `{}`", dataset.name, count(dataset.count, "sample"), dir.display()));
+    let dataset = dataset::load(&dir, Split::Train).map_err(coded)?;
+    let samples = dataset.samples.len();
+    range(samples, flags, &dir)?;
+    output.data(&dir, dataset.digest());
+    output.result(&format!("{}: {} to send, in `{}`", dataset.name, count(samples, "sample"), dir.display()));
     Ok(())
 }
 
@@ -48,8 +49,7 @@ fn provide(flags: &Streaming, output: &Output, shutdown: &Shutdown) -> anyhow::R
         flags::Dataset::Mnist => Choice::Mnist,
         flags::Dataset::Generated => Choice::Generated,
     };
-    let environment = std::env::var_os("MNIST_DIR").filter(|dir| !dir.is_empty()).map(PathBuf::from);
-    let provided = dataset::provide(choice, flags.data.as_deref(), environment.as_deref(), &mut |progress| {
+    let provided = dataset::provide(choice, flags.data.as_deref(), &mut |progress| {
         output.providing(&progress);
         if shutdown.requested().is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     });
@@ -63,14 +63,17 @@ fn provide(flags: &Streaming, output: &Output, shutdown: &Shutdown) -> anyhow::R
 
 /// The part of the dataset that the flags ask for.
 fn slice(dataset: Dataset, flags: &Streaming, dir: &Path, stream: Option<String>) -> anyhow::Result<Source> {
-    let Range { start, end } = range(dataset.len(), flags, dir)?;
+    let range = range(dataset.samples.len(), flags, dir)?;
+    let dataset_digest = dataset.digest();
+    let Dataset { name, mut samples, .. } = dataset;
+    let first = range.start;
+    samples.keep(range);
     Ok(Source {
-        stream: stream.unwrap_or_else(|| format!("from-{start}")),
-        dataset: dataset.name.clone(),
-        dataset_digest: dataset.digest(),
-        first: start as u64,
-        labels: dataset.labels[start..end].to_vec(),
-        images: dataset.images[start * PIXELS..end * PIXELS].to_vec(),
+        stream: stream.unwrap_or_else(|| format!("from-{first}")),
+        dataset: name,
+        dataset_digest,
+        first: first as u64,
+        samples,
     })
 }
 

@@ -2,7 +2,8 @@
 
 use std::process::{Command, Stdio};
 
-use dataset::{PIXELS, Split};
+use dataset::Split;
+use sample::PIXELS;
 
 #[test]
 fn what_is_no_address_ends_with_64_at_once_and_with_what_to_write() {

@@ -14,7 +14,8 @@ use std::{
     time::Duration,
 };
 
-use dataset::{PIXELS, Split};
+use dataset::Split;
+use sample::PIXELS;
 use tempfile::TempDir;
 
 /// The sender in an empty folder, with an npm that runs this script, or none.

@@ -18,12 +18,13 @@ use parquet::{
     },
     schema::parser::parse_message_type,
 };
+use sample::{COLS, PIXELS, ROWS, Samples};
 use serde::{Deserialize, Serialize};
 
-use crate::{DatasetId, Error, IMAGE_BYTES, columns::Columns};
+use crate::{DatasetId, Error, FORMAT, columns::Columns};
 
-/// Version of the chunk format.
-pub(crate) const FORMAT: u32 = 1;
+/// What the footer says of an image's size.
+pub(crate) const IMAGE: [u32; 2] = [ROWS as u32, COLS as u32];
 
 const SCHEMA: &str = "message sample {
     required binary stream (STRING);
@@ -64,33 +65,34 @@ pub(crate) struct Run {
     pub(crate) samples: usize,
 }
 
-/// A chunk in memory: `labels[i]` and `images[i * 784..][..784]` belong together, and `runs` say which samples they are.
+/// A chunk in memory; `runs` say which samples they are.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Chunk {
     pub(crate) footer: Footer,
     pub(crate) runs: Vec<Run>,
-    pub(crate) labels: Vec<u8>,
-    pub(crate) images: Bytes,
+    pub(crate) samples: Samples,
 }
 
 /// The chunk as the bytes of a Parquet file. Everything is stored plain: compression is not worth its time at the rate of
 /// a local network, of 800 bytes a sample the cleverest encoding saves 20, and plain pages can be read without a codec.
-pub(crate) fn encode(chunk: &Chunk) -> Result<Vec<u8>, ParquetError> {
+pub(crate) fn encode(chunk: Chunk) -> Result<Vec<u8>, ParquetError> {
+    let Samples { labels, images } = chunk.samples;
+    let images = Bytes::from(images);
     let names: Vec<ByteArray> = chunk.footer.streams.iter().map(|span| ByteArray::from(span.stream.as_str())).collect();
-    let samples = chunk.labels.len();
+    let samples = labels.len();
     let mut streams = Vec::with_capacity(samples);
     let mut seqs = Vec::with_capacity(samples);
     for run in &chunk.runs {
         streams.extend(std::iter::repeat_n(&names[run.stream], run.samples).cloned());
         seqs.extend((run.first_seq..).take(run.samples).map(u64::cast_signed));
     }
-    let labels: Vec<i32> = chunk.labels.iter().map(|&label| i32::from(label)).collect();
-    let image = |i| ByteArray::from(chunk.images.slice(i * IMAGE_BYTES..(i + 1) * IMAGE_BYTES)).into();
+    let labels: Vec<i32> = labels.into_iter().map(i32::from).collect();
+    let image = |i| ByteArray::from(images.slice(i * PIXELS..(i + 1) * PIXELS)).into();
     let images: Vec<FixedLenByteArray> = (0..samples).map(image).collect();
 
     let schema = Arc::new(parse_message_type(SCHEMA)?);
     // A file that grew by and by would be copied several times.
-    let size = samples * (IMAGE_BYTES + 32) + 8192;
+    let size = samples * (PIXELS + 32) + 8192;
     let mut file = SerializedFileWriter::new(Vec::with_capacity(size), schema, Arc::new(properties(&chunk.footer)?))?;
     let mut group = file.next_row_group()?;
     write_column::<ByteArrayType>(&mut group, &streams)?;
@@ -110,10 +112,10 @@ pub(crate) fn decode(path: &Path, bytes: &[u8]) -> Result<Chunk, Error> {
 /// The number of samples in the bytes of a chunk file whose digest is not checked, for those who forge it.
 #[doc(hidden)]
 pub fn samples_in(path: &Path, bytes: &[u8]) -> Result<usize, Error> {
-    let Chunk { runs, labels, images, .. } = decode(path, bytes)?;
-    let samples = runs.iter().map(|run| run.samples).sum();
-    assert_eq!((labels.len(), images.len()), (samples, samples * IMAGE_BYTES));
-    Ok(samples)
+    let Chunk { runs, samples, .. } = decode(path, bytes)?;
+    let count = runs.iter().map(|run| run.samples).sum();
+    assert_eq!((samples.labels.len(), samples.images.len()), (count, count * PIXELS));
+    Ok(count)
 }
 
 fn properties(footer: &Footer) -> Result<WriterProperties, ParquetError> {
@@ -145,13 +147,13 @@ fn decode_rows(bytes: &[u8]) -> Result<Chunk, String> {
     if footer.format != FORMAT {
         return Err(format!("format {}, and this program reads {FORMAT}", footer.format));
     }
-    if footer.image != [28, 28] {
+    if footer.image != IMAGE {
         return Err("its images are not of 28 by 28 pixels".into());
     }
     let labels = labels.into_iter().map(u8::try_from).collect::<Result<Vec<_>, _>>();
     let labels = labels.map_err(|_| "a label is not between 0 and 255")?;
     let runs = runs(&footer, &streams, &seqs)?;
-    Ok(Chunk { footer, runs, labels, images: images.into() })
+    Ok(Chunk { footer, runs, samples: Samples { labels, images } })
 }
 
 /// Folds rows into runs.
@@ -206,7 +208,7 @@ mod tests {
         Chunk {
             footer: Footer {
                 format: FORMAT,
-                image: [28, 28],
+                image: IMAGE,
                 dataset: DatasetId { name: "tiny".into(), digest: "00".into() },
                 streams: vec![span("a", 10, 12), span("b", 0, 1)],
             },
@@ -215,15 +217,14 @@ mod tests {
                 Run { stream: 1, first_seq: 0, samples: 1 },
                 Run { stream: 0, first_seq: 11, samples: 1 },
             ],
-            labels: vec![3, 9, 0],
-            images: (0..3 * IMAGE_BYTES).map(|i| (i % 251) as u8).collect(),
+            samples: Samples { labels: vec![3, 9, 0], images: (0..3 * PIXELS).map(|i| (i % 251) as u8).collect() },
         }
     }
 
     #[test]
     fn what_is_encoded_is_decoded() {
         let chunk = chunk();
-        let bytes = encode(&chunk).unwrap();
+        let bytes = encode(chunk.clone()).unwrap();
         assert_eq!((&bytes[..4], &bytes[bytes.len() - 4..]), (&b"PAR1"[..], &b"PAR1"[..]));
         assert_eq!(decode(Path::new("x"), &bytes).unwrap(), chunk);
     }
@@ -238,15 +239,15 @@ mod tests {
         ];
         let run = |i: u64| Run { stream: (i % 2) as usize, first_seq: i / 2 * 10 + i % 2 * 500, samples: 10 };
         chunk.runs = (0..500).map(run).collect();
-        chunk.labels = (0..samples).map(|i| (i % 10) as u8).collect();
-        chunk.images = (0..samples * IMAGE_BYTES).map(|i| (i % 241) as u8).collect();
+        chunk.samples.labels = (0..samples).map(|i| (i % 10) as u8).collect();
+        chunk.samples.images = (0..samples * PIXELS).map(|i| (i % 241) as u8).collect();
         chunk
     }
 
     #[test]
     fn any_reader_of_parquet_finds_the_same_samples() {
         for chunk in [chunk(), long_chunk()] {
-            let bytes = encode(&chunk).unwrap();
+            let bytes = encode(chunk.clone()).unwrap();
             assert_eq!(decode(Path::new("x"), &bytes).unwrap(), chunk);
             let reader = SerializedFileReader::new(Bytes::from(bytes)).unwrap();
             let mut rows = 0;
@@ -256,11 +257,11 @@ mod tests {
                 let row = row.unwrap();
                 assert_eq!(row.get_string(0).unwrap(), &chunk.footer.streams[stream].stream);
                 assert_eq!(row.get_long(1).unwrap(), seq as i64);
-                assert_eq!(row.get_int(2).unwrap(), i32::from(chunk.labels[i]));
-                assert_eq!(row.get_bytes(3).unwrap().data(), &chunk.images[i * IMAGE_BYTES..][..IMAGE_BYTES]);
+                assert_eq!(row.get_int(2).unwrap(), i32::from(chunk.samples.labels[i]));
+                assert_eq!(row.get_bytes(3).unwrap().data(), chunk.samples.image(i));
                 rows += 1;
             }
-            assert_eq!(rows, chunk.labels.len());
+            assert_eq!(rows, chunk.samples.len());
         }
     }
 
@@ -291,7 +292,7 @@ mod tests {
 
     #[test]
     fn every_changed_byte_of_a_file_whose_digest_was_forged_is_an_error_or_samples_and_never_a_panic() {
-        let good = encode(&chunk()).unwrap();
+        let good = encode(chunk()).unwrap();
         for at in (0..good.len()).filter(|at| !(700..2_500).contains(at)) {
             for value in [0, 0x7f, 0xff, good[at] ^ 1, good[at] ^ 0x80, good[at].wrapping_add(1)] {
                 let mut bad = good.clone();
@@ -303,14 +304,14 @@ mod tests {
 
     #[test]
     fn the_same_samples_are_the_same_bytes() {
-        assert_eq!(encode(&chunk()).unwrap(), encode(&chunk()).unwrap());
+        assert_eq!(encode(chunk()).unwrap(), encode(chunk()).unwrap());
     }
 
     #[track_caller]
     fn check_damaged(change: impl FnOnce(&mut Chunk), expect: &str) {
         let mut chunk = chunk();
         change(&mut chunk);
-        let error = decode(Path::new("x"), &encode(&chunk).unwrap()).unwrap_err();
+        let error = decode(Path::new("x"), &encode(chunk).unwrap()).unwrap_err();
         let Error::Damaged { what, .. } = error else { panic!("{error}") };
         assert_eq!(what, expect);
     }

@@ -5,7 +5,9 @@
 //! closer, so that a forged file, whose digest says nothing, can neither crash the program nor cost it more memory than
 //! a few times the file's own size.
 
-use crate::{IMAGE_BYTES, thrift::Struct};
+use sample::PIXELS;
+
+use crate::thrift::Struct;
 
 /// What a Parquet file begins and ends with.
 const MAGIC: &[u8; 4] = b"PAR1";
@@ -16,7 +18,7 @@ const MAX_METADATA: usize = 1 << 20;
 
 /// Name, physical type and, for a type of fixed length, bytes of each column.
 const COLUMNS: [(&str, i64, Option<usize>); 4] =
-    [("stream", BYTE_ARRAY, None), ("seq", INT64, None), ("label", INT32, None), ("image", FIXED, Some(IMAGE_BYTES))];
+    [("stream", BYTE_ARRAY, None), ("seq", INT64, None), ("label", INT32, None), ("image", FIXED, Some(PIXELS))];
 
 // Numbers of the Parquet format (`parquet.thrift`).
 const INT32: i64 = 1;
@@ -53,7 +55,7 @@ impl<'a> Columns<'a> {
             streams: texts(&streams?)?,
             seqs: fixed(&seqs?)?.into_iter().map(|&value| i64::from_le_bytes(value)).collect(),
             labels: fixed(&labels?)?.into_iter().map(|&value| i32::from_le_bytes(value)).collect(),
-            images: fixed::<IMAGE_BYTES>(&images?)?.into_iter().flatten().copied().collect(),
+            images: fixed::<PIXELS>(&images?)?.into_iter().flatten().copied().collect(),
         })
     }
 }

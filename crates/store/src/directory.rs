@@ -15,7 +15,7 @@ use std::{
 use crate::{
     Error,
     file_system::{FileSystem, Lock},
-    layout::{LOCK, TEMPORARY},
+    layout::{LOCK, Listing, TEMPORARY},
 };
 
 /// A directory on a file system.
@@ -54,8 +54,13 @@ impl Directory {
         })
     }
 
+    /// What the directory holds, by name alone.
+    pub(crate) fn list(&self) -> Result<Listing, Error> {
+        self.entries().map(Listing::of)
+    }
+
     /// The paths in the directory, in no particular order.
-    pub(crate) fn entries(&self) -> Result<Vec<PathBuf>, Error> {
+    fn entries(&self) -> Result<Vec<PathBuf>, Error> {
         self.fs.list(&self.path).map_err(|source| match source.kind() {
             io::ErrorKind::NotFound => Error::Missing(self.path.clone()),
             _ => failed("list", &self.path)(source),

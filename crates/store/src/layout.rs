@@ -2,8 +2,6 @@
 
 use std::path::PathBuf;
 
-use crate::{Error, directory::Directory};
-
 pub(crate) const LOCK: &str = ".lock";
 pub(crate) const SUCCESS: &str = "_SUCCESS";
 pub(crate) const REJECTED: &str = ".rejected";
@@ -52,25 +50,27 @@ pub(crate) struct Listing {
     pub(crate) foreign: Option<PathBuf>,
 }
 
-/// Lists a chunk directory.
-pub(crate) fn list(directory: &Directory) -> Result<Listing, Error> {
-    let mut listing = Listing::default();
-    for path in directory.entries()? {
-        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        if let Some(chunk) = ChunkName::parse(name) {
-            listing.chunks.push(chunk);
-        } else if name.starts_with(TEMPORARY) {
-            listing.temporary.push(path);
-        } else if name == SUCCESS {
-            listing.complete = true;
-        } else if name == REJECTED {
-            listing.rejected = true;
-        } else if !name.starts_with('.') && listing.foreign.is_none() {
-            listing.foreign = Some(path);
+impl Listing {
+    /// What a directory with these paths holds.
+    pub(crate) fn of(paths: Vec<PathBuf>) -> Self {
+        let mut listing = Self::default();
+        for path in paths {
+            let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+            if let Some(chunk) = ChunkName::parse(name) {
+                listing.chunks.push(chunk);
+            } else if name.starts_with(TEMPORARY) {
+                listing.temporary.push(path);
+            } else if name == SUCCESS {
+                listing.complete = true;
+            } else if name == REJECTED {
+                listing.rejected = true;
+            } else if !name.starts_with('.') && listing.foreign.is_none() {
+                listing.foreign = Some(path);
+            }
         }
+        listing.chunks.sort();
+        listing
     }
-    listing.chunks.sort();
-    Ok(listing)
 }
 
 #[cfg(test)]

@@ -22,6 +22,7 @@ mod directory;
 mod file_system;
 mod layout;
 mod manifest;
+mod pending;
 mod reader;
 mod thrift;
 mod writer;
@@ -35,12 +36,12 @@ use serde::{Deserialize, Serialize};
 
 pub use chunk::samples_in;
 pub use file_system::{Disk, FileSystem, Lock, NewFile};
-pub use manifest::{ChunkEntry, Manifest, StreamEntry};
-pub use reader::{Held, Samples, hold, read, read_manifest, read_on};
+pub use manifest::{ChunkEntry, Manifest, StreamEntry, read_manifest};
+pub use reader::{Held, Rows, hold, read, read_on};
 pub use writer::{Durable, Mode, Replay, Store};
 
-/// Bytes of an image in a chunk: 28 rows of 28 pixels, one byte each.
-pub const IMAGE_BYTES: usize = 784;
+/// Version of the format of chunks and manifest.
+const FORMAT: u32 = 1;
 
 /// Which data a chunk directory holds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

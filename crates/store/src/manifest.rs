@@ -1,11 +1,15 @@
 //! The manifest, `_SUCCESS`: written last, it says that the directory is complete and what it holds. It carries its own
 //! digest, so a changed byte in it is found like one in a chunk.
 
-use std::path::Path;
+use std::{path::Path, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{DatasetId, Error, chunk::FORMAT, layout::ChunkName};
+use crate::{
+    DatasetId, Disk, Error, FORMAT,
+    directory::Directory,
+    layout::{ChunkName, SUCCESS},
+};
 
 /// The longest name of a run. It is repeated in messages, so whoever forges a manifest must not write them.
 const LONGEST_RUN: usize = 64;
@@ -54,7 +58,22 @@ pub struct ChunkEntry {
     pub bytes: u64,
 }
 
+/// The manifest of the directory, or `None` while it is not complete.
+///
+/// # Errors
+/// When the directory is missing or the manifest is damaged.
+pub fn read_manifest(dir: &Path) -> Result<Option<Manifest>, Error> {
+    Manifest::in_directory(&Directory::new(Arc::new(Disk), dir))
+}
+
 impl Manifest {
+    pub(crate) fn in_directory(directory: &Directory) -> Result<Option<Manifest>, Error> {
+        if !directory.list()?.complete {
+            return Ok(None);
+        }
+        Manifest::decode(&directory.join(SUCCESS), &directory.read(SUCCESS)?).map(Some)
+    }
+
     pub(crate) fn new(
         dataset: DatasetId,
         run: Option<String>,

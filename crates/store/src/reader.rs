@@ -10,32 +10,24 @@ use std::{
     sync::Arc,
 };
 
+use sample::Samples;
+
 use crate::{
     ChunkEntry, Disk, Error, FileSystem, Manifest, StreamEntry,
     chunk::{self, Chunk},
     directory::Directory,
-    layout::{self, ChunkName, LOCK, SUCCESS},
+    layout::{ChunkName, LOCK, SUCCESS},
 };
 
-/// Samples by column, in the order of the chunks: entry `i` of each column belongs to sample `i`.
+/// The rows of all chunks by column, in their order: entry `i` of each column belongs to sample `i`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Samples {
+pub struct Rows {
     /// Index into the manifest's streams.
     pub streams: Vec<u32>,
     /// Index in the dataset.
     pub seqs: Vec<u64>,
-    /// The digit.
-    pub labels: Vec<u8>,
-    /// 784 bytes a sample, row by row.
-    pub images: Vec<u8>,
-}
-
-/// The manifest of the directory, or `None` while it is not complete.
-///
-/// # Errors
-/// When the directory is missing or the manifest is damaged.
-pub fn read_manifest(dir: &Path) -> Result<Option<Manifest>, Error> {
-    manifest(&Directory::new(Arc::new(Disk), dir))
+    /// Labels and images.
+    pub samples: Samples,
 }
 
 /// A complete directory that is being read. While this lives, no receiver empties it.
@@ -43,6 +35,7 @@ pub fn read_manifest(dir: &Path) -> Result<Option<Manifest>, Error> {
 pub struct Held {
     /// What the directory holds.
     pub manifest: Manifest,
+    directory: Directory,
     /// None where the directory can only be read: there nobody can empty it either.
     _lock: Option<File>,
 }
@@ -52,7 +45,8 @@ pub struct Held {
 /// # Errors
 /// When the directory is missing, a receiver is at work in it, or the manifest is damaged.
 pub fn hold(dir: &Path) -> Result<Option<Held>, Error> {
-    if read_manifest(dir)?.is_none() {
+    let directory = Directory::new(Arc::new(Disk), dir);
+    if !directory.list()?.complete {
         return Ok(None); // Without a lock, which would keep a receiver waiting.
     }
     let path = dir.join(LOCK);
@@ -69,15 +63,30 @@ pub fn hold(dir: &Path) -> Result<Option<Held>, Error> {
         Err(TryLockError::WouldBlock) => return Err(Error::Locked(dir.to_owned())),
         Err(TryLockError::Error(error)) => return Err(failed(error)),
     }
-    // Again: it may have been replaced before it was held.
-    Ok(read_manifest(dir)?.map(|manifest| Held { manifest, _lock: lock }))
+    // Looked for again: it may have been replaced before it was held.
+    Ok(Manifest::in_directory(&directory)?.map(|manifest| Held { manifest, directory, _lock: lock }))
+}
+
+impl Held {
+    /// The directory.
+    pub fn path(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// Reads every sample.
+    ///
+    /// # Errors
+    /// When any file is damaged, missing, renamed or not ours.
+    pub fn read(&self) -> Result<Rows, Error> {
+        rows(&self.directory, &self.manifest)
+    }
 }
 
 /// Reads every sample of a complete directory.
 ///
 /// # Errors
 /// When the directory is missing or incomplete, or any file is damaged, missing, renamed or not ours.
-pub fn read(dir: &Path) -> Result<(Manifest, Samples), Error> {
+pub fn read(dir: &Path) -> Result<(Manifest, Rows), Error> {
     read_on(Arc::new(Disk), dir)
 }
 
@@ -85,17 +94,22 @@ pub fn read(dir: &Path) -> Result<(Manifest, Samples), Error> {
 ///
 /// # Errors
 /// As [`read`].
-pub fn read_on(fs: Arc<dyn FileSystem>, dir: &Path) -> Result<(Manifest, Samples), Error> {
+pub fn read_on(fs: Arc<dyn FileSystem>, dir: &Path) -> Result<(Manifest, Rows), Error> {
     let directory = Directory::new(fs, dir);
-    let manifest = manifest(&directory)?.ok_or_else(|| Error::Incomplete(dir.to_owned()))?;
-    check_names(&directory, &manifest)?;
-    let mut assembly = Assembly::new(&manifest);
+    let manifest = Manifest::in_directory(&directory)?.ok_or_else(|| Error::Incomplete(dir.to_owned()))?;
+    let rows = rows(&directory, &manifest)?;
+    Ok((manifest, rows))
+}
+
+/// The rows of the directory that this manifest is of.
+fn rows(directory: &Directory, manifest: &Manifest) -> Result<Rows, Error> {
+    check_names(directory, manifest)?;
+    let mut assembly = Assembly::new(manifest);
     for entry in &manifest.chunks {
-        let (chunk, _) = read_chunk(&directory, &parse_entry(dir, entry)?)?;
-        assembly.append(entry, chunk).map_err(|what| Error::damaged(&dir.join(&entry.name), what))?;
+        let (chunk, _) = read_chunk(directory, &parse_entry(directory.path(), entry)?)?;
+        assembly.append(entry, chunk).map_err(|what| Error::damaged(&directory.join(&entry.name), what))?;
     }
-    let samples = assembly.finish().map_err(|what| Error::damaged(&dir.join(SUCCESS), what))?;
-    Ok((manifest, samples))
+    assembly.finish().map_err(|what| Error::damaged(&directory.join(SUCCESS), what))
 }
 
 /// Reads one chunk file, verified against its name; returns its size beside it.
@@ -108,16 +122,9 @@ pub(crate) fn read_chunk(directory: &Directory, name: &ChunkName) -> Result<(Chu
     Ok((chunk::decode(&path, &bytes)?, size))
 }
 
-fn manifest(directory: &Directory) -> Result<Option<Manifest>, Error> {
-    if !layout::list(directory)?.complete {
-        return Ok(None);
-    }
-    Manifest::decode(&directory.join(SUCCESS), &directory.read(SUCCESS)?).map(Some)
-}
-
 /// The chunk files must be exactly those of the manifest.
 fn check_names(directory: &Directory, manifest: &Manifest) -> Result<(), Error> {
-    let listing = layout::list(directory)?;
+    let listing = directory.list()?;
     let present: HashSet<String> = listing.chunks.iter().map(ChunkName::file_name).collect();
     if let Some(entry) = manifest.chunks.iter().find(|entry| !present.contains(&entry.name)) {
         let hint = match &listing.foreign {
@@ -149,7 +156,7 @@ struct Assembly<'a> {
     streams: HashMap<&'a str, usize>,
     /// How far each stream has come.
     positions: Vec<u64>,
-    samples: Samples,
+    rows: Rows,
 }
 
 impl<'a> Assembly<'a> {
@@ -158,14 +165,14 @@ impl<'a> Assembly<'a> {
             manifest,
             streams: manifest.streams.iter().enumerate().map(|(index, stream)| (stream.name.as_str(), index)).collect(),
             positions: manifest.streams.iter().map(|stream| stream.first).collect(),
-            samples: Samples::default(),
+            rows: Rows::default(),
         }
     }
 
     /// Takes in the next chunk, which must go on where its streams stand.
-    fn append(&mut self, entry: &ChunkEntry, mut chunk: Chunk) -> Result<(), String> {
-        if chunk.labels.len() as u64 != entry.samples {
-            return Err(format!("it holds {} samples, not {}", chunk.labels.len(), entry.samples));
+    fn append(&mut self, entry: &ChunkEntry, chunk: Chunk) -> Result<(), String> {
+        if chunk.samples.len() as u64 != entry.samples {
+            return Err(format!("it holds {} samples, not {}", chunk.samples.len(), entry.samples));
         }
         if chunk.footer.dataset != self.manifest.dataset {
             return Err("it belongs to another dataset than the manifest".into());
@@ -184,23 +191,22 @@ impl<'a> Assembly<'a> {
                 return Err(format!("it does not continue stream `{}`", self.manifest.streams[stream].name));
             }
             self.positions[stream] += run.samples as u64;
-            self.samples.streams.extend(std::iter::repeat_n(stream as u32, run.samples));
-            self.samples.seqs.extend((run.first_seq..).take(run.samples));
+            self.rows.streams.extend(std::iter::repeat_n(stream as u32, run.samples));
+            self.rows.seqs.extend((run.first_seq..).take(run.samples));
         }
-        self.samples.labels.append(&mut chunk.labels);
-        self.samples.images.extend_from_slice(&chunk.images);
+        self.rows.samples.extend(chunk.samples.as_slice());
         Ok(())
     }
 
     /// All samples, if every stream has come to its end.
-    fn finish(self) -> Result<Samples, String> {
+    fn finish(self) -> Result<Rows, String> {
         let mut ends = self.manifest.streams.iter().zip(&self.positions);
         match ends.find(|(stream, position)| stream.end != **position) {
             Some((stream, position)) => {
                 let StreamEntry { name, end, .. } = stream;
                 Err(format!("the chunks hold stream `{name}` up to {position}, not to {end}"))
             }
-            None => Ok(self.samples),
+            None => Ok(self.rows),
         }
     }
 }
@@ -213,8 +219,10 @@ fn file_name(path: &Path) -> String {
 mod tests {
     use std::fs;
 
+    use sample::PIXELS;
+
     use super::*;
-    use crate::{DatasetId, IMAGE_BYTES, Mode, Store};
+    use crate::{DatasetId, Mode, Store, read_manifest};
 
     /// A complete directory: samples 0 to 6 of stream `a`, with these many in each of three chunks.
     fn complete(per_chunk: [usize; 3]) -> tempfile::TempDir {
@@ -222,10 +230,11 @@ mod tests {
         let dataset = DatasetId { name: "tiny".into(), digest: "00".into() };
         let mut store = Store::open(dir.path(), Mode::Continue, 6).unwrap();
         let mut next = store.open_stream("a", &dataset, 0, 6).unwrap();
-        for samples in per_chunk {
-            store.append("a", next, &vec![1; samples], &vec![2; samples * IMAGE_BYTES]).unwrap();
+        for count in per_chunk {
+            let samples = Samples { labels: vec![1; count], images: vec![2; count * PIXELS] };
+            store.append("a", next, samples.as_slice()).unwrap();
             store.commit().unwrap();
-            next += samples as u64;
+            next += count as u64;
         }
         store.complete(None, 0.0).unwrap();
         dir
@@ -236,7 +245,7 @@ mod tests {
         let dataset = DatasetId { name: "tiny".into(), digest: "00".into() };
         let chunks = chunks.iter().map(|&chunk| chunk.clone()).collect();
         fs::write(dir.join(SUCCESS), Manifest::new(dataset, None, 0.0, streams.into(), chunks).encode()).unwrap();
-        read(dir).map(|(_, samples)| samples.labels.len()).map_err(|error| error.to_string())
+        read(dir).map(|(_, rows)| rows.samples.len()).map_err(|error| error.to_string())
     }
 
     #[track_caller]

@@ -4,13 +4,13 @@
 
 use std::{collections::BTreeMap, path::Path, sync::Arc};
 
-use bytes::Bytes;
+use sample::{PIXELS, SampleSlice};
 
 use crate::{
-    ChunkEntry, DatasetId, Disk, Error, FileSystem, IMAGE_BYTES, Lock, Manifest, StreamEntry,
-    chunk::{self, Chunk, FORMAT, Footer, Run, Span},
+    ChunkEntry, DatasetId, Disk, Error, FileSystem, Lock, Manifest, StreamEntry, chunk,
     directory::Directory,
-    layout::{self, ChunkName, Listing, REJECTED, SUCCESS},
+    layout::{ChunkName, Listing, REJECTED, SUCCESS},
+    pending::{Pending, Stream},
     reader::read_chunk,
 };
 
@@ -40,10 +40,8 @@ pub struct Durable {
 pub struct Replay<'a> {
     /// The stream.
     pub stream: &'a str,
-    /// One byte a sample.
-    pub labels: &'a [u8],
-    /// 784 bytes a sample.
-    pub images: &'a [u8],
+    /// The samples.
+    pub samples: SampleSlice<'a>,
 }
 
 /// A chunk directory open for writing. There is one per directory: it holds the directory's lock.
@@ -61,24 +59,6 @@ pub struct Store {
     lock: Option<Lock>,
 }
 
-#[derive(Clone, Debug)]
-struct Stream {
-    first: u64,
-    end: u64,
-    /// Position that the chunks hold.
-    durable: u64,
-    /// Position that the chunks and the pending samples hold.
-    accepted: u64,
-}
-
-/// Samples that wait for their chunk, in order of arrival.
-#[derive(Debug, Default)]
-struct Pending {
-    runs: Vec<(String, u64, usize)>,
-    labels: Vec<u8>,
-    images: Vec<u8>,
-}
-
 impl Store {
     /// Opens `dir`, creating it if need be.
     ///
@@ -86,23 +66,10 @@ impl Store {
     /// When another process holds the directory, it is complete or holds files that are not ours, a chunk is damaged
     /// or missing, or the operating system says no.
     pub fn open(dir: &Path, mode: Mode, samples_per_chunk: usize) -> Result<Store, Error> {
-        Store::open_with(dir, mode, samples_per_chunk, |_| {})
+        Store::open_on(Arc::new(Disk), dir, mode, samples_per_chunk, |_| {})
     }
 
-    /// Like [`Store::open`], and shows every sample that is already there, each stream's in order.
-    ///
-    /// # Errors
-    /// As [`Store::open`].
-    pub fn open_with(
-        dir: &Path,
-        mode: Mode,
-        samples_per_chunk: usize,
-        replay: impl FnMut(Replay<'_>),
-    ) -> Result<Store, Error> {
-        Store::open_on(Arc::new(Disk), dir, mode, samples_per_chunk, replay)
-    }
-
-    /// Like [`Store::open_with`], on any file system.
+    /// Like [`Store::open`], on any file system, and shows every sample that is already there, each stream's in order.
     ///
     /// # Errors
     /// As [`Store::open`].
@@ -115,11 +82,11 @@ impl Store {
     ) -> Result<Store, Error> {
         let directory = Directory::new(fs, dir);
         directory.create()?;
-        if let Some(path) = layout::list(&directory)?.foreign {
+        if let Some(path) = directory.list()?.foreign {
             return Err(Error::Foreign(path)); // Before the lock, which would be a file of ours in somebody's folder.
         }
         let lock = directory.lock()?;
-        let mut listing = layout::list(&directory)?;
+        let mut listing = directory.list()?;
         listing.temporary.iter().try_for_each(|path| directory.discard(path))?;
         // A process that was killed may have renamed or removed files and not synced that. What is found here is told to
         // senders and built on, so it must be what a power cut leaves, too.
@@ -211,17 +178,18 @@ impl Store {
     ///
     /// # Errors
     /// When the samples do not continue the stream.
-    pub fn append(&mut self, name: &str, first_seq: u64, labels: &[u8], images: &[u8]) -> Result<(), Error> {
+    pub fn append(&mut self, name: &str, first_seq: u64, samples: SampleSlice<'_>) -> Result<(), Error> {
+        let SampleSlice { labels, images } = samples;
         let wrong = |what: String| Error::Stream { stream: name.to_owned(), what };
         let stream = self.streams.get_mut(name).ok_or_else(|| wrong("it was not opened".into()))?;
         if first_seq != stream.accepted || labels.len() as u64 > stream.end - stream.accepted {
             return Err(wrong(format!("samples from {first_seq} do not continue it at {}", stream.accepted)));
         }
-        if images.len() != labels.len() * IMAGE_BYTES {
+        if images.len() != labels.len() * PIXELS {
             return Err(wrong(format!("{} labels with {} bytes of images", labels.len(), images.len())));
         }
         stream.accepted += labels.len() as u64;
-        self.pending.push(name, first_seq, labels, images);
+        self.pending.push(name, first_seq, samples);
         Ok(())
     }
 
@@ -232,17 +200,21 @@ impl Store {
 
     /// Whether samples wait for their chunk.
     pub fn has_pending(&self) -> bool {
-        !self.pending.labels.is_empty()
+        !self.pending.samples.is_empty()
     }
 
     /// Whether enough samples wait to fill a chunk.
     pub fn has_full_chunk(&self) -> bool {
-        self.pending.labels.len() >= self.samples_per_chunk
+        self.pending.samples.len() >= self.samples_per_chunk
     }
 
-    /// Names of the streams that are known, and whether every sample of each is durable.
-    pub fn streams(&self) -> impl Iterator<Item = (&str, bool)> {
-        self.streams.iter().map(|(name, stream)| (name.as_str(), stream.durable == stream.end))
+    /// The streams that are known, by name.
+    pub fn streams(&self) -> Vec<StreamEntry> {
+        let entry = |(name, stream): (&String, &Stream)| {
+            let Stream { first, end, .. } = *stream;
+            StreamEntry { name: name.clone(), first, end }
+        };
+        self.streams.iter().map(entry).collect()
     }
 
     /// Durable samples.
@@ -269,12 +241,8 @@ impl Store {
             let what = format!("it is durable to {} of {}", stream.durable, stream.end);
             return Err(Error::Stream { stream: name.clone(), what });
         }
-        let entry = |(name, stream): (&String, &Stream)| {
-            let Stream { first, end, .. } = *stream;
-            StreamEntry { name: name.clone(), first, end }
-        };
-        let streams = self.streams.iter().map(entry).collect();
-        let manifest = Manifest::new(dataset.clone(), run.map(Into::into), seconds, streams, self.chunks.clone());
+        let run = run.map(Into::into);
+        let manifest = Manifest::new(dataset.clone(), run, seconds, self.streams(), self.chunks.clone());
         self.directory.write_atomically(SUCCESS, &manifest.encode())?;
         self.lock = None;
         Ok(manifest)
@@ -289,12 +257,14 @@ impl Store {
     pub fn commit(&mut self) -> Result<Vec<Durable>, Error> {
         self.check_unbroken()?;
         let number = self.chunks.len() as u64;
-        let samples = self.pending.labels.len().min(self.samples_per_chunk);
+        let samples = self.pending.samples.len().min(self.samples_per_chunk);
         if samples == 0 {
             return Ok(Vec::new());
         }
         let chunk = self.pending.chunk(samples, self.dataset.as_ref(), &self.streams);
-        let bytes = chunk::encode(&chunk).map_err(|error| Error::Io {
+        let spans = chunk.footer.streams.iter();
+        let durable: Vec<_> = spans.map(|span| Durable { stream: span.stream.clone(), position: span.to }).collect();
+        let bytes = chunk::encode(chunk).map_err(|error| Error::Io {
             action: "encode",
             path: self.directory.join(&format!("chunk-{number:08}")),
             source: std::io::Error::other(error),
@@ -306,8 +276,6 @@ impl Store {
         tracing::debug!(chunk = name, samples, "chunk is durable");
         self.chunks.push(ChunkEntry { name, samples: samples as u64, bytes: bytes.len() as u64 });
         self.pending.remove(samples);
-        let durable = chunk.footer.streams.into_iter().map(|span| Durable { stream: span.stream, position: span.to });
-        let durable: Vec<Durable> = durable.collect();
         for Durable { stream, position } in &durable {
             if let Some(stream) = self.streams.get_mut(stream) {
                 stream.durable = *position;
@@ -349,72 +317,11 @@ impl Store {
         let mut at = 0;
         for run in &chunk.runs {
             let next = at + run.samples;
-            replay(Replay {
-                stream: &chunk.footer.streams[run.stream].stream,
-                labels: &chunk.labels[at..next],
-                images: &chunk.images[at * IMAGE_BYTES..next * IMAGE_BYTES],
-            });
+            replay(Replay { stream: &chunk.footer.streams[run.stream].stream, samples: chunk.samples.slice(at..next) });
             at = next;
         }
         self.chunks.push(ChunkEntry { name: name.file_name(), samples: at as u64, bytes });
         Ok(())
-    }
-}
-
-impl Pending {
-    fn push(&mut self, stream: &str, first_seq: u64, labels: &[u8], images: &[u8]) {
-        self.runs.push((stream.to_owned(), first_seq, labels.len()));
-        self.labels.extend_from_slice(labels);
-        self.images.extend_from_slice(images);
-    }
-
-    /// The first `samples` samples as a chunk.
-    fn chunk(&self, samples: usize, dataset: Option<&DatasetId>, streams: &BTreeMap<String, Stream>) -> Chunk {
-        let mut spans: Vec<Span> = Vec::new();
-        let mut runs = Vec::new();
-        let mut left = samples;
-        for (name, first_seq, length) in &self.runs {
-            let length = left.min(*length);
-            if length == 0 {
-                break;
-            }
-            left -= length;
-            let to = first_seq + length as u64;
-            let stream = match spans.iter().position(|span| span.stream == *name) {
-                Some(index) => {
-                    spans[index].to = to;
-                    index
-                }
-                None => {
-                    let Stream { first, end, .. } = streams[name];
-                    spans.push(Span { stream: name.clone(), first, end, from: *first_seq, to });
-                    spans.len() - 1
-                }
-            };
-            runs.push(Run { stream, first_seq: *first_seq, samples: length });
-        }
-        // A sample is only accepted on a stream, and a stream is only opened with a dataset.
-        let dataset = dataset.cloned().unwrap_or(DatasetId { name: String::new(), digest: String::new() });
-        Chunk {
-            footer: Footer { format: FORMAT, image: [28, 28], dataset, streams: spans },
-            runs,
-            labels: self.labels[..samples].to_vec(),
-            images: Bytes::copy_from_slice(&self.images[..samples * IMAGE_BYTES]),
-        }
-    }
-
-    /// Forgets the first `samples` samples.
-    fn remove(&mut self, samples: usize) {
-        self.labels.drain(..samples);
-        self.images.drain(..samples * IMAGE_BYTES);
-        let mut left = samples;
-        self.runs.retain_mut(|(_, first_seq, length)| {
-            let gone = left.min(*length);
-            left -= gone;
-            *first_seq += gone as u64;
-            *length -= gone;
-            *length > 0
-        });
     }
 }
 

@@ -1,8 +1,9 @@
 //! The chunk directory as its users see it: written, left unfinished, gone on with, damaged, read.
 
-use std::{fs, path::Path};
+use std::{fs, path::Path, sync::Arc};
 
-use store::{DatasetId, Durable, Error, IMAGE_BYTES, Mode, Samples, Store, hold, read, read_manifest};
+use sample::{PIXELS, SampleSlice, Samples};
+use store::{DatasetId, Disk, Durable, Error, Mode, Rows, Store, hold, read, read_manifest};
 use tempfile::TempDir;
 
 const PER_CHUNK: usize = 4;
@@ -11,19 +12,29 @@ fn dataset() -> DatasetId {
     DatasetId { name: "tiny".into(), digest: "00ff".into() }
 }
 
+fn open(dir: &Path) -> Store {
+    Store::open(dir, Mode::Continue, PER_CHUNK).unwrap()
+}
+
+/// An unfinished directory with the first samples of stream `a`.
+fn begun(dir: &Path, count: u64, end: u64) -> Store {
+    let mut store = open(dir);
+    store.open_stream("a", &dataset(), 0, end).unwrap();
+    append(&mut store, "a", 0, count);
+    store
+}
+
 fn label(seq: u64) -> u8 {
     (seq % 10) as u8
 }
 
-fn samples(first: u64, count: u64) -> (Vec<u8>, Vec<u8>) {
-    let labels = (first..first + count).map(label).collect();
-    let images = (first..first + count).flat_map(|seq| vec![seq as u8; IMAGE_BYTES]).collect();
-    (labels, images)
+fn samples(first: u64, count: u64) -> Samples {
+    let seqs = first..first + count;
+    Samples { labels: seqs.clone().map(label).collect(), images: seqs.flat_map(|seq| [seq as u8; PIXELS]).collect() }
 }
 
 fn append(store: &mut Store, stream: &str, first: u64, count: u64) -> Vec<Durable> {
-    let (labels, images) = samples(first, count);
-    store.append(stream, first, &labels, &images).unwrap();
+    store.append(stream, first, samples(first, count).as_slice()).unwrap();
     let mut durable = Vec::new();
     while store.has_full_chunk() {
         durable.extend(store.commit().unwrap());
@@ -33,10 +44,8 @@ fn append(store: &mut Store, stream: &str, first: u64, count: u64) -> Vec<Durabl
 
 /// A complete directory: stream `a` with samples 0..6, stream `b` with 6..9, in three chunks.
 fn complete(dir: &Path) {
-    let mut store = Store::open(dir, Mode::Continue, PER_CHUNK).unwrap();
-    store.open_stream("a", &dataset(), 0, 6).unwrap();
+    let mut store = begun(dir, 3, 6);
     store.open_stream("b", &dataset(), 6, 9).unwrap();
-    append(&mut store, "a", 0, 3);
     append(&mut store, "b", 6, 3);
     append(&mut store, "a", 3, 3);
     store.commit().unwrap();
@@ -52,13 +61,12 @@ fn chunk_files(dir: &Path) -> Vec<std::path::PathBuf> {
 
 /// Exactly these samples, whatever their order.
 #[track_caller]
-fn assert_holds(samples: &Samples, expect: impl IntoIterator<Item = u64>) {
-    let mut seqs = samples.seqs.clone();
+fn assert_holds(rows: &Rows, expect: impl IntoIterator<Item = u64>) {
+    let mut seqs = rows.seqs.clone();
     seqs.sort_unstable();
     assert_eq!(seqs, expect.into_iter().collect::<Vec<_>>());
-    for (i, &seq) in samples.seqs.iter().enumerate() {
-        assert_eq!(samples.labels[i], label(seq));
-        assert_eq!(samples.images[i * IMAGE_BYTES..(i + 1) * IMAGE_BYTES], [seq as u8; IMAGE_BYTES]);
+    for (&seq, sample) in rows.seqs.iter().zip(rows.samples.as_slice().iter()) {
+        assert_eq!(sample, (label(seq), &[seq as u8; PIXELS][..]));
     }
 }
 
@@ -66,16 +74,16 @@ fn assert_holds(samples: &Samples, expect: impl IntoIterator<Item = u64>) {
 fn what_is_written_is_read_with_nothing_lost_in_the_short_last_chunk() {
     let dir = TempDir::new().unwrap();
     complete(dir.path());
-    let (manifest, samples) = read(dir.path()).unwrap();
+    let (manifest, rows) = read(dir.path()).unwrap();
     assert_eq!((manifest.samples, manifest.chunks.len(), manifest.seconds), (9, 3, 1.5));
-    assert_eq!(samples.streams, [0, 0, 0, 1, 1, 1, 0, 0, 0]);
-    assert_holds(&samples, 0..9);
+    assert_eq!(rows.streams, [0, 0, 0, 1, 1, 1, 0, 0, 0]);
+    assert_holds(&rows, 0..9);
 }
 
 #[test]
 fn samples_are_durable_when_their_chunk_is_and_not_before() {
     let dir = TempDir::new().unwrap();
-    let mut store = Store::open(dir.path(), Mode::Continue, PER_CHUNK).unwrap();
+    let mut store = open(dir.path());
     assert_eq!(store.open_stream("a", &dataset(), 0, 20).unwrap(), 0);
     assert_eq!(append(&mut store, "a", 0, 3), []);
     let durable = |position| Durable { stream: "a".into(), position };
@@ -89,17 +97,15 @@ fn samples_are_durable_when_their_chunk_is_and_not_before() {
 #[test]
 fn an_unfinished_directory_is_gone_on_with_at_the_durable_position_of_each_stream() {
     let dir = TempDir::new().unwrap();
-    let mut store = Store::open(dir.path(), Mode::Continue, PER_CHUNK).unwrap();
-    store.open_stream("a", &dataset(), 0, 6).unwrap();
+    let mut store = begun(dir.path(), 3, 6);
     store.open_stream("b", &dataset(), 6, 9).unwrap();
-    append(&mut store, "a", 0, 3);
     append(&mut store, "b", 6, 2);
     drop(store); // Four samples are in a chunk; the fifth, 7 of `b`, was never acknowledged.
     fs::write(dir.path().join(".tmp-chunk-00000001"), b"half a chunk").unwrap();
 
     let mut seen = Vec::new();
-    let mut store = Store::open_with(dir.path(), Mode::Continue, PER_CHUNK, |replay| {
-        seen.push((replay.stream.to_owned(), replay.labels.to_vec()));
+    let mut store = Store::open_on(Arc::new(Disk), dir.path(), Mode::Continue, PER_CHUNK, |replay| {
+        seen.push((replay.stream.to_owned(), replay.samples.labels.to_vec()));
     })
     .unwrap();
     assert_eq!(seen, [("a".to_owned(), vec![0, 1, 2]), ("b".to_owned(), vec![6])]);
@@ -116,22 +122,20 @@ fn an_unfinished_directory_is_gone_on_with_at_the_durable_position_of_each_strea
 #[test]
 fn samples_that_do_not_continue_their_stream_are_refused() {
     let dir = TempDir::new().unwrap();
-    let mut store = Store::open(dir.path(), Mode::Continue, PER_CHUNK).unwrap();
-    store.open_stream("a", &dataset(), 0, 6).unwrap();
+    let mut store = begun(dir.path(), 0, 6);
     for (first, count) in [(1, 1), (0, 7)] {
-        let (labels, images) = samples(first, count);
-        assert!(matches!(store.append("a", first, &labels, &images), Err(Error::Stream { .. })));
+        let appended = store.append("a", first, samples(first, count).as_slice());
+        assert!(matches!(appended, Err(Error::Stream { .. })));
     }
-    assert!(matches!(store.append("a", 0, &[1], &[0; 783]), Err(Error::Stream { .. })));
+    let cut = SampleSlice { labels: &[1], images: &[0; 783] };
+    assert!(matches!(store.append("a", 0, cut), Err(Error::Stream { .. })));
     assert!(matches!(store.open_stream("a", &dataset(), 0, 7), Err(Error::Stream { .. })));
 }
 
 #[test]
 fn a_directory_is_complete_only_when_every_stream_is_durable_to_its_end() {
     let dir = TempDir::new().unwrap();
-    let mut store = Store::open(dir.path(), Mode::Continue, PER_CHUNK).unwrap();
-    store.open_stream("a", &dataset(), 0, 6).unwrap();
-    append(&mut store, "a", 0, 6);
+    let mut store = begun(dir.path(), 6, 6);
     assert_eq!(store.complete(None, 0.0).unwrap_err().to_string(), "stream `a`: it is durable to 4 of 6");
     assert_eq!(read_manifest(dir.path()).unwrap(), None);
     assert!(matches!(read(dir.path()), Err(Error::Incomplete(_))));
@@ -140,7 +144,7 @@ fn a_directory_is_complete_only_when_every_stream_is_durable_to_its_end() {
 #[test]
 fn a_locked_complete_or_foreign_directory_is_refused() {
     let dir = TempDir::new().unwrap();
-    let store = Store::open(dir.path(), Mode::Continue, PER_CHUNK).unwrap();
+    let store = open(dir.path());
     assert!(matches!(Store::open(dir.path(), Mode::Fresh, PER_CHUNK), Err(Error::Locked(_))));
     drop(store);
     complete(dir.path());
@@ -172,9 +176,7 @@ fn a_directory_is_not_emptied_while_it_is_read() {
 #[test]
 fn a_complete_directory_is_there_to_be_read_though_its_writer_lives_on() {
     let dir = TempDir::new().unwrap();
-    let mut store = Store::open(dir.path(), Mode::Continue, PER_CHUNK).unwrap();
-    store.open_stream("a", &dataset(), 0, 3).unwrap();
-    append(&mut store, "a", 0, 3);
+    let mut store = begun(dir.path(), 3, 3);
     store.commit().unwrap();
     store.complete(Some("1f"), 0.0).unwrap();
     assert_eq!(hold(dir.path()).unwrap().unwrap().manifest.run.as_deref(), Some("1f"));
@@ -184,11 +186,8 @@ fn a_complete_directory_is_there_to_be_read_though_its_writer_lives_on() {
 #[test]
 fn samples_of_another_dataset_are_refused() {
     let dir = TempDir::new().unwrap();
-    let mut store = Store::open(dir.path(), Mode::Continue, PER_CHUNK).unwrap();
-    store.open_stream("a", &dataset(), 0, 4).unwrap();
-    append(&mut store, "a", 0, 4);
-    drop(store);
-    let mut store = Store::open(dir.path(), Mode::Continue, PER_CHUNK).unwrap();
+    drop(begun(dir.path(), 4, 4));
+    let mut store = open(dir.path());
     let other = DatasetId { name: "other".into(), digest: "01".into() };
     assert!(matches!(store.open_stream("b", &other, 0, 4), Err(Error::OtherDataset { .. })));
 }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use prost::{Message, Oneof};
 
-use crate::histogram;
+use crate::histogram::Histogram;
 
 /// What the first event of a file says.
 pub(crate) const FILE_VERSION: &str = "brain.Event:2";
@@ -79,26 +79,6 @@ struct Image {
     channels: i32,
     #[prost(bytes = "vec", tag = "4")]
     png: Vec<u8>,
-}
-
-#[derive(Clone, PartialEq, Message)]
-pub(crate) struct Histogram {
-    #[prost(double, tag = "1")]
-    pub(crate) min: f64,
-    #[prost(double, tag = "2")]
-    pub(crate) max: f64,
-    #[prost(double, tag = "3")]
-    pub(crate) num: f64,
-    #[prost(double, tag = "4")]
-    pub(crate) sum: f64,
-    #[prost(double, tag = "5")]
-    pub(crate) sum_squares: f64,
-    /// The upper end of each bucket.
-    #[prost(double, repeated, tag = "6")]
-    pub(crate) bucket_limit: Vec<f64>,
-    /// How many values are in it.
-    #[prost(double, repeated, tag = "7")]
-    pub(crate) bucket: Vec<f64>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -201,7 +181,7 @@ impl Value {
 
     /// How values are distributed. Those that are not finite are left out.
     pub fn histogram(tag: &str, values: &[f32]) -> Self {
-        Self { tag: tag.into(), kind: Some(Kind::Histogram(histogram::of(values))), metadata: None }
+        Self { tag: tag.into(), kind: Some(Kind::Histogram(Histogram::of(values))), metadata: None }
     }
 
     /// The hyper-parameters of a run that began at `seconds` since 1970.

@@ -2,21 +2,25 @@
 
 use std::hint::black_box;
 
-use cli::flags::Weighting;
 use criterion::{Criterion, criterion_group, criterion_main};
-use model::StateDict;
-use trainer::{average::average, local::LocalUpdate};
+use flags::Weighting;
+use model::SIMPLE_CNN;
+use trainer::round::{
+    local::LocalUpdate,
+    strategy::{FedAvg, Strategy},
+};
 
 fn twelve(criterion: &mut Criterion) {
     let update = |partition: u32| LocalUpdate {
         partition,
-        state_dict: StateDict::init(partition.into()),
+        state_dict: SIMPLE_CNN.init(partition.into()),
         n_samples: 1667,
         train_loss: 0.1,
     };
     let updates: Vec<LocalUpdate> = (0..12).map(update).collect();
+    let (global, mut strategy) = (SIMPLE_CNN.init(12), FedAvg { weighting: Weighting::Samples });
     criterion.bench_function("average of 12 models", |bencher| {
-        bencher.iter(|| average(black_box(&updates), Weighting::Samples));
+        bencher.iter(|| strategy.step(&global, black_box(&updates)));
     });
 }
 

@@ -2,18 +2,19 @@
 
 use std::{env, path::PathBuf, process::ExitCode, time::Duration};
 
-use anyhow::Context;
 use clap::{Args as _, Parser, Subcommand};
-use cli::{
-    exit,
-    flags::{self, Chunking, Directory, Output, Training},
+use flags::{
+    Chunking, Directory, Output, Training,
     layers::{self, Layer},
-    path, runs,
+    path,
 };
+use process::exit;
 use store::Mode;
 use trainer::{
+    commands::import,
     config::{Config, Folder},
-    import, run_folder, worker,
+    engine::worker,
+    folder_failure,
 };
 
 /// Trains a SimpleCNN on partitions of received data in parallel, and averages them, round by round
@@ -91,7 +92,7 @@ pub(crate) enum Command {
     },
     /// Train partitions of samples from stdin: what Spark's executors run
     #[command(hide = true)]
-    Worker(worker::Job),
+    Worker(worker::Arguments),
 }
 
 #[derive(Debug, clap::Args)]
@@ -139,7 +140,8 @@ pub(crate) struct Train {
 pub(crate) fn parse() -> Result<Args, ExitCode> {
     let args: Args = layers::parse()?;
     let Some(run) = &args.train.resume else { return Ok(args) };
-    let mut values = run_folder::read_config(run).map_err(|error| exit::report("trainer", Err(error)))?;
+    let mut values =
+        run_folder::read_config(run).map_err(|error| exit::report("trainer", Err(folder_failure(error))))?;
     // The orchestrator keeps its own keys there too, and where results go is not for a run's past to say.
     let stored = Training::augment_args(Directory::augment_args(clap::Command::new("stored")));
     let stored = flags::Engine::augment_args(stored);
@@ -165,10 +167,7 @@ impl Train {
     pub(crate) fn config(self) -> anyhow::Result<Config> {
         let folder = self.resume.map_or(Folder::New(self.run_dir), Folder::Resume);
         let run = match (self.identity.run_id, &folder) {
-            (None, Folder::Resume(path)) => {
-                let failed = || format!("failed to read `{}`", path.join(runs::IDENTITY).display());
-                runs::identity(path).with_context(failed)?
-            }
+            (None, Folder::Resume(path)) => run_folder::identity(path).map_err(folder_failure)?,
             (given, _) => given,
         };
         let config = Config::new(self.directory, self.training, self.engine, folder)?;

@@ -5,7 +5,11 @@
 use std::{num::NonZero, path::PathBuf, thread, time::Duration};
 
 use anyhow::Context;
-use cli::flags::{self, BatchSize, Directory, EngineName, Optimizer, Precision, Training, Weighting, When};
+use flags::{Directory, Local, Training, Weighting, When};
+use model::{Architecture, SIMPLE_CNN};
+
+/// The network that is trained. There is one.
+pub const ARCHITECTURE: &Architecture = &SIMPLE_CNN;
 
 /// One training run.
 #[derive(Clone, Debug)]
@@ -18,6 +22,8 @@ pub struct Config {
     pub wait: Duration,
     /// The last round to train.
     pub rounds: u32,
+    /// Seed of the initial weights, the partitioning and every shuffle.
+    pub seed: u64,
     /// Disjoint parts of the data.
     pub partitions: u32,
     /// How much each of them counts in the average.
@@ -31,39 +37,13 @@ pub struct Config {
     /// The test set's directory, if the user named one.
     pub test_data: Option<PathBuf>,
     /// Where partitions train.
-    pub engine: EngineChoice,
+    pub engine: flags::Engine,
     /// Where results go.
     pub folder: Folder,
     /// Report events instead of text.
     pub json: bool,
     /// All of this as flags, for `config.toml`.
     pub effective: toml::Table,
-}
-
-/// What decides a local update, beside the global model and the partition's samples.
-#[derive(Clone, Debug)]
-pub struct Local {
-    /// Seed of every shuffle.
-    pub seed: u64,
-    /// Passes over the partition in a round.
-    pub local_epochs: u32,
-    /// Samples per step.
-    pub batch_size: BatchSize,
-    /// Learning rate.
-    pub learning_rate: f64,
-    /// Optimizer, fresh in every partition and round.
-    pub optimizer: Optimizer,
-    /// What the passes compute in.
-    pub precision: Precision,
-}
-
-/// Where partitions train.
-#[derive(Clone, Debug)]
-pub enum EngineChoice {
-    /// On the threads of this process.
-    Rayon,
-    /// On the executors of this cluster.
-    Spark(flags::Spark),
 }
 
 /// Where results go.
@@ -95,23 +75,14 @@ impl Config {
             run: None,
             wait: Duration::ZERO,
             rounds: training.rounds,
+            seed: training.seed,
             partitions,
             weighting: training.weighting,
-            local: Local {
-                seed: training.seed,
-                local_epochs: training.local_epochs,
-                batch_size: training.batch_size,
-                learning_rate: training.learning_rate,
-                optimizer: training.optimizer,
-                precision: training.precision,
-            },
+            local: training.local,
             init: training.init,
             received_accuracy: training.received_accuracy,
             test_data: training.test_data,
-            engine: match engine.engine {
-                EngineName::Rayon => EngineChoice::Rayon,
-                EngineName::Spark => EngineChoice::Spark(engine.spark),
-            },
+            engine,
             folder,
             json: false,
             effective,
@@ -126,26 +97,25 @@ impl Config {
         }
     }
 
+    /// The value of a flag that always has one, as text.
+    pub(crate) fn flag(&self, name: &str) -> String {
+        let value = &self.effective[name];
+        value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+    }
+
     /// The flags that, with the data and the weights to begin with, decide every bit of the model after a given round, and
     /// their values. `rounds` is not among them: a run may be resumed with more.
     pub fn decisive(&self) -> Vec<(String, String)> {
-        let names = [
-            "seed",
-            "partitions",
-            "local-epochs",
-            "batch-size",
-            "learning-rate",
-            "optimizer",
-            "precision",
-            "weighting",
-        ];
-        let value = |name: &str| match self.effective.get(name) {
-            Some(toml::Value::String(text)) => text.clone(),
-            Some(value) => value.to_string(),
-            None => String::new(),
-        };
-        names.map(|name| (name.to_owned(), value(name))).into()
+        let own = |name: &str| (name.to_owned(), self.flag(name));
+        [own("seed"), own("partitions")].into_iter().chain(fields(&self.local)).chain([own("weighting")]).collect()
     }
+}
+
+/// Name and value of each field, in the order of their declaration.
+fn fields(local: &Local) -> Vec<(String, String)> {
+    let text = toml::to_string(local).expect("its fields are numbers and words");
+    let fields = text.lines().filter_map(|line| line.split_once(" = "));
+    fields.map(|(name, value)| (name.to_owned(), value.trim_matches('"').to_owned())).collect()
 }
 
 fn effective(
@@ -163,12 +133,13 @@ fn effective(
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use clap::{Args, Command, FromArgMatches};
 
     use super::*;
 
-    fn config(flags: &[&str]) -> Config {
+    /// The configuration of these flags.
+    pub(crate) fn config(flags: &[&str]) -> Config {
         let command =
             flags::Engine::augment_args(Training::augment_args(Directory::augment_args(Command::new("trainer"))));
         let matches = command.get_matches_from([&["trainer"], flags].concat());
@@ -203,6 +174,15 @@ mod tests {
         let expect = "seed 42, partitions 2, local-epochs 1, batch-size 32, learning-rate 0.001, optimizer adam, \
                       precision f32, weighting samples";
         assert_eq!(text.join(", "), expect);
+    }
+
+    #[test]
+    fn a_learning_rate_is_written_as_it_always_was() {
+        for rate in [1e-10, 1e-4, 0.1 + 0.2, 1.0, 123_456_789.0, 1e20] {
+            let decisive = config(&["--learning-rate", &rate.to_string()]).decisive();
+            let expect = ("learning-rate".to_owned(), toml::Value::Float(rate).to_string());
+            assert!(decisive.contains(&expect), "{decisive:?}");
+        }
     }
 
     #[test]

@@ -1,20 +1,25 @@
 //! An engine decides where the partitions train, never how: every engine calls
-//! [`train_partition`](crate::local::train_partition), so every engine gives the same bits.
+//! [`train_partition`](crate::round::local::train_partition), so every engine gives the same bits.
+//!
+//! - `rayon`: on the threads of this process;
+//! - `spark`: on the executors of an Apache Spark cluster, which run [`worker`].
 
 #[cfg(feature = "spark")]
 mod placement;
 mod rayon;
 #[cfg(feature = "spark")]
 mod spark;
+pub mod worker;
 
+use flags::EngineName;
 use model::StateDict;
 use store::Held;
 
-pub use self::rayon::Rayon;
+use self::rayon::Rayon;
 use crate::{
-    config::{Config, EngineChoice},
-    digest::Digest,
-    local::{LocalUpdate, OnSamples},
+    config::Config,
+    data::digest::Digest,
+    round::local::{OnSamples, Updates},
 };
 
 /// Somewhere to train partitions. It has the samples of a chunk directory, wherever they are.
@@ -30,70 +35,69 @@ pub trait Engine {
     ///
     /// # Errors
     /// That of `on_samples`, and when the machinery that runs the partitions fails.
-    fn train_round(
-        &self,
-        round: u32,
-        global: &StateDict,
-        on_samples: OnSamples<'_>,
-    ) -> anyhow::Result<Vec<LocalUpdate>>;
+    fn train_round(&self, round: u32, global: &StateDict, on_samples: OnSamples<'_>) -> anyhow::Result<Updates>;
 
     /// How many of the samples the model recognises.
     ///
     /// # Errors
     /// Those of [`train_round`](Engine::train_round).
-    fn recognised(&self, global: &StateDict, on_samples: OnSamples<'_>) -> anyhow::Result<u64>;
+    fn count_correct(&self, global: &StateDict, on_samples: OnSamples<'_>) -> anyhow::Result<u64>;
 }
 
 /// Opens the engine that was chosen, with the samples of the chunk directory, which it holds for as long as it reads there.
 ///
 /// # Errors
 /// When the samples cannot be read, or the engine is not there.
-pub fn open(config: &Config, held: Held, on_samples: OnSamples<'_>) -> anyhow::Result<Box<dyn Engine>> {
-    match &config.engine {
-        EngineChoice::Rayon => Ok(Box::new(Rayon::open(config, &held.manifest)?)),
+pub(crate) fn open(config: &Config, held: Held, on_samples: OnSamples<'_>) -> anyhow::Result<Box<dyn Engine>> {
+    match config.engine.engine {
+        EngineName::Rayon => Ok(Box::new(Rayon::open(config, &held)?)),
         #[cfg(feature = "spark")]
-        EngineChoice::Spark(cluster) => Ok(Box::new(spark::Spark::open(config, cluster, held, on_samples)?)),
+        EngineName::Spark => Ok(Box::new(spark::Spark::open(config, held, on_samples)?)),
         #[cfg(not(feature = "spark"))]
-        EngineChoice::Spark(_) => {
+        EngineName::Spark => {
             let _ = on_samples;
-            let error = anyhow::anyhow!(
+            fail!(
+                process::exit::Code::Usage,
                 "this trainer was built without Spark; build one with it (needs protoc): \
                  cargo build -p trainer --features spark"
             );
-            Err(cli::exit::failure(cli::exit::Code::Usage, error))
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use cli::flags::{BatchSize, Optimizer, Precision, Weighting};
-    use dataset::{PIXELS, random::Stream};
-    use model::Learner;
+    use flags::{BatchSize, Local, Optimizer, Weighting};
+    use model::{Learner, SIMPLE_CNN};
+    use sample::{PIXELS, Samples, random::Stream};
 
     use super::*;
-    use crate::{average::average, config::Local, data::Samples};
+    use crate::{
+        data::{Received, example},
+        round::{
+            local::tests::LOCAL,
+            strategy::{FedAvg, Strategy},
+        },
+    };
+
+    fn rayon(samples: Samples, seed: u64, partitions: usize, local: Local) -> Rayon {
+        Rayon::new(&Received::of(samples), seed, partitions, local)
+    }
 
     #[test]
     fn one_partition_equals_plain_training() {
         const N: usize = 50;
-        let config = Local {
-            seed: 42,
-            local_epochs: 1,
-            batch_size: BatchSize::Samples(16),
-            learning_rate: 0.001,
-            optimizer: Optimizer::Sgd,
-            precision: Precision::F32,
-        };
-        let samples = Samples::example(N);
-        let engine = Rayon::new(samples.clone(), Digest::default(), 1, config.clone());
-        let mut global = StateDict::init(config.seed);
+        let local = Local { optimizer: Optimizer::Sgd, ..LOCAL };
+        let samples = example(N);
+        let engine = rayon(samples.clone(), 42, 1, local);
+        let mut global = SIMPLE_CNN.init(42);
         // Plain training is one learner that passes over all samples, three times; SGD has no memory to start afresh.
-        let mut learner = Learner::new(&global, model::Optimizer::Sgd, config.learning_rate, model::Precision::F32);
+        let mut learner = Learner::new(&global, model::Optimizer::Sgd, 0.001, model::Precision::F32);
         let mut data: Vec<usize> = (0..N).collect();
         Stream::keyed("tributary partitions", &[42]).shuffle(&mut data);
         for round in 1..=3 {
-            global = average(&engine.train_round(round, &global, &|_, _| Ok(())).unwrap(), Weighting::Samples);
+            let updates = engine.train_round(round, &global, &|_, _| Ok(())).unwrap();
+            global = FedAvg { weighting: Weighting::Samples }.step(&global, &updates);
 
             let mut order = data.clone();
             Stream::keyed("tributary minibatches", &[42, round.into(), 0, 0]).shuffle(&mut order);
@@ -109,31 +113,16 @@ mod tests {
 
     #[test]
     fn training_breaks_off_when_it_is_told_to() {
-        let config = Local {
-            seed: 1,
-            local_epochs: 1000,
-            batch_size: BatchSize::Samples(1),
-            learning_rate: 0.001,
-            optimizer: Optimizer::Adam,
-            precision: Precision::F32,
-        };
-        let engine = Rayon::new(Samples::example(31), Digest::default(), 2, config);
+        let local = Local { local_epochs: 1000, batch_size: BatchSize::Samples(1), ..LOCAL };
+        let engine = rayon(example(31), 1, 2, local);
         let stop = |_, _| Err(anyhow::anyhow!("enough"));
-        assert_eq!(engine.train_round(1, &StateDict::init(1), &stop).unwrap_err().to_string(), "enough");
+        assert_eq!(engine.train_round(1, &SIMPLE_CNN.init(1), &stop).unwrap_err().to_string(), "enough");
     }
 
     #[test]
     fn updates_come_in_partition_order_and_count_every_sample_once() {
-        let config = Local {
-            seed: 1,
-            local_epochs: 1,
-            batch_size: BatchSize::Full,
-            learning_rate: 0.001,
-            optimizer: Optimizer::Adam,
-            precision: Precision::F32,
-        };
-        let engine = Rayon::new(Samples::example(31), Digest::default(), 7, config);
-        let updates = engine.train_round(1, &StateDict::init(1), &|_, _| Ok(())).unwrap();
+        let engine = rayon(example(31), 1, 7, Local { batch_size: BatchSize::Full, ..LOCAL });
+        let updates = engine.train_round(1, &SIMPLE_CNN.init(1), &|_, _| Ok(())).unwrap();
         assert_eq!(updates.iter().map(|update| update.partition).collect::<Vec<_>>(), (0..7).collect::<Vec<_>>());
         assert_eq!(updates.iter().map(|update| update.n_samples).collect::<Vec<_>>(), [5, 5, 5, 4, 4, 4, 4]);
     }

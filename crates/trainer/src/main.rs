@@ -7,8 +7,12 @@ mod args;
 use std::{io, process::ExitCode};
 
 use args::{Args, Command};
-use cli::{exit, logging, shutdown};
-use trainer::{inspection::View, prediction::Predict};
+use process::{exit, shutdown};
+use terminal::logging;
+use trainer::{
+    commands::{evaluate, import::Import, inspect, predict::Predict, report},
+    engine::worker,
+};
 
 fn main() -> ExitCode {
     logging::init();
@@ -21,18 +25,18 @@ fn main() -> ExitCode {
 fn run(args: Args) -> anyhow::Result<()> {
     match args.command {
         Some(Command::Evaluate { model, test_data, logits }) => {
-            return trainer::evaluation::run(&model, test_data.as_deref(), logits.as_deref());
+            return evaluate::run(&model, test_data.as_deref(), logits.as_deref());
         }
         Some(Command::Predict { model, paths, explain, json }) => {
             return Predict { model, paths, explain, json }.run();
         }
-        Some(Command::Inspect { dir, json, png }) => return trainer::inspection::inspect(&dir, &View { json, png }),
-        Some(Command::Import(import)) => return trainer::import::Import::from(import).run(),
-        Some(Command::Verify { dir }) => return trainer::inspection::verify(&dir),
+        Some(Command::Inspect { dir, json, png }) => return inspect::inspect(&dir, json, png.as_deref()),
+        Some(Command::Import(import)) => return Import::from(import).run(),
+        Some(Command::Verify { dir }) => return inspect::verify(&dir),
         Some(Command::Report { runs, out, test_data }) => {
-            return trainer::reporting::run(&runs, out.as_deref(), test_data.as_deref());
+            return report::run(&runs, out.as_deref(), test_data.as_deref());
         }
-        Some(Command::Worker(job)) => return trainer::worker::run(&job, io::stdin().lock(), io::stdout().lock()),
+        Some(Command::Worker(job)) => return worker::run(&job, io::stdin().lock(), io::stdout().lock()),
         None => {}
     }
     let (_, shutdown) = shutdown::listen(args.train.output.lifeline)?;

@@ -1,19 +1,8 @@
-//! What a run shows while it goes on: text for people, or events for a program; and a bar within a round, on a terminal.
+//! What the trainer shows: text for people, or events for a program.
 
-use std::{
-    io::{self, Write},
-    sync::{
-        Mutex,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::{Duration, Instant},
-};
+use std::io::{self, Write};
 
-use cli::event::{self, Event};
-use indicatif::ProgressBar;
-
-/// Often enough to look alive.
-const PERIOD: Duration = Duration::from_millis(100);
+use event::{self, Event};
 
 /// Shows the event, or the text that says the same.
 pub(crate) fn show(json: bool, event: &Event, text: &str) {
@@ -28,60 +17,4 @@ pub(crate) fn show(json: bool, event: &Event, text: &str) {
 /// errors are ignored.
 pub(crate) fn say(text: &str) {
     let _ = writeln!(io::stdout(), "{text}");
-}
-
-/// How far a round has come. Shared by the threads that train.
-pub(crate) struct Progress {
-    round: u32,
-    of: u64,
-    done: AtomicU64,
-    /// Of each partition, as far as its samples are known to be its.
-    partitions: Vec<AtomicU64>,
-    bar: ProgressBar,
-    /// When the last event was sent; `None` if events are not wanted.
-    sent: Option<Mutex<Instant>>,
-}
-
-impl Progress {
-    /// Of a round in which `of` samples pass through the network, in so many partitions.
-    pub(crate) fn new(json: bool, round: u32, of: u64, partitions: u32) -> Self {
-        let sent = json.then(|| Mutex::new(Instant::now()));
-        // It draws nothing unless stderr is a terminal.
-        let bar = if json { ProgressBar::hidden() } else { ProgressBar::new(of) };
-        bar.set_style(cli::bars::style("{prefix} [{bar:30}] {human_pos}/{human_len} samples, {rate}, {eta} left"));
-        bar.set_prefix(format!("round {round}"));
-        let partitions = (0..partitions).map(|_| AtomicU64::new(0)).collect();
-        Self { round, of, done: AtomicU64::new(0), partitions, bar, sent }
-    }
-
-    /// `samples` more have passed through the network, of this partition if that is known.
-    pub(crate) fn advance(&self, partition: Option<u32>, samples: usize) {
-        if let Some(done) = partition.and_then(|partition| self.partitions.get(partition as usize)) {
-            done.fetch_add(samples as u64, Ordering::Relaxed);
-        }
-        self.done.fetch_add(samples as u64, Ordering::Relaxed);
-        self.bar.inc(samples as u64);
-        let Some(Ok(mut sent)) = self.sent.as_ref().map(Mutex::try_lock) else { return };
-        if sent.elapsed() >= PERIOD {
-            *sent = Instant::now();
-            self.send(); // Under the lock, so that the numbers never go backwards.
-        }
-    }
-
-    fn send(&self) {
-        let samples = self.done.load(Ordering::Relaxed);
-        let partitions: Vec<u64> = self.partitions.iter().map(|done| done.load(Ordering::Relaxed)).collect();
-        // Where none is known (a Spark tells only how many tasks are done), all are 0.
-        let partitions = if partitions.iter().all(|&done| done == 0) { Vec::new() } else { partitions };
-        show(true, &Event::Progress { round: self.round, samples, of: self.of, partitions }, "");
-    }
-}
-
-impl Drop for Progress {
-    fn drop(&mut self) {
-        self.bar.finish_and_clear();
-        if self.sent.is_some() {
-            self.send(); // Who follows sees that the round is trained, and what comes now is something else.
-        }
-    }
 }

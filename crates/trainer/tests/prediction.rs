@@ -9,9 +9,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use dataset::{Choice, PIXELS, Sources, Split};
-use store::{DatasetId, Mode, Store};
-use support::{Place, fail, succeed};
+use dataset::{Choice, Sources, Split};
+use serde_json::Value;
+use store::{Mode, Store};
+use support::{Place, complete, id, json_lines, succeed};
 
 /// Enough to learn from, in two rounds, to be right about most of the pictures.
 const SAMPLES: usize = 6000;
@@ -27,17 +28,14 @@ fn trained() -> Place {
     let place = Place::new();
     let drawn = Sources { root: place.path("data"), drawn: [SAMPLES, 1000], ..Sources::default() };
     drawn.provide(Choice::Generated, None, None, &mut |_| ControlFlow::Continue(())).unwrap();
-    let samples = dataset::load(&place.path(DATA), Split::Train).unwrap();
+    let drawn = dataset::load(&place.path(DATA), Split::Train).unwrap();
     let mut store = Store::open(&place.path("chunks"), Mode::Fresh, 1000).unwrap();
-    let id = DatasetId { name: samples.name.clone(), digest: "00".repeat(32) };
+    let id = id(&drawn.name, "00".repeat(32));
     store.open_stream("one", &id, 0, SAMPLES as u64).unwrap();
-    store.append("one", 0, &samples.labels[..SAMPLES], &samples.images[..SAMPLES * PIXELS]).unwrap();
-    while store.has_pending() {
-        store.commit().unwrap();
-    }
-    store.complete(None, 1.0).unwrap();
-    let mut train = place.command(&["--dir", "chunks", "--run-dir", "run", "--rounds", "2", "--partitions", "2"]);
-    succeed(train.args(["--test-data", DATA]));
+    store.append("one", 0, drawn.samples.slice(0..SAMPLES)).unwrap();
+    complete(store);
+    let run = ["--dir", "chunks", "--run-dir", "run", "--rounds", "2", "--partitions", "2", "--test-data", DATA];
+    place.says(&run);
     place
 }
 
@@ -49,31 +47,28 @@ fn drawn(file: &str) -> u64 {
 #[test]
 fn pictures_of_many_kinds_are_recognised_and_explained() {
     let place = trained();
-    let folder = digits();
-    let folder = folder.to_str().unwrap();
-    let model = ["--model", "run"];
-    let said = succeed(&mut place.command(&[&["predict", folder, "--json", "--explain", "seen"], &model[..]].concat()));
-    let lines: Vec<serde_json::Value> = said.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let said = place.says(&["predict", digits().to_str().unwrap(), "--json", "--explain", "seen", "--model", "run"]);
+    let lines = json_lines(&said);
     assert_eq!(lines.len(), 20);
-    let is_right = |line: &&serde_json::Value| line["label"] == drawn(line["file"].as_str().unwrap());
+    let is_right = |line: &&Value| line["label"] == drawn(line["file"].as_str().unwrap());
     let right = lines.iter().filter(is_right).count();
     assert!(right >= 17, "{right} of 20:\n{said}");
     for line in &lines {
         let sum: f64 = line["probabilities"].as_array().unwrap().iter().map(|p| p.as_f64().unwrap()).sum();
         assert!((sum - 1.0).abs() < 1e-9 && line["probability"].as_f64().unwrap() > 0.1, "{line}");
     }
-    assert_eq!(fs::read_dir(place.path("seen")).unwrap().count(), 20);
-    for entry in fs::read_dir(place.path("seen")).unwrap() {
-        let picture = picture::read(&fs::read(entry.unwrap().path()).unwrap()).unwrap();
+    let seen = place.names("seen");
+    assert_eq!(seen.len(), 20);
+    for name in seen {
+        let picture = picture::read(&fs::read(place.path("seen").join(name)).unwrap()).unwrap();
         assert_eq!((picture.width(), picture.height()), (568, 280));
     }
 
     // The test set itself is what `evaluate` says of it.
     let test_images = format!("{DATA}/t10k-images-idx3-ubyte");
-    let said = succeed(&mut place.command(&[&["predict", &test_images, "--json"], &model[..]].concat()));
-    let labels = dataset::load(&place.path(DATA), Split::Test).unwrap().labels;
-    let predicted = said.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
-    let right = predicted.enumerate().filter(|(index, line)| {
+    let said = place.says(&["predict", &test_images, "--json", "--model", "run"]);
+    let labels = dataset::load(&place.path(DATA), Split::Test).unwrap().samples.labels;
+    let right = json_lines(&said).into_iter().enumerate().filter(|(index, line)| {
         assert_eq!(line["index"], *index);
         line["label"] == labels[*index]
     });
@@ -85,7 +80,7 @@ fn pictures_of_many_kinds_are_recognised_and_explained() {
     // For people.
     let one = digits().join("0-pen.png");
     let one = one.to_str().unwrap();
-    let said = succeed(&mut place.command(&[&["predict", one], &model[..]].concat()));
+    let said = place.says(&["predict", one, "--model", "run"]);
     assert!(said.starts_with(&format!("{one}  {}  ", drawn(one))) && said.contains(" %  then "), "{said}");
 }
 
@@ -102,15 +97,14 @@ fn beside(left: &str, right: &str) -> Vec<u8> {
 fn several_digits(place: &Place) {
     fs::write(place.path("05.png"), beside("0-pen.png", "5-pen.png")).unwrap();
     let predict = ["predict", "05.png", "--model", "run"];
-    let said = succeed(&mut place.command(&predict));
+    let said = place.says(&predict);
     let lines: Vec<&str> = said.lines().collect();
     assert_eq!(lines.len(), 2, "{said}");
     for (line, (index, label)) in lines.iter().zip([(0, 0), (1, 5)]) {
         assert!(line.starts_with(&format!("05.png[{index}]  {label}  ")) && line.contains(" %  at "), "{said}");
     }
-    let explained = [&predict[..], &["--json", "--explain", "both"]].concat();
-    let said = succeed(&mut place.command(&explained));
-    let lines: Vec<serde_json::Value> = said.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let said = place.says(&[&predict[..], &["--json", "--explain", "both"]].concat());
+    let lines = json_lines(&said);
     assert_eq!(lines.len(), 2, "{said}");
     for (index, line) in lines.iter().enumerate() {
         assert_eq!((&line["file"], &line["index"]), (&"05.png".into(), &index.into()));
@@ -122,12 +116,7 @@ fn several_digits(place: &Place) {
         );
     }
     assert_eq!((&lines[0]["label"], &lines[1]["label"]), (&0.into(), &5.into()));
-    let mut names: Vec<_> = fs::read_dir(place.path("both"))
-        .unwrap()
-        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-        .collect();
-    names.sort();
-    assert_eq!(names, ["05.png_0.png", "05.png_1.png"]);
+    assert_eq!(place.names("both"), ["05.png_0.png", "05.png_1.png"]);
 }
 
 /// On Linux alone may a name be any bytes.
@@ -136,42 +125,35 @@ fn several_digits(place: &Place) {
 fn a_name_that_is_not_utf_8_is_told_as_well_as_can_be() {
     use std::{ffi::OsStr, os::unix::ffi::OsStrExt};
 
-    let place = Place::received();
-    succeed(&mut place.train("run", &["--rounds", "1"]));
+    let place = Place::trained();
     let name = OsStr::from_bytes(b"0-\xff.png");
     fs::copy(digits().join("0-pen.png"), place.path("run").with_file_name(name)).unwrap();
     let mut predict = place.command(&["predict", "--model", "run", "--json", "--explain", "seen"]);
     let said = succeed(predict.arg(name));
-    let line: serde_json::Value = serde_json::from_str(&said).unwrap();
-    assert_eq!((&line["file"], &line["index"]), (&"0-\u{fffd}.png".into(), &serde_json::Value::Null));
-    assert!(said.lines().count() == 1 && place.path("seen/0-_.png.png").exists(), "{said}");
+    let [line] = &json_lines(&said)[..] else { panic!("{said}") };
+    assert_eq!((&line["file"], &line["index"]), (&"0-\u{fffd}.png".into(), &Value::Null));
+    assert!(place.path("seen/0-_.png.png").exists(), "{said}");
 }
 
 #[test]
 fn a_folder_gives_pictures_of_every_ending_and_not_what_macos_left() {
-    let place = Place::received();
-    succeed(&mut place.train("run", &["--rounds", "1"]));
+    let place = Place::trained();
     fs::create_dir(place.path("scans")).unwrap();
-    let copy = |from: &str, to: &str| fs::copy(digits().join(from), place.path("scans").join(to)).unwrap();
     for (from, to) in [("4-photo.jpg", "a.jfif"), ("4-photo.jpg", "b.jpe"), ("0-pen.png", "c.PNG")] {
-        copy(from, to);
+        fs::copy(digits().join(from), place.path("scans").join(to)).unwrap();
     }
     fs::write(place.path("scans/._a.png"), b"what a Finder keeps").unwrap();
-    let said = succeed(&mut place.command(&["predict", "scans", "--model", "run"]));
+    let said = place.says(&["predict", "scans", "--model", "run"]);
     let files: Vec<_> = said.lines().map(|line| line.split("  ").next().unwrap()).collect();
     assert_eq!(files, ["scans/a.jfif", "scans/b.jpe", "scans/c.PNG"], "{said}");
     // Whoever names such a file means it.
-    fail(
-        &mut place.command(&["predict", "scans/._a.png", "--model", "run"]),
-        65,
-        "`scans/._a.png` is no picture that can be read",
-    );
+    let line = "`scans/._a.png` is no picture that can be read";
+    place.fails(&["predict", "scans/._a.png", "--model", "run"], 65, line);
 }
 
 #[test]
 fn files_that_hold_no_digit_are_told_in_one_line_each_and_the_others_go_on() {
-    let place = Place::received();
-    succeed(&mut place.train("run", &["--rounds", "1"]));
+    let place = Place::trained();
     let whole = fs::read(digits().join("0-pen.png")).unwrap();
     fs::create_dir(place.path("mixed")).unwrap();
     fs::create_dir(place.path("empty")).unwrap();
@@ -192,29 +174,15 @@ fn files_that_hold_no_digit_are_told_in_one_line_each_and_the_others_go_on() {
     let lines: Vec<&str> = stderr.lines().collect();
     assert_eq!(lines[0], "trainer: `mixed/a.png` is no picture that can be read, and no IDX file; save it as PNG");
     assert!(lines[1].starts_with("trainer: `mixed/b.png` cannot be used: it is damaged: "), "{}", lines[1]);
-    assert_eq!(
-        lines[2..],
-        [
-            "trainer: `mixed/c.png` is blank: there is no digit on it",
-            "trainer: 3 of 4 files held no digit that could be read"
-        ]
-    );
+    assert_eq!(lines[2], "trainer: `mixed/c.png` is blank: there is no digit on it");
+    assert_eq!(lines[3..], ["trainer: 3 of 4 files held no digit that could be read"]);
 
-    let predict = |path: &str, code, expect: &str| {
-        fail(&mut place.command(&["predict", path, "--model", "run"]), code, expect);
-    };
+    let predict = |path: &str, code, expect: &str| place.fails(&["predict", path, "--model", "run"], code, expect);
     predict("absent.png", 74, "failed to read `absent.png`");
     predict("empty", 65, "there is no picture in `empty`");
     predict("mixed/e.txt", 65, "`mixed/e.txt` is no picture that can be read, and no IDX file");
     fs::write(place.path("short-idx"), [0, 0, 8, 3, 0, 0, 0, 1, 0, 0, 0, 28, 0, 0, 0, 28, 7]).unwrap();
-    predict(
-        "short-idx",
-        65,
-        "`short-idx` is 17 bytes long, shorter than the 800 bytes that its header promises (1 sample)",
-    );
-    fail(
-        &mut place.command(&["predict", "mixed/d.png", "--model", "absent"]),
-        74,
-        "there is no model `absent`; name a ",
-    );
+    let line = "`short-idx` is 17 bytes long, shorter than the 800 bytes that its header promises (1 sample)";
+    predict("short-idx", 65, line);
+    place.fails(&["predict", "mixed/d.png", "--model", "absent"], 74, "there is no model `absent`; name a ");
 }

@@ -12,23 +12,23 @@ use std::{
     time::{Duration, Instant},
 };
 
-use cli::flags::{BatchSize, Optimizer, Precision};
-use dataset::PIXELS;
+use flags::{BatchSize, Optimizer, Precision};
+use sample::PIXELS;
 use support::Place;
 use trainer::{
-    config::Local,
-    worker::{Job, Sample, weights_file},
+    engine::worker::{Job, Sample, weights_file},
+    round::local::Local,
 };
 
 /// A worker that trains these samples, so often.
 fn start(place: &Place, samples: u32, local_epochs: u32) -> Child {
-    let weights = model::StateDict::init(1);
-    let sha256 = weights.sha256();
-    fs::write(place.path(&weights_file(&sha256)), weights.to_safetensors(&Default::default())).unwrap();
+    let model = model::SIMPLE_CNN.init(1);
+    let weights = model.sha256();
+    fs::write(place.path(&weights_file(&weights)), model.to_safetensors(&Default::default())).unwrap();
     let (optimizer, precision) = (Optimizer::Adam, Precision::F32);
     let batch_size = BatchSize::Samples(16);
-    let local = Local { seed: 1, local_epochs, batch_size, learning_rate: 0.001, optimizer, precision };
-    let arguments = Job::train(sha256, 1, &local).arguments();
+    let local = Local { local_epochs, batch_size, learning_rate: 0.001, optimizer, precision };
+    let arguments = Job::Train { weights, seed: 1, round: 1, local }.arguments().to_string();
     let mut command = place.command(&arguments.split(' ').collect::<Vec<_>>());
     let mut worker = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let mut input = worker.stdin.take().unwrap();

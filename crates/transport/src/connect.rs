@@ -1,5 +1,5 @@
-//! Connecting by name. A name may stand for several addresses, and one that never answers must not take the time of the
-//! others: as in RFC 8305, they are tried beside each other.
+//! Connecting by name. A name may stand for several addresses, and one that never answers must not delay the others: as
+//! in RFC 8305, they are tried side by side.
 
 use std::{io, net::SocketAddr, time::Duration};
 
@@ -36,8 +36,8 @@ pub async fn connect(addresses: &[SocketAddr], limit: Duration) -> io::Result<Tc
                 timeout(limit, TcpStream::connect(address)).await.unwrap_or_else(late)
             });
         }
-        let patience = if next.is_some() { HEAD_START } else { limit };
-        match timeout(patience, attempts.join_next()).await {
+        let wait = if next.is_some() { HEAD_START } else { limit };
+        match timeout(wait, attempts.join_next()).await {
             Ok(Some(Ok(Ok(stream)))) => return Ok(stream),
             Ok(Some(Ok(Err(error)))) => drop(failure.get_or_insert(error)),
             Ok(Some(Err(error))) => return Err(io::Error::other(error)),

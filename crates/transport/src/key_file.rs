@@ -1,6 +1,6 @@
-//! The key file: the secret that a receiver shares with its senders, one line of text that only its owner may read. The
-//! first receiver makes it; for a sender on another machine it is copied there. It is named on command lines, never
-//! shown.
+//! The key file: one line of text that only its owner may read, with the secret that a receiver shares with its senders.
+//! The first receiver makes it; a sender on another machine needs a copy. Command lines name the file, and nothing shows
+//! what is in it.
 
 use std::{
     fs::{self, File},
@@ -32,7 +32,7 @@ pub enum Error {
          move the key to another one, such as your home folder, and name it with --key",
         .0.display()
     )]
-    Unguarded(PathBuf),
+    Unprotectable(PathBuf),
     /// The file holds something else.
     #[error("`{}` holds no key: copy the receiver's, or remove it and let `receiver keygen` make one", .0.display())]
     Malformed(PathBuf),
@@ -56,7 +56,7 @@ impl Error {
             Error::Missing(_) => 69,
             Error::Exists(_) => 73,
             Error::Io { .. } => 74,
-            Error::Exposed(_) | Error::Unguarded(_) => 78,
+            Error::Exposed(_) | Error::Unprotectable(_) => 78,
         }
     }
 
@@ -79,8 +79,8 @@ pub fn read(path: &Path) -> Result<Key, Error> {
     };
     let file = File::open(path).map_err(Error::io("open", path))?;
     if is_exposed(&file).map_err(Error::io("read", path))? {
-        let cure = if is_guarding(folder(path)) { Error::Exposed } else { Error::Unguarded };
-        return Err(cure(path.to_owned()));
+        let error = if can_protect(folder(path)) { Error::Exposed } else { Error::Unprotectable };
+        return Err(error(path.to_owned()));
     }
     let mut text = Zeroizing::new(String::with_capacity(128));
     match file.take(128).read_to_string(&mut text) {
@@ -90,7 +90,7 @@ pub fn read(path: &Path) -> Result<Key, Error> {
     parse(&text).ok_or_else(|| Error::Malformed(path.to_owned()))
 }
 
-/// Makes a new key and its file, in one step: nobody reads half a key, and of two who make one at the same time, one gets
+/// Makes a new key and its file in one step: nobody reads half a key, and of two that make one at the same time, one gets
 /// [`Error::Exists`].
 ///
 /// # Errors
@@ -100,9 +100,9 @@ pub fn create(path: &Path) -> Result<Key, Error> {
     fs::create_dir_all(dir).map_err(Error::io("create", dir))?;
     let mut bytes = Zeroizing::new([0; 32]);
     getrandom::fill(&mut *bytes).map_err(|error| Error::io("make a key for", path)(error.into()))?;
-    let mut file = own_file(dir).map_err(Error::io("write", path))?;
+    let mut file = private_file(dir).map_err(Error::io("write", path))?;
     if is_exposed(file.as_file()).map_err(Error::io("write", path))? {
-        return Err(Error::Unguarded(path.to_owned()));
+        return Err(Error::Unprotectable(path.to_owned()));
     }
     file.write_all(line(&bytes).as_bytes()).map_err(Error::io("write", path))?;
     file.as_file().sync_all().map_err(Error::io("write", path))?;
@@ -117,15 +117,15 @@ fn folder(path: &Path) -> &Path {
     path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-/// A file that goes with the value, and is its owner's alone from the beginning.
-fn own_file(dir: &Path) -> io::Result<tempfile::NamedTempFile> {
+/// A temporary file that only its owner may read or change.
+fn private_file(dir: &Path) -> io::Result<tempfile::NamedTempFile> {
     tempfile::Builder::new().prefix(".tributary-key-").tempfile_in(dir)
 }
 
-/// Whether a file here can be closed to other users. Tried, since file systems that cannot do it have many names; where no
-/// file can be made, it is assumed.
-fn is_guarding(dir: &Path) -> bool {
-    own_file(dir).and_then(|file| is_exposed(file.as_file())).map_or(true, |exposed| !exposed)
+/// Whether files in this folder can be closed to other users. One is made to see, because file systems that cannot do it
+/// have many names. Where none can be made, the answer is yes.
+fn can_protect(dir: &Path) -> bool {
+    private_file(dir).and_then(|file| is_exposed(file.as_file())).map_or(true, |exposed| !exposed)
 }
 
 fn line(key: &[u8; 32]) -> Zeroizing<String> {
@@ -161,14 +161,14 @@ fn is_exposed(file: &File) -> io::Result<bool> {
     let found = file.metadata()?;
     let groups = getgroups()?;
     let in_group = groups.into_iter().chain([getegid()]).any(|group| group.as_raw() == found.gid());
-    Ok(!is_held(found.mode(), found.uid(), geteuid().as_raw(), in_group))
+    Ok(!is_private(found.mode(), found.uid(), geteuid().as_raw(), in_group))
 }
 
-/// Whether a file with this mode and owner is closed to all but those who are to hold the key, as user `us` sees it. A
-/// secret that is mounted, as containers get theirs, is root's and readable by our group: it cannot be changed from here,
-/// and whoever made it so meant it.
+/// Whether a file with this mode and owner is closed to other users, as user `us` sees it. A secret that is mounted into a
+/// container may belong to root and be readable by a group of ours: it cannot be changed from here, and was made so on
+/// purpose.
 #[cfg(unix)]
-fn is_held(mode: u32, owner: u32, us: u32, in_group: bool) -> bool {
+fn is_private(mode: u32, owner: u32, us: u32, in_group: bool) -> bool {
     let is_mounted = owner == 0 && in_group && (us != owner || mode & 0o222 == 0);
     match mode & 0o077 {
         0 => true,
@@ -177,7 +177,7 @@ fn is_held(mode: u32, owner: u32, us: u32, in_group: bool) -> bool {
     }
 }
 
-/// Elsewhere, files of a user are not open to others by default, and there is no one number to look at.
+/// Elsewhere, a user's files are closed to others by default, and no mode says so.
 #[cfg(not(unix))]
 fn is_exposed(_: &File) -> io::Result<bool> {
     Ok(false)
@@ -188,7 +188,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_key_file_is_one_line_that_only_its_owner_may_read() {
+    fn a_key_file_is_one_line_that_only_its_owner_may_read_or_it_is_refused() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("new/folder/key");
         let key = create(&path).unwrap();
@@ -201,27 +201,25 @@ mod tests {
         {
             use std::os::unix::fs::PermissionsExt;
             assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o7777, 0o600);
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
+            let error = read(&path).unwrap_err();
+            assert_eq!(error.exit_code(), 78);
+            assert!(error.to_string().contains(&format!("run `chmod 600 {}`", path.display())), "{error}");
         }
     }
 
     #[test]
-    fn no_two_keys_are_the_same_and_none_is_overwritten() {
-        let dir = tempfile::tempdir().unwrap();
-        let [a, b] = ["a", "b"].map(|name| create(&dir.path().join(name)).unwrap());
-        assert_ne!(*a.derive(b"x"), *b.derive(b"x"));
-        assert!(matches!(create(&dir.path().join("a")), Err(Error::Exists(_))));
-        assert_eq!(*read(&dir.path().join("a")).unwrap().derive(b"x"), *a.derive(b"x"));
-    }
-
-    #[test]
-    fn of_many_who_make_the_key_at_once_one_does() {
+    fn no_two_keys_are_the_same_and_of_many_who_make_one_at_once_one_does() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("key");
+        let other = create(&dir.path().join("other")).unwrap();
         let made: Vec<_> = std::thread::scope(|scope| {
             let makers: Vec<_> = (0..16).map(|_| scope.spawn(|| create(&path))).collect();
             makers.into_iter().filter_map(|maker| maker.join().unwrap().ok()).collect()
         });
         assert_eq!(made.len(), 1);
+        assert_ne!(*made[0].derive(b"x"), *other.derive(b"x"));
+        assert!(matches!(create(&path), Err(Error::Exists(_))), "none is overwritten");
         assert_eq!(*read(&path).unwrap().derive(b"x"), *made[0].derive(b"x"));
     }
 
@@ -257,7 +255,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn what_is_no_file_is_refused_and_nobody_waits_for_it() {
+    fn what_is_no_file_is_refused_without_opening_it() {
         let dir = tempfile::tempdir().unwrap();
         let pipe = dir.path().join("pipe");
         assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
@@ -268,8 +266,8 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn a_mounted_secret_that_our_group_may_read_is_taken() {
-        for (mode, owner, us, in_group, held) in [
+    fn a_key_is_private_to_its_owner_or_mounted_for_our_group() {
+        for (mode, owner, us, in_group, private) in [
             (0o600, 1000, 1000, false, true),
             (0o400, 0, 1000, false, true),
             // Mounted.
@@ -285,36 +283,21 @@ mod tests {
             (0o440, 1000, 1000, true, false),
             (0o640, 1000, 1000, true, false),
             (0o640, 0, 0, true, false),
+            (0o620, 1000, 1000, false, false),
+            (0o601, 1000, 1000, false, false),
         ] {
-            assert_eq!(is_held(mode, owner, us, in_group), held, "{mode:o} of {owner}, seen by {us}, {in_group}");
+            assert_eq!(is_private(mode, owner, us, in_group), private, "{mode:o} of {owner}, seen by {us}, {in_group}");
         }
     }
 
     #[cfg(unix)]
     #[test]
-    fn a_folder_whose_files_can_be_closed_is_known_and_none_is_no_reason_to_doubt_it() {
+    fn a_folder_protects_its_files_unless_one_is_seen_to_be_exposed() {
         let dir = tempfile::tempdir().unwrap();
-        assert!(is_guarding(dir.path()) && is_guarding(&dir.path().join("absent")));
+        assert!(can_protect(dir.path()) && can_protect(&dir.path().join("absent")));
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0, "nothing is left behind");
-        let error = Error::Unguarded("drive/key".into());
+        let error = Error::Unprotectable("drive/key".into());
         assert_eq!(error.exit_code(), 78);
         assert!(error.to_string().contains("--key") && !error.to_string().contains("chmod"), "{error}");
-    }
-
-    #[cfg(unix)]
-    #[test]
-    fn a_key_that_others_may_read_or_change_is_refused() {
-        use std::os::unix::fs::PermissionsExt;
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("key");
-        create(&path).unwrap();
-        for mode in [0o640, 0o620, 0o604, 0o602, 0o601, 0o644] {
-            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
-            let error = read(&path).unwrap_err();
-            assert_eq!(error.exit_code(), 78, "{mode:o}");
-            assert!(error.to_string().contains(&format!("run `chmod 600 {}`", path.display())), "{error}");
-        }
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o400)).unwrap();
-        assert!(read(&path).is_ok());
     }
 }

@@ -2,7 +2,7 @@
 //! sides, so sender and receiver share it; `proto` says what the bytes mean.
 //!
 //! - [`connect()`] and [`resolve`]: to a receiver that is known by name;
-//! - [`key_file`]: where the key is that both sides share;
+//! - [`key_file`]: the file with the key that both sides share;
 //! - [`tls`]: how a connection that leaves the machine is encrypted.
 
 #![forbid(unsafe_code)]
@@ -26,7 +26,7 @@ pub use connect::{connect, resolve};
 /// Bytes of headers and small frames that are read at once.
 const BUFFER: usize = 4096;
 
-/// How long a write may make no progress before the peer is taken for dead.
+/// How long a write may make no progress before the connection is given up.
 pub const WRITE_LIMIT: Duration = Duration::from_secs(30);
 
 /// How long [`close`] waits for the peer to take the last message.
@@ -35,7 +35,7 @@ const CLOSE_LIMIT: Duration = Duration::from_secs(1);
 /// Why a connection cannot go on.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The operating system said no, or the peer died.
+    /// The operating system reported an error, or the peer is gone.
     #[error(transparent)]
     Io(#[from] io::Error),
     /// The peer sent bytes that are no frame.
@@ -60,7 +60,7 @@ pub struct Writer {
 
 /// Whether only this machine can reach this address, so that what is sent there need not be encrypted.
 pub fn is_loopback(ip: IpAddr) -> bool {
-    ip.to_canonical().is_loopback() // An IPv4 address may come dressed as IPv6.
+    ip.to_canonical().is_loopback() // An IPv4 address may be written as IPv6.
 }
 
 /// What this side brings to one connection: the key, and a fresh number.
@@ -78,7 +78,7 @@ pub fn credentials(key: &Key, binding: Binding) -> io::Result<Credentials> {
 /// # Errors
 /// When the socket is already gone.
 pub fn split(stream: TcpStream) -> io::Result<(Reader, Writer)> {
-    stream.set_nodelay(true)?; // Acks are small and somebody waits for each.
+    stream.set_nodelay(true)?; // Acks are small, and the sender waits for each.
     let (read, write) = stream.into_split();
     Ok(halves(read, write))
 }
@@ -147,7 +147,7 @@ fn closed_inside_a_frame() -> Error {
 }
 
 impl Writer {
-    /// Takes the peer for dead when a write makes no progress for `limit` instead of [`WRITE_LIMIT`].
+    /// Gives the connection up when a write makes no progress for `limit`, instead of [`WRITE_LIMIT`].
     pub fn with_limit(self, limit: Duration) -> Writer {
         Writer { limit, ..self }
     }
@@ -179,8 +179,8 @@ impl Writer {
     }
 }
 
-/// Ends a connection such that the peer still gets what was written: closing a socket with unread bytes in it would
-/// reset the connection and throw our last message away.
+/// Ends a connection in such a way that the peer still gets what was written. Closing a socket that holds unread bytes
+/// would reset the connection and lose the last message.
 pub async fn close(mut reader: Reader, mut writer: Writer) {
     let drain = async {
         writer.half.shutdown().await?;

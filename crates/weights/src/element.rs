@@ -1,4 +1,4 @@
-//! The types of number that weights come in. SimpleCnn computes in f32, so that is what all of them become.
+//! The types of number that weights come in. Networks compute in f32, so that is what all of them become.
 
 /// A floating-point type, little-endian.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]

@@ -14,7 +14,7 @@ pub enum Error {
         /// What the operating system said.
         source: io::Error,
     },
-    /// The file was read, but its content is not the weights of a SimpleCnn.
+    /// The file was read, but its content is not the weights that are wanted.
     #[error("`{}` does not hold usable weights", path.display())]
     Content {
         /// The file.
@@ -31,20 +31,25 @@ pub enum Error {
     /// The bytes are not a PyTorch file of the kind that is understood here.
     #[error("not a readable PyTorch file: {0}")]
     Pth(String),
-    /// A tensor of SimpleCnn is absent.
+    /// A tensor of the architecture is absent.
     #[error("the tensor `{0}` is missing")]
     MissingTensor(String),
-    /// There is a tensor that SimpleCnn does not have.
-    #[error("the tensor `{0}` does not belong to SimpleCnn")]
-    UnexpectedTensor(String),
-    /// A tensor has another shape than in SimpleCnn.
+    /// There is a tensor that the architecture does not have.
+    #[error("the tensor `{key}` does not belong to {architecture}")]
+    UnexpectedTensor {
+        /// The tensor's name.
+        key: String,
+        /// The architecture's name.
+        architecture: &'static str,
+    },
+    /// A tensor has another shape than in the architecture.
     #[error("the tensor `{key}` has shape {found:?} instead of {expected:?}")]
     Shape {
         /// The tensor's name.
         key: String,
         /// The shape in the file.
         found: Vec<usize>,
-        /// The shape in SimpleCnn.
+        /// The shape in the architecture.
         expected: Vec<usize>,
     },
     /// The part of a PyTorch file that looks most like weights does not fit.

@@ -1,7 +1,7 @@
 //! Which tensors of a file are those of a model. Whoever wraps a model puts the wrapper's name before every key:
 //! `module.conv1.weight` with `DataParallel`, `_orig_mod.conv1.weight` with `torch.compile`. One such prefix is taken off.
 
-use crate::Error;
+use crate::{Architecture, Error, architecture::NamedShape};
 
 /// A tensor of a file: its name, its shape, and whatever stands for it.
 pub(crate) type Found<'a, T> = (&'a str, &'a [usize], T);
@@ -17,17 +17,18 @@ pub(crate) struct Fit<'a, T> {
 /// Longer than the names of any wrappers.
 const MAX_PREFIX: usize = 256;
 
-/// The tensors in `found` that `expected` names, if they are exactly those, but for one prefix.
+/// The tensors in `found` that are the architecture's, if they are exactly those, but for one prefix.
 ///
 /// # Errors
 /// When a tensor is missing, does not belong there, or has another shape.
-pub(crate) fn fit<'a, T: Copy>(found: &[Found<'a, T>], expected: &[(&str, &[usize])]) -> Result<Fit<'a, T>, Error> {
+pub(crate) fn fit<'a, T: Copy>(found: &[Found<'a, T>], architecture: &Architecture) -> Result<Fit<'a, T>, Error> {
+    let expected = architecture.tensors;
     let prefix = found.iter().find_map(|(key, ..)| prefix_of(key, expected)).unwrap_or_default();
     let belongs = |key: &str| is_expected(key.strip_prefix(prefix), expected);
     if let Some((key, ..)) = found.iter().find(|(key, ..)| !belongs(key)) {
-        return Err(Error::UnexpectedTensor(shown(key)));
+        return Err(Error::UnexpectedTensor { key: shown(key), architecture: architecture.name });
     }
-    let tensor = |&(name, shape): &(&str, &[usize])| {
+    let tensor = |&(name, shape): &NamedShape| {
         // Python keeps the last of two entries with one key.
         let last = found.iter().rfind(|(key, ..)| key.strip_prefix(prefix) == Some(name));
         let (key, found, tensor) = last.ok_or_else(|| Error::MissingTensor(shown(&format!("{prefix}{name}"))))?;
@@ -40,17 +41,17 @@ pub(crate) fn fit<'a, T: Copy>(found: &[Found<'a, T>], expected: &[(&str, &[usiz
 }
 
 /// Whether a tensor of the model has this name behind some prefix.
-pub(crate) fn is_named(key: &str, expected: &[(&str, &[usize])]) -> bool {
+pub(crate) fn is_named(key: &str, expected: &[NamedShape]) -> bool {
     prefix_of(key, expected).is_some()
 }
 
 /// What stands before the name of a tensor of the model: nothing, or names of wrappers with a dot behind each.
-fn prefix_of<'a>(key: &'a str, expected: &[(&str, &[usize])]) -> Option<&'a str> {
+fn prefix_of<'a>(key: &'a str, expected: &[NamedShape]) -> Option<&'a str> {
     let is_wrapper = |prefix: &&str| prefix.is_empty() || (prefix.ends_with('.') && prefix.len() <= MAX_PREFIX);
     expected.iter().filter_map(|(name, _)| key.strip_suffix(name)).find(is_wrapper)
 }
 
-fn is_expected(name: Option<&str>, expected: &[(&str, &[usize])]) -> bool {
+fn is_expected(name: Option<&str>, expected: &[NamedShape]) -> bool {
     expected.iter().any(|(expected, _)| Some(*expected) == name)
 }
 
@@ -64,13 +65,13 @@ pub(crate) fn shown(name: &str) -> String {
 mod tests {
     use super::*;
 
-    const EXPECTED: [(&str, &[usize]); 2] = [("a.weight", &[2, 3]), ("a.bias", &[2])];
+    const LAYER: Architecture = Architecture { name: "Layer", tensors: &[("a.weight", &[2, 3]), ("a.bias", &[2])] };
 
     /// The tensors' numbers in the file and the prefix, or the error.
     fn fitted(keys: &[&str]) -> Result<(Vec<usize>, String), String> {
-        let shape = |key: &str| if key.ends_with("weight") { EXPECTED[0].1 } else { EXPECTED[1].1 };
+        let shape = |key: &str| if key.ends_with("weight") { LAYER.tensors[0].1 } else { LAYER.tensors[1].1 };
         let found: Vec<_> = keys.iter().enumerate().map(|(number, key)| (*key, shape(key), number)).collect();
-        let fit = fit(&found, &EXPECTED).map_err(|error| error.to_string())?;
+        let fit = fit(&found, &LAYER).map_err(|error| error.to_string())?;
         Ok((fit.tensors, fit.prefix.to_owned()))
     }
 
@@ -85,17 +86,17 @@ mod tests {
     #[test]
     fn names_that_do_not_fit_exactly_are_refused_as_the_file_has_them() {
         for (keys, expected) in [
-            (&["module.a.weight", "a.bias"][..], "the tensor `a.bias` does not belong to SimpleCnn"),
-            (&["module.a.weight", "module.b", "module.a.bias"], "the tensor `module.b` does not belong to SimpleCnn"),
+            (&["module.a.weight", "a.bias"][..], "the tensor `a.bias` does not belong to Layer"),
+            (&["module.a.weight", "module.b", "module.a.bias"], "the tensor `module.b` does not belong to Layer"),
             (&["module.a.weight"], "the tensor `module.a.bias` is missing"),
             (&["a.weight"], "the tensor `a.bias` is missing"),
             (&[], "the tensor `a.weight` is missing"),
-            (&["modulea.weight", "modulea.bias"], "the tensor `modulea.weight` does not belong to SimpleCnn"),
+            (&["modulea.weight", "modulea.bias"], "the tensor `modulea.weight` does not belong to Layer"),
         ] {
             assert_eq!(fitted(keys), Err(expected.to_owned()), "{keys:?}");
         }
         let long = format!("{}.a.weight", "\u{1b}".repeat(300));
         let shown = "\\u{1b}".repeat(100);
-        assert_eq!(fitted(&[&long]), Err(format!("the tensor `{shown}` does not belong to SimpleCnn")));
+        assert_eq!(fitted(&[&long]), Err(format!("the tensor `{shown}` does not belong to Layer")));
     }
 }

@@ -1,43 +1,40 @@
-//! A state dict is the weights of one SimpleCnn as plain numbers, under the names that PyTorch gives them.
+//! A state dict is the weights of one network as plain numbers, under the names that PyTorch gives them.
 //!
 //! It is what rounds pass around: it can be cloned, averaged element by element, hashed, compared and sent to another
 //! thread or machine, none of which a libtorch tensor does safely.
 
-use dataset::random::Stream;
+use std::sync::OnceLock;
+
+use sample::random::Stream;
 use sha2::{Digest, Sha256};
 
-/// Name and shape of every tensor of SimpleCnn, in PyTorch's order. A convolution's weight is `[out, in, height, width]`,
-/// a linear layer's `[out, in]`, where the inputs of `fc1` are numbered `(channel, row, column)`.
-pub const TENSORS: [(&str, &[usize]); 8] = [
-    ("conv1.weight", &[32, 1, 3, 3]),
-    ("conv1.bias", &[32]),
-    ("conv2.weight", &[64, 32, 3, 3]),
-    ("conv2.bias", &[64]),
-    ("fc1.weight", &[128, 3136]),
-    ("fc1.bias", &[128]),
-    ("fc2.weight", &[10, 128]),
-    ("fc2.bias", &[10]),
-];
+use crate::{Architecture, architecture::NamedShape};
 
-/// The number of weights.
-const LEN: usize = 421_642;
-
-/// The weights of one SimpleCnn.
-#[derive(Clone, Debug, PartialEq)]
+/// The weights of one network.
+#[derive(Clone, Debug)]
 pub struct StateDict {
-    /// All tensors end to end, in the order of [`TENSORS`], each row-major.
+    architecture: &'static Architecture,
+    /// All tensors end to end, in the architecture's order, each row-major.
     values: Vec<f32>,
+    /// The identity, once it was asked for.
+    sha256: OnceLock<String>,
 }
 
-impl StateDict {
-    /// Fresh weights, as PyTorch initialises these layers by default: every weight and bias uniform in ±1/√fan_in
+impl PartialEq for StateDict {
+    fn eq(&self, other: &Self) -> bool {
+        self.architecture == other.architecture && self.values == other.values
+    }
+}
+
+impl Architecture {
+    /// Fresh weights, as PyTorch initialises such layers by default: every weight and bias uniform in ±1/√fan_in
     /// (for weights that is `kaiming_uniform_(a=sqrt(5))`). The same seed gives the same bits on every machine; they are
     /// not the bits that PyTorch's own generator gives.
-    pub fn init(seed: u64) -> Self {
+    pub fn init(&'static self, seed: u64) -> StateDict {
         let mut random = Stream::keyed("tributary initial weights", &[seed]);
-        let mut values = Vec::with_capacity(LEN);
+        let mut values = Vec::with_capacity(self.weights());
         let mut fan_in = 0;
-        for (_, shape) in TENSORS {
+        for (_, shape) in self.tensors {
             // A bias follows its layer's weight and shares its fan-in.
             if shape.len() > 1 {
                 fan_in = shape[1..].iter().product::<usize>();
@@ -46,46 +43,58 @@ impl StateDict {
             let count = shape.iter().product();
             values.extend((0..count).map(|_: usize| (2.0 * random.unit_f32() - 1.0) * bound));
         }
-        Self { values }
+        self.state_dict(values)
     }
 
-    /// The names and shapes with every weight zero: the start of a sum.
-    pub fn zeros() -> Self {
-        Self { values: vec![0.0; LEN] }
+    /// Every weight zero: the start of a sum.
+    pub fn zeros(&'static self) -> StateDict {
+        self.state_dict(vec![0.0; self.weights()])
     }
 
     /// The weights from all tensors' values end to end. Readers have compared every shape before they come here.
-    pub(crate) fn from_values(values: Vec<f32>) -> Self {
-        assert_eq!(values.len(), LEN);
-        Self { values }
+    pub(crate) fn state_dict(&'static self, values: Vec<f32>) -> StateDict {
+        assert_eq!(values.len(), self.weights());
+        StateDict { architecture: self, values, sha256: OnceLock::new() }
+    }
+}
+
+impl StateDict {
+    /// The kind of network whose weights these are.
+    pub fn architecture(&self) -> &'static Architecture {
+        self.architecture
     }
 
     /// Every tensor's name, shape and values, in PyTorch's order.
     pub fn tensors(&self) -> impl Iterator<Item = (&'static str, &'static [usize], &[f32])> {
         let mut rest = self.values.as_slice();
-        TENSORS.into_iter().map(move |(name, shape)| {
+        self.architecture.tensors.iter().map(move |&(name, shape): &NamedShape| {
             let (tensor, tail) = rest.split_at(shape.iter().product());
             rest = tail;
             (name, shape, tensor)
         })
     }
 
-    /// All 421,642 weights end to end, in the order of [`StateDict::tensors`].
+    /// All weights end to end, in the order of [`StateDict::tensors`].
     pub fn values(&self) -> &[f32] {
         &self.values
     }
 
-    /// All 421,642 weights end to end, to be changed in place.
+    /// All weights end to end, to be changed in place.
     pub fn values_mut(&mut self) -> &mut [f32] {
+        self.sha256.take();
         &mut self.values
     }
 
     /// The identity of the model: 64 hexadecimal digits.
     ///
-    /// The SHA-256 of the eight tensors in PyTorch's order, each as its name in UTF-8, a zero byte, the number of
+    /// The SHA-256 of the tensors in PyTorch's order, each as its name in UTF-8, a zero byte, the number of
     /// dimensions and then every dimension as a 64-bit little-endian integer, and the values as 32-bit little-endian
-    /// floats. It depends on every bit of every weight and on no file format.
+    /// floats. It depends on every bit of every weight and on no file format. It is computed once, and again after a change.
     pub fn sha256(&self) -> String {
+        self.sha256.get_or_init(|| self.hash()).clone()
+    }
+
+    fn hash(&self) -> String {
         let mut hash = Sha256::new();
         let mut bytes = Vec::new();
         for (name, shape, values) in self.tensors() {
@@ -114,19 +123,12 @@ impl StateDict {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-
-    #[test]
-    fn the_tensors_have_pytorchs_421_642_weights() {
-        let counts: usize = TENSORS.iter().map(|(_, shape)| shape.iter().product::<usize>()).sum();
-        assert_eq!(counts, LEN);
-        assert_eq!(StateDict::init(1).tensors().map(|(_, _, values)| values.len()).sum::<usize>(), LEN);
-    }
+    use crate::SIMPLE_CNN;
 
     #[test]
     fn initial_weights_fill_pytorchs_interval_and_nothing_more() {
         let fan_in = [9, 9, 288, 288, 3136, 3136, 128, 128];
-        for ((name, _, values), fan_in) in StateDict::init(7).tensors().zip(fan_in) {
+        for ((name, _, values), fan_in) in SIMPLE_CNN.init(7).tensors().zip(fan_in) {
             let bound = 1.0 / (fan_in as f32).sqrt();
             let (min, max) = values.iter().fold((f32::MAX, f32::MIN), |(lo, hi), &v| (lo.min(v), hi.max(v)));
             let mean = values.iter().sum::<f32>() / values.len() as f32;
@@ -139,28 +141,29 @@ mod tests {
 
     #[test]
     fn the_seed_decides_the_initial_weights() {
-        assert_eq!(StateDict::init(42), StateDict::init(42));
-        assert_ne!(StateDict::init(42), StateDict::init(43));
+        assert_eq!(SIMPLE_CNN.init(42), SIMPLE_CNN.init(42));
+        assert_ne!(SIMPLE_CNN.init(42), SIMPLE_CNN.init(43));
     }
 
     #[test]
     fn the_hash_follows_its_description_and_sees_every_bit() {
         // From hashlib, over the documented bytes of a dict whose i-th weight is i.
-        let mut counting = StateDict::zeros();
+        let mut counting = SIMPLE_CNN.zeros();
         counting.values_mut().iter_mut().enumerate().for_each(|(i, value)| *value = i as f32);
         assert_eq!(counting.sha256(), "415bc15fb9667bbe9df00b016000ef2e83d4cb3d0f6925b18191e5fd24aef335");
 
-        let mut minus_zero = StateDict::zeros();
-        minus_zero.values_mut()[LEN - 1] = -0.0;
-        assert_ne!(minus_zero.sha256(), StateDict::zeros().sha256());
+        let mut zeros = SIMPLE_CNN.zeros();
+        let before = zeros.sha256();
+        *zeros.values_mut().last_mut().unwrap() = -0.0;
+        assert_ne!(zeros.sha256(), before);
     }
 
     #[test]
     fn one_weight_that_is_not_finite_is_noticed() {
         for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
-            let mut dict = StateDict::init(1);
+            let mut dict = SIMPLE_CNN.init(1);
             assert!(dict.is_finite());
-            dict.values_mut()[LEN - 1] = bad;
+            *dict.values_mut().last_mut().unwrap() = bad;
             assert_eq!(dict.not_finite(), Some("fc2.bias"));
             assert!(!dict.is_finite());
         }

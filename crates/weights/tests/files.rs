@@ -1,13 +1,13 @@
 //! Files of weights as people have them. They are made here byte by byte, as PyTorch writes them: eight tensors, each of
 //! which repeats one number, so that a file has every shape of SimpleCnn in a few kilobytes.
 
-use std::{
-    collections::BTreeMap,
-    io::{Cursor, Write},
-};
+use std::io::{Cursor, Write};
 
-use weights::{StateDict, TENSORS};
+use weights::{SIMPLE_CNN, StateDict};
 use zip::write::{SimpleFileOptions, ZipWriter};
+
+/// The tensors of the model that the files are of.
+const TENSORS: &[(&str, &[usize])] = SIMPLE_CNN.tensors;
 
 /// The bytes of a tensor's number.
 type Encode = fn(usize) -> Vec<u8>;
@@ -52,13 +52,12 @@ fn dict(entries: &[(&str, Vec<u8>)]) -> Vec<u8> {
 }
 
 fn state_dict() -> Vec<u8> {
-    let tensor = |(i, (name, _))| (name, tensor(i, FLOAT, b""));
-    dict(&TENSORS.into_iter().enumerate().map(tensor).collect::<Vec<_>>())
+    state_dict_but(|_| {})
 }
 
 fn state_dict_but(change: impl Fn(&mut Vec<(String, Vec<u8>)>)) -> Vec<u8> {
-    let tensor = |(i, (name, _)): (usize, (&str, _))| (name.to_owned(), tensor(i, FLOAT, b""));
-    let mut entries = TENSORS.into_iter().enumerate().map(tensor).collect();
+    let tensor = |(i, (name, _)): (usize, &(&str, _))| (name.to_string(), tensor(i, FLOAT, b""));
+    let mut entries = TENSORS.iter().enumerate().map(tensor).collect();
     change(&mut entries);
     dict(&entries.iter().map(|(name, value)| (name.as_str(), value.clone())).collect::<Vec<_>>())
 }
@@ -99,12 +98,24 @@ fn legacy(object: &[u8], storage: impl Fn(usize) -> Vec<u8>) -> Vec<u8> {
     [MAGIC, b"\x80\x02M\xe9\x03.", MACHINE, &object, b"\x80\x02](", &keys, b"e.", &storages].concat()
 }
 
+/// A safetensors file in which all numbers are `number`, of this type, and all names begin with this prefix.
+fn safetensors(dtype: &str, prefix: &str, number: &[u8]) -> Vec<u8> {
+    let mut end = 0;
+    let entry = |(tensor, shape): &(&str, &[usize])| {
+        let start = end;
+        end += shape.iter().product::<usize>() * number.len();
+        format!(r#""{prefix}{tensor}":{{"dtype":"{dtype}","shape":{shape:?},"data_offsets":[{start},{end}]}}"#)
+    };
+    let header = format!("{{{}}}", TENSORS.iter().map(entry).collect::<Vec<_>>().join(","));
+    [&(header.len() as u64).to_le_bytes(), header.as_bytes(), &number.repeat(end / number.len())].concat()
+}
+
 /// What a file holds, or why it is not read, as a user sees it.
 fn read(bytes: &[u8]) -> Result<StateDict, String> {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("weights");
     std::fs::write(&path, bytes).unwrap();
-    StateDict::read(&path).map(|(weights, _)| weights).map_err(|error| {
+    SIMPLE_CNN.read(&path).map(|(weights, _)| weights).map_err(|error| {
         let mut causes = std::iter::successors(std::error::Error::source(&error), |cause| cause.source());
         causes.by_ref().map(ToString::to_string).collect::<Vec<_>>().join(": ")
     })
@@ -133,47 +144,44 @@ fn a_file_from_before_pytorch_1_6_is_read() {
 #[test]
 fn a_file_from_before_pytorch_1_6_that_python_2_wrote_is_read() {
     // Python 2 makes an OrderedDict of a list of pairs, and has texts of bytes.
-    let pair = |(i, (name, _)): (usize, (&str, _))| {
+    let pair = |(i, (name, _)): (usize, &(&str, _))| {
         [b"](U", &[name.len() as u8][..], name.as_bytes(), &tensor(i, FLOAT, b"N"), b"e"].concat()
     };
-    let pairs: Vec<u8> = TENSORS.into_iter().enumerate().flat_map(pair).collect();
+    let pairs: Vec<u8> = TENSORS.iter().enumerate().flat_map(pair).collect();
     let object = [b"ccollections\nOrderedDict\n](", &pairs[..], b"e\x85R"].concat();
     check_read(&legacy(&object, TYPES[0].1));
 }
 
 #[test]
 fn a_damaged_file_from_before_pytorch_1_6_is_refused() {
-    let not_readable = |problem: &str| format!("not a readable PyTorch file: {problem}");
     let good = legacy(&of_class(FLOAT, b"N"), TYPES[0].1);
     let replaced = |from: &[u8], to: &[u8]| {
         let at = good.windows(from.len()).position(|window| window == from).unwrap();
         [&good[..at], to, &good[at + from.len()..]].concat()
     };
-    let endian = not_readable("it does not say that its numbers are little-endian");
-    check_refused(&replaced(b"little_endian\x88", b"little_endian\x89"), &endian);
-    check_refused(&replaced(b"little_endian\x88", b"wide_integers\x88"), &endian);
-    check_refused(&replaced(b"M\xe9\x03.", b"M\xea\x03."), &not_readable("it has an unknown version"));
-    check_refused(&good[..good.len() - 1], &not_readable("it ends before its numbers do"));
-    check_refused(&good[..good.len() - 90], &not_readable("it ends before its numbers do"));
     let lengths = |len: u64| [&good[..good.len() - 12], &len.to_le_bytes(), &[0; 4]].concat();
-    for len in [2, 1 << 61, 1 << 63, u64::MAX] {
-        check_refused(&lengths(len), &not_readable("it ends before its numbers do"));
+    let odd_class = legacy(&of_class("OddStorage", b"N"), TYPES[0].1);
+    let long_pickle = [MAGIC, &b"\x80\x02X\xff\xff\xff\xff"[..], &[0; 1 << 19]].concat();
+    let (endian, cut) = ("it does not say that its numbers are little-endian", "it ends before its numbers do");
+    for (bytes, problem) in [
+        (replaced(b"little_endian\x88", b"little_endian\x89"), endian),
+        (replaced(b"little_endian\x88", b"wide_integers\x88"), endian),
+        (replaced(b"M\xe9\x03.", b"M\xea\x03."), "it has an unknown version"),
+        (good[..good.len() - 1].to_vec(), cut),
+        (good[..good.len() - 90].to_vec(), cut),
+        (lengths(2), cut),
+        (lengths(1 << 61), cut),
+        (lengths(1 << 63), cut),
+        (lengths(u64::MAX), cut),
+        (lengths(0), "the tensor `fc2.bias` has a storage of another length than it says"),
+        (replaced(b"](X\x01\0\0\x000", b"](X\x01\0\0\x009"), "it has a storage that belongs to no tensor"),
+        (replaced(b"X\x01\0\0\x007e", b"e"), "the tensor `fc2.bias` has no data"),
+        (odd_class, "it has a storage of the unknown type `OddStorage`"),
+        (b"\x80\x02}.".to_vec(), "it is a pickle, but not one that `torch.save` wrote"),
+        (long_pickle, "a pickle in it has more than 262144 bytes"),
+    ] {
+        check_refused(&bytes, &format!("not a readable PyTorch file: {problem}"));
     }
-    check_refused(&lengths(0), &not_readable("the tensor `fc2.bias` has a storage of another length than it says"));
-    check_refused(
-        &replaced(b"](X\x01\0\0\x000", b"](X\x01\0\0\x009"),
-        &not_readable("it has a storage that belongs to no tensor"),
-    );
-    check_refused(&replaced(b"X\x01\0\0\x007e", b"e"), &not_readable("the tensor `fc2.bias` has no data"));
-    check_refused(
-        &legacy(&of_class("OddStorage", b"N"), TYPES[0].1),
-        &not_readable("it has a storage of the unknown type `OddStorage`"),
-    );
-    check_refused(b"\x80\x02}.", &not_readable("it is a pickle, but not one that `torch.save` wrote"));
-    check_refused(
-        &[MAGIC, &b"\x80\x02X\xff\xff\xff\xff"[..], &[0; 1 << 19]].concat(),
-        &not_readable("a pickle in it has more than 262144 bytes"),
-    );
     for len in 0..good.len() {
         assert!(read(&good[..len]).is_err(), "cut to {len} bytes");
     }
@@ -183,17 +191,8 @@ fn a_damaged_file_from_before_pytorch_1_6_is_refused() {
 fn the_prefix_that_a_wrapper_puts_before_every_key_is_taken_off() {
     for prefix in ["module.", "_orig_mod.", "_orig_mod.module.", "net."] {
         check_read(&saved(&with_prefix(prefix)));
-        let (good, mut renamed) = (StateDict::init(3).to_safetensors(&BTreeMap::new()), Vec::new());
-        let header = str::from_utf8(&good[8..])
-            .unwrap_or_else(|error| str::from_utf8(&good[8..8 + error.valid_up_to()]).unwrap());
-        let len = header.rfind('}').unwrap() + 1;
-        let header = TENSORS.iter().fold(header[..len].to_owned(), |header, (name, _)| {
-            header.replace(&format!("\"{name}\""), &format!("\"{prefix}{name}\""))
-        });
-        renamed.extend((header.len() as u64).to_le_bytes());
-        renamed.extend(header.bytes());
-        renamed.extend(&good[good.len() - StateDict::zeros().values().len() * 4..]);
-        assert!(read(&renamed).unwrap() == StateDict::init(3), "{prefix}");
+        let ones = safetensors("F32", prefix, &1f32.to_le_bytes());
+        assert!(read(&ones).unwrap().values().iter().all(|&value| value == 1.0), "{prefix}");
     }
     check_refused(
         &saved(&state_dict_but(|entries| entries[0].0 = "module.conv1.weight".into())),
@@ -217,10 +216,8 @@ fn the_entry_that_holds_the_weights_is_found_beside_others() {
         check_read(&legacy(&dict(&entries), TYPES[0].1));
     }
     let two = dict(&[("model", state_dict()), ("epoch", b"K\x03".to_vec()), ("ema", with_prefix("module."))]);
-    check_refused(
-        &saved(&two),
-        "several of its entries fit: `model`, `ema`; save the one that is meant in a file of its own",
-    );
+    let several = "several of its entries fit: `model`, `ema`; save the one that is meant in a file of its own";
+    check_refused(&saved(&two), several);
     let missing = state_dict_but(|entries| drop(entries.pop()));
     check_refused(&saved(&missing), "the tensor `fc2.bias` is missing");
     let inner = dict(&[("buffers", dict(&[("mean", tensor(1, FLOAT, b""))])), ("state_dict", missing)]);
@@ -232,23 +229,14 @@ fn other_types_of_floating_point_number_are_converted() {
     for (class, storage) in TYPES {
         check_read(&zip(&of_class(class, b""), storage));
     }
-    check_refused(
-        &zip(&of_class("LongStorage", b""), |_| vec![0; 8]),
-        "the tensor `conv1.weight` has elements of type LongStorage instead of float32: convert it with `.float()` first",
-    );
-    for (name, size, one) in
-        [("F16", 2, [0, 0x3c].to_vec()), ("BF16", 2, [0x80, 0x3f].to_vec()), ("F64", 8, 1f64.to_le_bytes().to_vec())]
+    let advice = "convert it with `.float()` first";
+    let expected = format!("the tensor `conv1.weight` has elements of type LongStorage instead of float32: {advice}");
+    check_refused(&zip(&of_class("LongStorage", b""), |_| vec![0; 8]), &expected);
+    for (name, one) in
+        [("F16", [0, 0x3c].to_vec()), ("BF16", [0x80, 0x3f].to_vec()), ("F64", 1f64.to_le_bytes().to_vec())]
     {
-        let mut start = 0;
-        let entries = TENSORS.map(|(tensor, shape)| {
-            let end = start + shape.iter().product::<usize>() * size;
-            let entry = format!(r#""{tensor}":{{"dtype":"{name}","shape":{shape:?},"data_offsets":[{start},{end}]}}"#);
-            start = end;
-            entry
-        });
-        let header = format!("{{{}}}", entries.join(","));
-        let bytes = [&(header.len() as u64).to_le_bytes(), header.as_bytes(), &one.repeat(start / size)].concat();
-        assert!(read(&bytes).unwrap().values().iter().all(|&value| value == 1.0), "{name}");
+        let ones = safetensors(name, "", &one);
+        assert!(read(&ones).unwrap().values().iter().all(|&value| value == 1.0), "{name}");
     }
 }
 

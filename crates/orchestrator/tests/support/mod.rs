@@ -6,7 +6,6 @@
 use std::{
     fs,
     io::{BufRead, BufReader, Read},
-    net::{IpAddr, SocketAddr},
     path::PathBuf,
     process::{Child, Command, Stdio},
     sync::mpsc,
@@ -14,7 +13,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use dataset::{PIXELS, Split};
+use dataset::Split;
+use sample::PIXELS;
 
 /// No run on a bench takes this long, also not on a busy machine that has to build the siblings first.
 const LIMIT: Duration = Duration::from_secs(300);
@@ -66,28 +66,22 @@ impl Bench {
 
     /// Runs with nothing but these flags, to the end.
     pub(crate) fn run_with(&self, flags: &[&str]) -> Finished {
-        self.spawn(flags.iter().map(|flag| (*flag).to_owned())).finish()
-    }
-
-    /// Runs with nothing but these flags, in this environment, to the end.
-    pub(crate) fn run_in(&self, environment: &[(&str, &str)], flags: &[&str]) -> Finished {
         let mut command = self.command();
-        command.envs(environment.iter().copied()).args(flags);
+        command.args(flags);
         Running::of(command).finish()
     }
 
     /// Starts a run on the bench's data.
     pub(crate) fn start(&self, flags: &[&str]) -> Running {
-        let (data, dir) = (self.path("squares"), self.path("chunks"));
-        let own = [format!("--data={}", data.display()), format!("--dir={}", dir.display())];
-        let own = own.into_iter().chain(["--samples=2000".into(), "--partitions=2".into()]);
-        self.spawn(own.chain(flags.iter().map(|flag| (*flag).to_owned())))
+        Running::of(self.command_on_data(flags))
     }
 
-    fn spawn(&self, flags: impl Iterator<Item = String>) -> Running {
+    /// A run on the bench's data.
+    pub(crate) fn command_on_data(&self, flags: &[&str]) -> Command {
         let mut command = self.command();
-        command.args(flags);
-        Running::of(command)
+        command.arg("--data").arg(self.path("squares")).arg("--dir").arg(self.path("chunks"));
+        command.args(["--samples=2000", "--partitions=2"]).args(flags);
+        command
     }
 
     /// The orchestrator, in the bench's folder.
@@ -150,7 +144,7 @@ impl Bench {
 }
 
 impl Running {
-    fn of(mut command: Command) -> Running {
+    pub(crate) fn of(mut command: Command) -> Running {
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let (stdout, stderr) = (Lines::of(child.stdout.take().unwrap()), Lines::of(child.stderr.take().unwrap()));
@@ -245,7 +239,7 @@ fn image(index: usize, label: u8) -> Vec<u8> {
     let mut image = vec![0; PIXELS];
     let (row, column) = (label as usize / 5 * 12 + 4, label as usize % 5 * 5 + 1);
     for (y, x) in (0..5).flat_map(|y| (0..4).map(move |x| (y, x))) {
-        image[(row + y) * dataset::COLS + column + x] = 200 + (index % 50) as u8;
+        image[(row + y) * sample::COLS + column + x] = 200 + (index % 50) as u8;
     }
     image
 }
@@ -264,32 +258,19 @@ fn wait_until(what: &str, limit: Duration, mut condition: impl FnMut() -> bool) 
     }
 }
 
-/// The addresses on which a process listens, as Linux tells them.
-pub(crate) fn listening(process: u32) -> Vec<SocketAddr> {
+/// The addresses on which a process listens, as Linux tells them: in hex, each four bytes in the order of the machine.
+pub(crate) fn listening(process: u32) -> Vec<String> {
     let descriptors = fs::read_dir(format!("/proc/{process}/fd")).into_iter().flatten().flatten();
     let open: Vec<String> =
         descriptors.filter_map(|entry| fs::read_link(entry.path()).ok()?.to_str().map(String::from)).collect();
-    let mut found = Vec::new();
-    for table in ["tcp", "tcp6"] {
-        for line in fs::read_to_string(format!("/proc/{process}/net/{table}")).unwrap_or_default().lines().skip(1) {
-            let fields: Vec<&str> = line.split_whitespace().collect();
-            let is_listening = fields[3] == "0A";
-            if is_listening && open.contains(&format!("socket:[{}]", fields[9])) {
-                found.push(address(fields[1]));
-            }
-        }
-    }
-    found
-}
-
-/// `0100007F:1F90` or the same with four words: words of 32 bits in the machine's order of bytes, and the port.
-fn address(text: &str) -> SocketAddr {
-    let (words, port) = text.split_once(':').unwrap();
-    let words = words.as_bytes().chunks(8).map(|word| u32::from_str_radix(str::from_utf8(word).unwrap(), 16).unwrap());
-    let bytes: Vec<u8> = words.flat_map(u32::to_ne_bytes).collect();
-    let ip = match <[u8; 4]>::try_from(&bytes[..]) {
-        Ok(v4) => IpAddr::from(v4),
-        Err(_) => IpAddr::from(<[u8; 16]>::try_from(&bytes[..]).unwrap()),
+    let read = |table| fs::read_to_string(format!("/proc/{process}/net/{table}")).unwrap_or_default();
+    let address = |line: &str| {
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        let is_listening = fields[3] == "0A" && open.contains(&format!("socket:[{}]", fields[9]));
+        is_listening.then(|| fields[1].split(':').next().unwrap_or_default().to_owned())
     };
-    SocketAddr::new(ip, u16::from_str_radix(port, 16).unwrap())
+    ["tcp", "tcp6"]
+        .iter()
+        .flat_map(|table| read(table).lines().skip(1).filter_map(address).collect::<Vec<_>>())
+        .collect()
 }

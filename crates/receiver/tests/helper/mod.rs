@@ -1,6 +1,10 @@
 //! A receiver in this process or in one of its own, senders in this process, and a client that speaks the protocol by
 //! hand. Real sockets, real files.
 
+#![allow(dead_code, unused_imports, reason = "each test binary uses a part of it")]
+
+mod by_hand;
+
 use std::{
     io::{BufRead, BufReader},
     net::SocketAddr,
@@ -14,23 +18,24 @@ use std::{
     time::Duration,
 };
 
-use cli::{
-    event::Event,
+use event::Event;
+use process::{
+    exit::{Code, code_of},
     shutdown::{Shutdown, Trigger},
 };
-use proto::{
-    Binding, Client, ClientEvent, Credentials, IMAGE_BYTES, Message, Server, ServerEvent,
-    message::{End, Open, Welcome},
-};
+use proto::{Key, message::Open};
 use receiver::{Config, Outcome};
+use sample::{PIXELS, Samples};
 use sender::Source;
+use tempfile::TempDir;
 use tokio::{
-    net::{TcpListener, TcpStream},
     sync::mpsc::{UnboundedReceiver, unbounded_channel},
     task::JoinHandle,
     time::timeout,
 };
-use transport::{Reader, Writer, key_file};
+use transport::key_file;
+
+pub(crate) use by_hand::ByHand;
 
 /// Every wait in these tests has this limit.
 pub(crate) const LIMIT: Duration = Duration::from_secs(30);
@@ -42,8 +47,7 @@ pub(crate) fn source(stream: &str, first: u64, end: u64) -> Source {
         dataset: "tiny".into(),
         dataset_digest: [7; 32],
         first,
-        labels: (first..end).map(label).collect(),
-        images: (first..end).flat_map(image).collect(),
+        samples: Samples { labels: (first..end).map(label).collect(), images: (first..end).flat_map(image).collect() },
     }
 }
 
@@ -51,7 +55,7 @@ pub(crate) fn label(seq: u64) -> u8 {
     (seq % 10) as u8
 }
 
-pub(crate) fn image(seq: u64) -> [u8; IMAGE_BYTES] {
+pub(crate) fn image(seq: u64) -> [u8; PIXELS] {
     std::array::from_fn(|i| (seq as usize * 31 + i) as u8)
 }
 
@@ -63,9 +67,9 @@ pub(crate) fn key() -> PathBuf {
     path
 }
 
-/// A new greeting of somebody who holds the key.
-fn credentials() -> Credentials {
-    transport::credentials(&key_file::read(&key()).unwrap(), Binding::Plain).unwrap()
+/// What it holds.
+pub(crate) fn right_key() -> Key {
+    key_file::read(&key()).unwrap()
 }
 
 /// How the tests send: no latency, small batches.
@@ -77,27 +81,46 @@ pub(crate) fn sending(to: SocketAddr) -> sender::Config {
         samples_per_batch: 7,
         batch_delay: Duration::ZERO,
         deadline: LIMIT,
-        patience: sender::Patience::default(),
+        time_limits: sender::TimeLimits::default(),
     }
 }
 
 /// Sends in this process, to the end.
-pub(crate) async fn send(source: Source, config: sender::Config) -> anyhow::Result<sender::Outcome> {
+pub(crate) async fn try_to_send(source: Source, config: sender::Config) -> anyhow::Result<sender::Outcome> {
     let (_trigger, shutdown) = Shutdown::manual();
     timeout(LIMIT, sender::run(&source, &config, shutdown, |_| {})).await.expect("the sender ends in time")
+}
+
+/// Sends in this process until the receiver has it all.
+pub(crate) async fn send(source: Source, config: sender::Config) {
+    assert_eq!(try_to_send(source, config).await.unwrap(), sender::Outcome::Complete);
+}
+
+/// Sends in vain.
+pub(crate) async fn send_fails(source: Source, config: sender::Config, code: Code, words: &[&str]) {
+    assert_ends(&try_to_send(source, config).await.unwrap_err(), code, words);
+}
+
+/// The error has this code, and all of these words are in it.
+#[track_caller]
+pub(crate) fn assert_ends(error: &anyhow::Error, code: Code, words: &[&str]) {
+    let text = format!("{error:#}");
+    assert_eq!(code_of(error), code, "{text}");
+    for word in words {
+        assert!(text.contains(word), "no `{word}` in: {text}");
+    }
 }
 
 /// The directory is complete and holds exactly samples 0..end.
 #[track_caller]
 pub(crate) fn assert_complete(dir: &Path, end: u64) {
-    let (manifest, samples) = store::read(dir).unwrap();
+    let (manifest, rows) = store::read(dir).unwrap();
     assert_eq!(manifest.samples, end);
-    let mut order: Vec<usize> = (0..samples.seqs.len()).collect();
-    order.sort_by_key(|&i| samples.seqs[i]);
-    assert!(order.iter().map(|&i| samples.seqs[i]).eq(0..end), "every sample exactly once");
-    for (i, &seq) in samples.seqs.iter().enumerate() {
-        assert_eq!(samples.labels[i], label(seq));
-        assert_eq!(samples.images[i * IMAGE_BYTES..][..IMAGE_BYTES], image(seq));
+    let mut order: Vec<usize> = (0..rows.seqs.len()).collect();
+    order.sort_by_key(|&i| rows.seqs[i]);
+    assert!(order.iter().map(|&i| rows.seqs[i]).eq(0..end), "every sample exactly once");
+    for (&seq, sample) in rows.seqs.iter().zip(rows.samples.as_slice().iter()) {
+        assert_eq!(sample, (label(seq), &image(seq)[..]));
     }
 }
 
@@ -118,6 +141,13 @@ pub(crate) async fn start(config: Config) -> Running {
     start_at("127.0.0.1:0".parse().unwrap(), config).await
 }
 
+/// A receiver of so many streams, and its new directory.
+pub(crate) async fn started(streams: usize) -> (TempDir, Running) {
+    let dir = TempDir::new().unwrap();
+    let receiver = start(config(dir.path(), streams)).await;
+    (dir, receiver)
+}
+
 pub(crate) async fn start_at(address: SocketAddr, config: Config) -> Running {
     let listener = receiver::bind(address, &key()).await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -131,6 +161,13 @@ pub(crate) async fn start_at(address: SocketAddr, config: Config) -> Running {
 impl Running {
     pub(crate) async fn ended(self) -> anyhow::Result<Outcome> {
         timeout(LIMIT, self.task).await.expect("the receiver ends in time").unwrap()
+    }
+
+    /// Waits until it ends with the directory complete, which then holds exactly samples 0..end.
+    pub(crate) async fn completes(self, dir: &TempDir, end: u64) {
+        let outcome = self.ended().await.unwrap();
+        assert!(matches!(outcome, Outcome::Complete { samples, .. } if samples == end), "{outcome:?}");
+        assert_complete(dir.path(), end);
     }
 
     /// Waits until it is ready for senders.
@@ -161,19 +198,18 @@ pub(crate) struct Process {
 }
 
 impl Process {
-    pub(crate) fn start(arguments: &[&str]) -> Process {
-        Process::start_with(&key(), arguments)
-    }
-
-    pub(crate) fn start_with(key: &Path, arguments: &[&str]) -> Process {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_receiver"));
-        command.arg("--key").arg(key).args(arguments);
-        Process::spawn(command)
+    pub(crate) fn start(dir: &Path, flags: &[&str]) -> Process {
+        let program = env!("CARGO_BIN_EXE_receiver");
+        let mut command = Command::new(if cfg!(target_os = "linux") { "env" } else { program });
+        if cfg!(target_os = "linux") {
+            command.args(["--default-signal=HUP", program]); // Tests that run under `nohup` would hand on that it is ignored.
+        }
+        Process::spawn(command, &key(), dir, flags)
     }
 
     /// Starts a command that becomes the receiver.
-    pub(crate) fn spawn(mut command: Command) -> Process {
-        command.arg("--json");
+    pub(crate) fn spawn(mut command: Command, key: &Path, dir: &Path, flags: &[&str]) -> Process {
+        command.args(["--json", "--listen", "127.0.0.1:0", "--key"]).arg(key).arg("--dir").arg(dir).args(flags);
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
         let lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let (sender, events) = mpsc::channel();
@@ -209,11 +245,6 @@ impl Process {
         assert!(status.success());
     }
 
-    pub(crate) fn kill(&mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
-    }
-
     /// The exit code, once the program has ended by itself.
     pub(crate) fn code(&mut self) -> Option<i32> {
         while self.event().is_some() {}
@@ -228,90 +259,7 @@ impl Drop for Process {
     }
 }
 
-fn open(stream: &str, end: u64) -> Open {
+/// Asks for a stream of samples 0..end.
+pub(crate) fn open(stream: &str, end: u64) -> Open {
     Open { stream: stream.into(), dataset: "tiny".into(), dataset_digest: [7; 32], first: 0, end }
-}
-
-/// A client that speaks the protocol by hand.
-pub(crate) struct ByHand {
-    pub(crate) reader: Reader,
-    pub(crate) writer: Writer,
-}
-
-impl ByHand {
-    pub(crate) async fn connect(address: SocketAddr) -> ByHand {
-        let (reader, writer) = transport::split(TcpStream::connect(address).await.unwrap()).unwrap();
-        ByHand { reader, writer }
-    }
-
-    /// Proves the key and opens a stream of samples 0..end.
-    pub(crate) async fn open(address: SocketAddr, stream: &str, end: u64) -> (ByHand, Welcome) {
-        let (mut client, open) = ByHand::prove(address, open(stream, end)).await;
-        client.send(open).await;
-        match client.receive().await {
-            Some(Message::Welcome(welcome)) => (client, welcome),
-            other => panic!("{other:?}"),
-        }
-    }
-
-    /// The other side: a receiver by hand, which a sender has just asked for a stream.
-    pub(crate) async fn accept(listener: &TcpListener) -> (ByHand, Server) {
-        let (socket, _) = timeout(LIMIT, listener.accept()).await.expect("a sender comes in time").unwrap();
-        let (reader, writer) = transport::split(socket).unwrap();
-        let (mut receiver, mut server) = (ByHand { reader, writer }, Server::new(credentials()));
-        loop {
-            let message = receiver.receive().await.expect("the sender stays");
-            match server.receive(message).unwrap() {
-                ServerEvent::Greet([hello, challenge]) => {
-                    receiver.send(hello).await;
-                    receiver.send(challenge).await;
-                }
-                ServerEvent::Send(message) => receiver.send(message).await,
-                ServerEvent::Open(_) => return (receiver, server),
-                other => panic!("{other:?}"),
-            }
-        }
-    }
-
-    /// Proves the key, has it proved, and returns the `Open` that comes next.
-    pub(crate) async fn prove(address: SocketAddr, open: Open) -> (ByHand, Message) {
-        let mut client = ByHand::connect(address).await;
-        let (mut session, hello) = Client::new(open, credentials());
-        client.send(hello).await;
-        loop {
-            match session.receive(client.receive().await.unwrap()).unwrap() {
-                ClientEvent::Send(open @ Message::Open(_)) => return (client, open),
-                ClientEvent::Send(message) => client.send(message).await,
-                event => assert_eq!(event, ClientEvent::Alive),
-            }
-        }
-    }
-
-    pub(crate) async fn send(&mut self, message: Message) {
-        self.writer.send(&message).await.unwrap();
-    }
-
-    pub(crate) async fn send_samples(&mut self, first: u64, end: u64) {
-        let Source { labels, images, .. } = source("", first, end);
-        self.writer.write(&proto::Batch::frame(first, &labels, &images)).await.unwrap();
-    }
-
-    pub(crate) async fn send_end(&mut self, end: u64, digest: [u8; 32]) {
-        self.send(Message::End(End { count: end, digest })).await;
-    }
-
-    pub(crate) async fn receive(&mut self) -> Option<Message> {
-        timeout(LIMIT, self.reader.read(proto::MAX_BODY)).await.expect("an answer in time").unwrap()
-    }
-
-    /// The text of the `Error` that comes next but for acks, after which the receiver hangs up.
-    pub(crate) async fn refusal(&mut self) -> String {
-        loop {
-            match self.receive().await {
-                Some(Message::Error(failure)) => return failure.text,
-                Some(Message::Ack(_)) => {}
-                other => panic!("{other:?}"),
-            }
-        }
-    }
 }

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use store::StreamEntry;
 
-use crate::partition;
+use crate::round::partition::{self, Assignment};
 
 /// The places of a directory's samples.
 #[derive(Debug)]
@@ -16,7 +16,7 @@ pub(super) struct Placement {
 }
 
 impl Placement {
-    /// Cuts the samples of these streams, which are sorted by name, into partitions as [`partition::Partitions`] does.
+    /// Places the samples of these streams, which are sorted by name, as [`partition::shuffled`] assigns them.
     pub(super) fn new(streams: &[StreamEntry], seed: u64, partitions: usize) -> Placement {
         let all = streams.iter().enumerate();
         let mut canonical: Vec<(u64, u32)> =
@@ -24,23 +24,21 @@ impl Placement {
         canonical.sort_unstable();
         let length = |entry: &StreamEntry| vec![0; (entry.end - entry.first) as usize];
         let mut places: Vec<Vec<u32>> = streams.iter().map(length).collect();
-        for (place, index) in (0..).zip(partition::order(canonical.len(), seed)) {
+        let Assignment { order, ranges } = partition::shuffled(canonical.len(), seed, partitions);
+        for (place, index) in (0..).zip(order) {
             let (seq, stream) = canonical[index as usize];
             places[stream as usize][(seq - streams[stream as usize].first) as usize] = place;
         }
-        Placement {
-            streams: streams.iter().cloned().zip(places).collect(),
-            ranges: partition::ranges(canonical.len(), partitions),
-        }
+        Placement { streams: streams.iter().cloned().zip(places).collect(), ranges }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use dataset::PIXELS;
+    use sample::{PIXELS, Samples};
 
     use super::*;
-    use crate::{data::Samples, partition::Partitions};
+    use crate::{data::Received, round::partition::Partitions};
 
     #[test]
     fn every_sample_gets_the_place_that_it_has_in_process() {
@@ -52,7 +50,7 @@ mod tests {
         canonical.sort_unstable();
         let image = |(seq, stream): &(u64, u8)| [&[*seq as u8, *stream][..], &[0; PIXELS - 2]].concat();
         let samples = Samples { labels: vec![0; canonical.len()], images: canonical.iter().flat_map(image).collect() };
-        let partitions = Partitions::cut(samples, 42, 7);
+        let partitions = Partitions::new(&Received::of(samples), partition::shuffled(canonical.len(), 42, 7));
 
         let placement = Placement::new(&streams, 42, 7);
         assert_eq!(placement.ranges.len(), 7);

@@ -2,22 +2,24 @@
 
 use ::rayon::prelude::*;
 use model::{StateDict, evaluate};
-use store::Manifest;
+use store::Held;
 
 use super::Engine;
 use crate::{
-    config::{Config, Local},
-    data::{self, Samples},
-    digest::Digest,
-    local::{LocalUpdate, OnSamples, train_partition},
-    partition::Partitions,
+    config::Config,
+    data::{self, Received, digest::Digest},
+    round::{
+        local::{Local, OnSamples, Turn, Updates, train_partition},
+        partition::{Partitions, shuffled},
+    },
 };
 
 /// The engine `rayon`.
 #[derive(Debug)]
-pub struct Rayon {
+pub(super) struct Rayon {
     partitions: Partitions,
     digest: Digest,
+    seed: u64,
     local: Local,
 }
 
@@ -26,13 +28,13 @@ impl Rayon {
     ///
     /// # Errors
     /// When it is damaged.
-    pub fn open(config: &Config, manifest: &Manifest) -> anyhow::Result<Self> {
-        let (samples, digest) = data::read(&config.dir, manifest)?;
-        Ok(Self::new(samples, digest, config.partitions as usize, config.local.clone()))
+    pub(super) fn open(config: &Config, held: &Held) -> anyhow::Result<Self> {
+        Ok(Self::new(&data::read(held)?, config.seed, config.partitions as usize, config.local.clone()))
     }
 
-    pub(super) fn new(samples: Samples, digest: Digest, partitions: usize, local: Local) -> Self {
-        Self { partitions: Partitions::cut(samples, local.seed, partitions), digest, local }
+    pub(super) fn new(received: &Received, seed: u64, partitions: usize, local: Local) -> Self {
+        let partitions = Partitions::new(received, shuffled(received.len(), seed, partitions));
+        Self { partitions, digest: received.digest, seed, local }
     }
 }
 
@@ -45,21 +47,16 @@ impl Engine for Rayon {
         self.digest
     }
 
-    fn train_round(
-        &self,
-        round: u32,
-        global: &StateDict,
-        on_samples: OnSamples<'_>,
-    ) -> anyhow::Result<Vec<LocalUpdate>> {
+    fn train_round(&self, round: u32, global: &StateDict, on_samples: OnSamples<'_>) -> anyhow::Result<Updates> {
         let train = |index| {
-            let samples = self.partitions.get(index);
-            train_partition(round, index as u32, global, samples, &self.local, on_samples)
+            let turn = Turn { seed: self.seed, round, partition: index as u32 };
+            train_partition(&self.local, turn, global, self.partitions.get(index), on_samples)
         };
         (0..self.partitions.count()).into_par_iter().map(train).collect()
     }
 
-    fn recognised(&self, global: &StateDict, _: OnSamples<'_>) -> anyhow::Result<u64> {
-        let Samples { images, labels } = self.partitions.all();
+    fn count_correct(&self, global: &StateDict, _: OnSamples<'_>) -> anyhow::Result<u64> {
+        let sample::Samples { images, labels } = self.partitions.all();
         Ok(evaluate(global, images, labels).correct as u64)
     }
 }

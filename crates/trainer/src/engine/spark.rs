@@ -23,21 +23,22 @@ use std::{
 };
 
 use anyhow::{Context, anyhow, ensure};
-use cli::{
-    exit::{Code, OrExit, failure},
-    flags,
-};
 use model::StateDict;
+use process::exit::{Code, OrExit, failure};
 use spark_connect::DataFrame;
 use store::Held;
 use tempfile::TempDir;
+use terminal::shell;
 
-use super::{Engine, placement::Placement};
-use crate::{
-    config::{Config, Local},
-    digest::Digest,
-    local::{LocalUpdate, OnSamples},
+use super::{
+    Engine,
+    placement::Placement,
     worker::{self, Job, Outcome, Reply},
+};
+use crate::{
+    config::{ARCHITECTURE, Config},
+    data::digest::Digest,
+    round::local::{Local, LocalUpdate, OnSamples, Updates},
 };
 use cluster::Cluster;
 use query::{News, quoted};
@@ -51,6 +52,7 @@ pub(super) struct Spark {
     table: DataFrame,
     /// Starts a worker.
     command: String,
+    seed: u64,
     local: Local,
     patience: Duration,
     /// Samples in each partition.
@@ -70,17 +72,11 @@ impl Spark {
     ///
     /// # Errors
     /// When the cluster cannot be reached, does not see the directory, or reads other samples there than the manifest says.
-    pub(super) fn open(
-        config: &Config,
-        flags: &flags::Spark,
-        held: Held,
-        on_samples: OnSamples<'_>,
-    ) -> anyhow::Result<Self> {
-        let manifest = &held.manifest;
+    pub(super) fn open(config: &Config, held: Held, on_samples: OnSamples<'_>) -> anyhow::Result<Self> {
+        let (flags, manifest) = (&config.engine.spark, &held.manifest);
         if i32::try_from(manifest.samples).is_err() {
             // Places are numbers of 32 bits.
-            let error = anyhow!("there are {} samples; Spark can train on {} here", manifest.samples, i32::MAX);
-            return Err(failure(Code::Data, error));
+            fail!(Code::Data, "there are {} samples; Spark can train on {} here", manifest.samples, i32::MAX);
         }
         let from_environment = || env::var("SPARK_REMOTE").ok().filter(|remote| !remote.is_empty());
         let remote = flags.spark_remote.clone().or_else(from_environment).unwrap_or("sc://127.0.0.1:15002".into());
@@ -93,7 +89,7 @@ impl Spark {
             None if cluster.is_here(&go_on) => shipping::command_here()?,
             None => ship_trainer(&cluster, dir.path(), &go_on)?,
         };
-        let placement = Placement::new(&manifest.streams, config.local.seed, config.partitions as usize);
+        let placement = Placement::new(&manifest.streams, config.seed, config.partitions as usize);
         let sizes = placement.ranges.iter().map(|range| range.len() as u64).collect();
         let uri = match &flags.spark_dir {
             Some(uri) => uri.clone(),
@@ -105,11 +101,12 @@ impl Spark {
         let reading = || format!("failed to read `{uri}` (--spark-dir) through Spark");
         let epochs = config.local.local_epochs;
         let table = table::prepare(&cluster, &uri, manifest, placement, epochs, &go_on).with_context(reading)?;
-        let (local, patience) = (config.local.clone(), flags.spark_patience);
+        let (seed, local, patience) = (config.seed, config.local.clone(), flags.spark_patience);
         let (digests, shipped) = Default::default();
-        let mut spark = Spark { cluster, table, command, local, patience, sizes, digests, shipped, dir, _held: held };
+        let mut spark =
+            Spark { cluster, table, command, seed, local, patience, sizes, digests, shipped, dir, _held: held };
         // The first query also brings every sample to its executor.
-        let replies = spark.ask(&Job::count(), on_samples).with_context(reading)?;
+        let replies = spark.ask(&Job::Count, on_samples).with_context(reading)?;
         spark.digests = replies.iter().map(|reply| reply.digest).collect();
         Ok(spark)
     }
@@ -125,31 +122,30 @@ impl Spark {
              FROM {PARTITIONS}"
         );
         let mut replies: Vec<Option<Reply>> = vec![None; self.sizes.len()];
-        let told = Cell::new(0);
+        let (told, passes) = (Cell::new(0), job.passes());
         tracing::debug!("asking {} partitions", self.sizes.len());
         let all: u64 = self.sizes.iter().sum();
         self.cluster.query(sql, &|| on_samples(None, 0), &mut |news| {
             let done = match news {
                 News::Row(row) => return self.take(&row, &mut replies),
                 News::Tasks(done, of) => share(all, done, of),
-                News::End(_) => return Ok(()),
             };
             // Stages that begin later make the share smaller for a while; a bar does not run backwards.
             let more = done.saturating_sub(told.get());
             told.set(told.get() + more);
-            on_samples(None, more as usize * job.local_epochs as usize)
+            on_samples(None, more as usize * passes)
         })?;
         let missing = |part| anyhow!("Spark returned nothing for partition {part}; are its chunks all there?");
         let replies = (0..).zip(replies).map(|(part, reply): (usize, _)| reply.ok_or_else(|| missing(part)));
         let replies = replies.collect::<anyhow::Result<Vec<Reply>>>().or_exit(Code::Data)?;
-        on_samples(None, (all - told.get()) as usize * job.local_epochs as usize)?;
+        on_samples(None, (all - told.get()) as usize * passes)?;
         Ok(replies)
     }
 
     /// Takes a reply in, if it is one that is expected.
     fn take(&self, row: &[String], replies: &mut [Option<Reply>]) -> anyhow::Result<()> {
         let text = |index| row.get(index).map_or("", String::as_str);
-        let reply = Reply::decode(std::array::from_fn(text));
+        let reply = Reply::decode(std::array::from_fn(text), ARCHITECTURE);
         let reply = reply.map_err(|what| anyhow!("a worker's reply is none: {what}")).or_exit(Code::Data)?;
         let part = reply.partition as usize;
         let check = || {
@@ -192,28 +188,24 @@ impl Engine for Spark {
         self.digests.iter().copied().sum()
     }
 
-    fn train_round(
-        &self,
-        round: u32,
-        global: &StateDict,
-        on_samples: OnSamples<'_>,
-    ) -> anyhow::Result<Vec<LocalUpdate>> {
-        let job = Job::train(self.ship(global, on_samples)?, round, &self.local);
+    fn train_round(&self, round: u32, global: &StateDict, on_samples: OnSamples<'_>) -> anyhow::Result<Updates> {
+        let weights = self.ship(global, on_samples)?;
+        let job = Job::Train { weights, seed: self.seed, round, local: self.local.clone() };
         let update = |reply: Reply| match reply.result {
             Outcome::Trained(train_loss, state_dict) => {
                 let Reply { partition, samples: n_samples, .. } = reply;
                 Ok(LocalUpdate { partition, state_dict: *state_dict, n_samples, train_loss })
             }
-            other => Err(unexpected(&other)),
+            _ => Err(unexpected()),
         };
         self.ask(&job, on_samples)?.into_iter().map(update).collect()
     }
 
-    fn recognised(&self, global: &StateDict, on_samples: OnSamples<'_>) -> anyhow::Result<u64> {
-        let job = Job::evaluate(self.ship(global, on_samples)?);
+    fn count_correct(&self, global: &StateDict, on_samples: OnSamples<'_>) -> anyhow::Result<u64> {
+        let job = Job::Evaluate { weights: self.ship(global, on_samples)? };
         let correct = |reply: Reply| match reply.result {
             Outcome::Evaluated(correct) => Ok(correct),
-            other => Err(unexpected(&other)),
+            _ => Err(unexpected()),
         };
         self.ask(&job, &|_, _| on_samples(None, 0))?.into_iter().map(correct).sum()
     }
@@ -229,20 +221,21 @@ impl Drop for Spark {
 
 /// Checks that the server takes the replies of so many partitions: it would only say so after the first round.
 fn check_result_size(cluster: &Cluster, partitions: u32, go_on: GoOn<'_>) -> anyhow::Result<()> {
-    /// A partition's weights, as Spark counts them; measured.
-    const REPLY: u64 = 2_264_900;
+    /// What Spark counts beside a partition's weights, which are base64; measured.
+    const OVERHEAD: u64 = 16_140;
     const KEY: &str = "spark.driver.maxResultSize";
     let limit = cluster.setting(KEY, go_on).unwrap_or("1g".into());
-    let replies = u64::from(partitions) * REPLY;
+    let weights = 4 * (ARCHITECTURE.bytes() as u64).div_ceil(3);
+    let replies = u64::from(partitions) * (weights + OVERHEAD);
     // Zero is no limit; what cannot be read is left to Spark.
     if bytes(&limit).is_some_and(|limit| 0 < limit && limit < replies) {
         let gigabytes = replies.div_ceil(1 << 30);
-        let error = anyhow!(
+        fail!(
+            Code::Unavailable,
             "the Spark server takes replies of {limit} at most, {partitions} partitions send {} MB; start it with \
              {KEY}={gigabytes}g, or take fewer --partitions",
             replies / 1_000_000
         );
-        return Err(failure(Code::Unavailable, error));
     }
     Ok(())
 }
@@ -279,7 +272,7 @@ fn guarded(command: &str, patience: Duration) -> String {
     // The driver is to give up first, and to say why.
     const GRACE: Duration = Duration::from_secs(5);
     let seconds = patience.saturating_add(GRACE).as_secs();
-    let command = shipping::shell_quoted(command);
+    let command = shell::command_line([command.as_ref()]);
     format!("timeout -k 5 {seconds} bash -c {command}; status=$?; cat > /dev/null; exit $status")
 }
 
@@ -289,13 +282,8 @@ fn share(all: u64, done: i64, of: i64) -> u64 {
     all * done.clamp(0, of) as u64 / of as u64
 }
 
-fn unexpected(result: &Outcome) -> anyhow::Error {
-    let what = match result {
-        Outcome::Counted => "counted",
-        Outcome::Evaluated(_) => "evaluated",
-        Outcome::Trained(..) => "trained",
-    };
-    failure(Code::Data, anyhow!("a worker {what} its partition, which it was not asked to do"))
+fn unexpected() -> anyhow::Error {
+    failure(Code::Data, anyhow!("a worker did something else with its partition than it was asked to"))
 }
 
 #[cfg(test)]

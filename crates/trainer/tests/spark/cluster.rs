@@ -38,7 +38,7 @@ pub(crate) struct Process {
 impl Cluster {
     /// A server that runs tasks itself, two at once; one test at a time.
     pub(crate) fn local() -> MutexGuard<'static, Cluster> {
-        static SHARED: LazyLock<Mutex<Cluster>> = LazyLock::new(|| Mutex::new(Cluster::new_local(&[])));
+        static SHARED: LazyLock<Mutex<Cluster>> = LazyLock::new(|| Mutex::new(Cluster::new_local(&[], "")));
         SHARED.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -48,17 +48,10 @@ impl Cluster {
         SHARED.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// [`local`](Self::local), for one test alone.
-    pub(crate) fn new_local(settings: &[&str]) -> Cluster {
+    /// [`local`](Self::local), for one test alone, and for those only who know the token if there is one.
+    pub(crate) fn new_local(settings: &[&str], token: &str) -> Cluster {
         let mut cluster = Cluster::empty();
-        cluster.start_server("local[2]", settings, "");
-        cluster
-    }
-
-    /// [`local`](Self::local), for one test alone and for those only who know this token.
-    pub(crate) fn new_with_token(token: &str) -> Cluster {
-        let mut cluster = Cluster::empty();
-        cluster.start_server("local[2]", &[], token);
+        cluster.start_server("local[2]", settings, token);
         cluster
     }
 
@@ -68,14 +61,14 @@ impl Cluster {
         let deploy = "org.apache.spark.deploy";
         let class = format!("{deploy}.master.Master");
         let master = [&class, "--host", "127.0.0.1", "--port", "0", "--webui-port", "0"];
-        cluster.start("master", "spark-class", &master, []);
+        cluster.start("master", "spark-class", &master, "");
         let url = cluster.logged("master", "Starting Spark master at ");
         for index in 0..workers {
             let (name, work) = (format!("worker-{index}"), cluster.dir.join(format!("work-{index}")));
             let class = format!("{deploy}.worker.Worker");
             let flags = [&class, "--host", "127.0.0.1", "--cores", "1", "--memory", "700m", "--webui-port", "0"];
             let arguments = [&flags[..], &["--work-dir", work.to_str().unwrap(), &url]].concat();
-            cluster.start(&name, "spark-class", &arguments, []);
+            cluster.start(&name, "spark-class", &arguments, "");
         }
         cluster.start_server(&url, &["spark.executor.cores=1", "spark.executor.memory=600m"], "");
         wait_until("executors", || cluster.executors().len() == workers);
@@ -110,8 +103,7 @@ impl Cluster {
         let class = "org.apache.spark.sql.connect.service.SparkConnectServer";
         let mut arguments = vec!["--class", class, "--master", master];
         arguments.extend(own.iter().chain(settings).flat_map(|setting| ["--conf", setting]));
-        let tokens = [("SPARK_CONNECT_AUTHENTICATE_TOKEN", token)].into_iter().filter(|(_, token)| !token.is_empty());
-        self.start("server", "spark-submit", &[&arguments[..], &["spark-internal"]].concat(), tokens);
+        self.start("server", "spark-submit", &[&arguments[..], &["spark-internal"]].concat(), token);
         let address = self.logged("server", "Spark Connect server started at: ");
         self.remote = format!("sc://127.0.0.1:{}", address.rsplit(':').next().unwrap());
         let port = self.logged("server", "started service 'SparkUI' on port ");
@@ -119,13 +111,7 @@ impl Cluster {
     }
 
     #[expect(clippy::zombie_processes, reason = "the reaper ends them; what is left of them goes with this process")]
-    fn start<'a>(
-        &self,
-        name: &str,
-        program: &str,
-        arguments: &[&str],
-        variables: impl IntoIterator<Item = (&'a str, &'a str)>,
-    ) {
+    fn start(&self, name: &str, program: &str, arguments: &[&str], token: &str) {
         let home = env::var_os("SPARK_HOME").expect("SPARK_HOME is not set; it is to name the folder of a Spark 4.1+");
         let log = File::create(self.dir.join(name)).unwrap();
         // One short-lived compiler and one collector each: these programs live for seconds, on the cores of the tests.
@@ -136,7 +122,7 @@ impl Cluster {
             .env(MARK, &self.dir)
             .envs([("SPARK_LOCAL_IP", "127.0.0.1"), ("JAVA_TOOL_OPTIONS", &java)])
             .env("SPARK_LOCAL_DIRS", &self.dir)
-            .envs(variables)
+            .envs((!token.is_empty()).then_some(("SPARK_CONNECT_AUTHENTICATE_TOKEN", token)))
             .process_group(0)
             .stdin(Stdio::null())
             .stdout(log.try_clone().unwrap())

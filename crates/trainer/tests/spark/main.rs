@@ -18,9 +18,10 @@ use std::{
 };
 
 use cluster::{Cluster, wait_until};
-use dataset::{PIXELS, Split};
-use store::{DatasetId, Mode, Store};
-use support::Place;
+use dataset::Split;
+use sample::SampleSlice;
+use store::{Mode, Store};
+use support::{Place, complete, hex, id};
 
 /// The trainer, as an installation on every machine of the cluster.
 const TRAINER: &str = env!("CARGO_BIN_EXE_trainer");
@@ -29,25 +30,20 @@ const TRAINER: &str = env!("CARGO_BIN_EXE_trainer");
 fn mnist(samples: usize) -> Place {
     let dir = env::var_os("MNIST_DIR").expect("MNIST_DIR is not set; it is to name the folder with MNIST's files");
     let mnist = dataset::load(Path::new(&dir), Split::Train).unwrap();
-    let digest = mnist.digest().iter().map(|byte| format!("{byte:02x}")).collect();
-    let dataset = DatasetId { name: "part-of-mnist".into(), digest };
+    let dataset = id("part-of-mnist", hex(mnist.digest()));
     let place = Place::new();
     let mut store = Store::open(&place.path("chunks"), Mode::Fresh, 500).unwrap();
     for (name, range) in [("b", 0..samples / 3), ("a", samples / 3..samples)] {
         store.open_stream(name, &dataset, range.start as u64, range.end as u64).unwrap();
         for start in range.clone().step_by(500) {
             let batch = start..(start + 500).min(range.end);
-            let images = &mnist.images[batch.start * PIXELS..batch.end * PIXELS];
-            store.append(name, batch.start as u64, &mnist.labels[batch], images).unwrap();
+            store.append(name, batch.start as u64, mnist.samples.slice(batch)).unwrap();
         }
     }
-    while store.has_pending() {
-        store.commit().unwrap();
-    }
-    store.complete(None, 0.5).unwrap();
+    complete(store);
     // A part of the test set will do. It is named by its folder.
     let test = dataset::load(Path::new(&dir), Split::Test).unwrap();
-    let (images, labels) = (&test.images[..500 * PIXELS], &test.labels[..500]);
+    let SampleSlice { images, labels } = test.samples.slice(0..500);
     dataset::write_idx(&place.path("part-of-mnist"), Split::Test, images, labels).unwrap();
     place
 }
@@ -55,6 +51,11 @@ fn mnist(samples: usize) -> Place {
 /// A run on the cluster, with `worker` as the shell command that starts the trainer there.
 fn on_spark(place: &Place, cluster: &Cluster, worker: &str, run_dir: &str, flags: &[&str]) -> Command {
     place.train(run_dir, &[&engine(cluster, worker), flags].concat())
+}
+
+/// How such a run ends.
+fn ends(place: &Place, cluster: &Cluster, worker: &str, run_dir: &str, flags: &[&str]) -> Ended {
+    Running::start(place, on_spark(place, cluster, worker, run_dir, flags)).end()
 }
 
 fn engine<'a>(cluster: &'a Cluster, worker: &'a str) -> [&'a str; 6] {
@@ -74,7 +75,7 @@ fn script(place: &Place, name: &str, text: &str) -> String {
 fn held(place: &Place) -> String {
     fs::create_dir(place.path("started")).unwrap();
     let text = r#"
-        if [[ "$*" == *--round* ]]; then
+        if [[ "$*" == *"--task train"* ]]; then
             touch "$here/started/$$"
             until [ -e "$here/go" ]; do sleep 0.05; done
         fi

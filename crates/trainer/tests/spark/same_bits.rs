@@ -2,17 +2,18 @@
 
 use std::{fs, os::unix::fs::symlink};
 
-use crate::{Cluster, Place, Running, TRAINER, engine, held, mnist, on_spark, script, support::succeed, wait_until};
+use crate::{
+    Cluster, Place, Running, TRAINER, ends, engine, held, mnist, on_spark, script, support::succeed, wait_until,
+};
 
 /// Losses, accuracies and model of every round: all of `rounds.csv` but the times.
 fn rounds(place: &Place, run_dir: &str) -> Vec<String> {
-    let text = fs::read_to_string(place.path(run_dir).join("rounds.csv")).unwrap();
-    let names: Vec<&str> = text.lines().next().unwrap().split(',').collect();
-    let kept = |row: &str| -> Vec<String> {
-        let fields = names.iter().zip(row.split(','));
-        fields.filter(|(name, _)| !name.contains("seconds")).map(|(_, field)| field.to_owned()).collect()
+    const SECONDS: [usize; 2] = [5, 6];
+    let kept = |row: Vec<String>| {
+        let fields = row.into_iter().enumerate().filter(|(index, _)| !SECONDS.contains(index));
+        fields.map(|(_, field)| field).collect::<Vec<_>>().join(",")
     };
-    text.lines().skip(1).map(|row| kept(row).join(",")).collect()
+    place.rounds(run_dir).into_iter().map(kept).collect()
 }
 
 /// Trains on threads and on the cluster, and compares every round.
@@ -54,7 +55,7 @@ fn a_directory_named_like_a_pattern_is_read() {
     let hash = place.hash_of("threads", &[]);
     fs::rename(place.path("chunks"), place.path("a [1] {b} *?")).unwrap();
     symlink("a [1] {b} *?", place.path("chunks")).unwrap();
-    Running::start(&place, on_spark(&place, &cluster, TRAINER, "spark", &[])).end().well();
+    ends(&place, &cluster, TRAINER, "spark", &[]).well();
     assert_eq!(place.summary("spark")["model_sha256"], hash.as_str());
     cluster.check_clean();
 }
@@ -92,7 +93,7 @@ fn an_executor_killed_in_the_middle_of_a_round_costs_no_bit() {
 
 #[test]
 fn what_a_killed_run_has_left_on_the_cluster_is_not_taken_for_other_samples() {
-    let (place, cluster) = (Place::received(), Cluster::new_local(&[]));
+    let (place, cluster) = (Place::received(), Cluster::new_local(&[], ""));
     let mut running = Running::start(&place, on_spark(&place, &cluster, &held(&place), "killed", &[]));
     running.wait_for_held(&place, 2);
     running.kill();
@@ -101,7 +102,7 @@ fn what_a_killed_run_has_left_on_the_cluster_is_not_taken_for_other_samples() {
     // The same names, numbers and places; other samples.
     place.receive_others();
     let hash = place.hash_of("threads", &[]);
-    Running::start(&place, on_spark(&place, &cluster, TRAINER, "spark", &[])).end().well();
+    ends(&place, &cluster, TRAINER, "spark", &[]).well();
     assert_eq!(place.summary("spark")["model_sha256"], hash.as_str());
 }
 
@@ -110,11 +111,11 @@ fn a_worker_that_fails_after_its_reply_is_run_again_and_its_reply_counts_once() 
     let (place, cluster) = (Place::received(), Cluster::standalone());
     let hash = place.hash_of("threads", &[]);
     // Of the two workers of each query, the first.
-    let text = r#""$trainer" "$@" && ! mkdir "$here/failed-$(tr -c a-z0-9 - <<< "$*")" 2>/dev/null"#;
+    let text = r#""$trainer" "$@" && ! mkdir "$here/failed-$(md5sum <<< "$*" | cut -c -32)" 2>/dev/null"#;
     let worker = script(&place, "flaky-worker", text);
-    Running::start(&place, on_spark(&place, &cluster, &worker, "spark", &[])).end().well();
-    let failed = fs::read_dir(place.path("")).unwrap();
-    let failed = failed.filter(|entry| entry.as_ref().unwrap().file_name().to_str().unwrap().starts_with("failed-"));
+    ends(&place, &cluster, &worker, "spark", &[]).well();
+    let names = place.names("");
+    let failed = names.iter().filter(|name| name.starts_with("failed-"));
     assert_eq!(failed.count(), 4, "counting, two rounds, and accuracy on the received samples");
     assert_eq!(place.summary("spark")["model_sha256"], hash.as_str());
     cluster.check_clean();
@@ -123,10 +124,10 @@ fn a_worker_that_fails_after_its_reply_is_run_again_and_its_reply_counts_once() 
 #[test]
 fn a_round_may_take_longer_than_a_server_keeps_a_stream_open() {
     let place = Place::received();
-    let cluster = Cluster::new_local(&["spark.connect.execute.reattachable.senderMaxStreamDuration=5s"]);
+    let cluster = Cluster::new_local(&["spark.connect.execute.reattachable.senderMaxStreamDuration=5s"], "");
     let hash = place.hash_of("threads", &["--partitions", "2"]);
-    let worker = script(&place, "slow-worker", r#"[[ "$*" == *--round* ]] && sleep 7; exec "$trainer" "$@""#);
-    Running::start(&place, on_spark(&place, &cluster, &worker, "spark", &["--partitions", "2"])).end().well();
+    let worker = script(&place, "slow-worker", r#"[[ "$*" == *"--task train"* ]] && sleep 7; exec "$trainer" "$@""#);
+    ends(&place, &cluster, &worker, "spark", &["--partitions", "2"]).well();
     assert_eq!(place.summary("spark")["model_sha256"], hash.as_str());
 }
 
@@ -134,15 +135,13 @@ fn a_round_may_take_longer_than_a_server_keeps_a_stream_open() {
 fn a_run_goes_on_to_the_same_bits_on_another_engine() {
     let (place, cluster) = (Place::received(), Cluster::local());
     let hash = place.hash_of("threads", &["--rounds", "3"]);
-    succeed(&mut place.train("there", &["--rounds", "1"]));
+    place.hash_of("there", &["--rounds", "1"]);
     let mut resumed = place.command(&["--resume", "there", "--rounds", "3"]);
     resumed.args(engine(&cluster, TRAINER));
     Running::start(&place, resumed).end().well();
     assert_eq!(place.summary("there")["model_sha256"], hash.as_str());
 
-    Running::start(&place, on_spark(&place, &cluster, TRAINER, "back", &["--rounds", "1"])).end().well();
-    let resume = ["--resume", "back", "--rounds", "3", "--engine", "rayon"];
-    succeed(&mut place.command(&resume));
-    assert_eq!(place.summary("back")["model_sha256"], hash.as_str());
+    ends(&place, &cluster, TRAINER, "back", &["--rounds", "1"]).well();
+    place.resumes_to(&hash, "back", &["--rounds", "3", "--engine", "rayon"]);
     assert_eq!(place.summary("back")["engine"], "rayon");
 }

@@ -2,12 +2,12 @@
 
 use std::{fs, net::TcpListener, time::Duration};
 
-use crate::{Cluster, Ended, Place, Running, TRAINER, held, on_spark, script, support::fail, wait_until};
+use crate::{Cluster, Ended, Place, Running, TRAINER, ends, held, on_spark, script, support::fail, wait_until};
 
 /// How a run ends whose workers are this script.
 fn with_worker(cluster: &Cluster, place: &Place, text: &str, flags: &[&str]) -> Ended {
     let worker = script(place, "worker", text);
-    Running::start(place, on_spark(place, cluster, &worker, "run", flags)).end()
+    ends(place, cluster, &worker, "run", flags)
 }
 
 #[test]
@@ -26,7 +26,7 @@ fn a_server_that_cannot_be_reached_or_is_named_wrongly_is_told_at_once() {
 
 #[test]
 fn a_server_with_a_token_serves_who_knows_it_and_nobody_else() {
-    let (place, cluster) = (Place::received(), Cluster::new_with_token("correct"));
+    let (place, cluster) = (Place::received(), Cluster::new_local(&[], "correct"));
     for token in [None, Some("wrong")] {
         let mut command = on_spark(&place, &cluster, TRAINER, "run", &[]);
         command.envs(token.map(|token| ("SPARK_CONNECT_AUTHENTICATE_TOKEN", token)));
@@ -38,25 +38,11 @@ fn a_server_with_a_token_serves_who_knows_it_and_nobody_else() {
 }
 
 #[test]
-fn a_server_that_says_nothing_is_given_up() {
-    let place = Place::received();
-    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
-    let remote = format!("sc://{}", silent.local_addr().unwrap());
-    let flags = ["--engine", "spark", "--spark-remote", &remote, "--spark-patience", "1s"];
-    let ended = Running::start(&place, place.train("run", &flags)).end();
-    assert!(ended.took < Duration::from_secs(20), "{:?}", ended.took);
-    ended.badly(69, &["Spark did not say its version within 1s"]);
-}
-
-#[test]
 fn replies_that_a_server_does_not_take_are_told_before_the_first_round() {
     let place = Place::received();
     let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let cluster = Cluster::new_local(&["spark.driver.maxResultSize=5m", &format!("spark.ui.port={}", free.port())]);
-    let run = |partitions| {
-        let flags = ["--partitions", partitions, "--rounds", "1"];
-        Running::start(&place, on_spark(&place, &cluster, TRAINER, "run", &flags)).end()
-    };
+    let cluster = Cluster::new_local(&["spark.driver.maxResultSize=5m", &format!("spark.ui.port={}", free.port())], "");
+    let run = |partitions| ends(&place, &cluster, TRAINER, "run", &["--partitions", partitions, "--rounds", "1"]);
     let line = "the Spark server takes replies of 5m at most, 3 partitions send 6 MB; start it with";
     run("3").badly(69, &[line, "spark.driver.maxResultSize=1g", "--partitions"]);
     let ended = run("2");
@@ -67,7 +53,7 @@ fn replies_that_a_server_does_not_take_are_told_before_the_first_round() {
 #[test]
 fn a_worker_that_hangs_is_given_up_and_killed() {
     let (place, cluster) = (Place::received(), Cluster::local());
-    let text = r#"[[ "$*" == *--round* ]] && sleep 1000; exec "$trainer" "$@""#;
+    let text = r#"[[ "$*" == *"--task train"* ]] && sleep 1000; exec "$trainer" "$@""#;
     let ended = with_worker(&cluster, &place, text, &["--spark-patience", "8s"]);
     assert!(ended.took < Duration::from_secs(60), "{:?}", ended.took);
     ended.badly(69, &["Spark did not finish another task within 8s", "--spark-patience"]);
@@ -79,7 +65,7 @@ fn a_worker_that_hangs_is_given_up_and_killed() {
 #[test]
 fn a_worker_that_fails_has_the_user_read_why() {
     let place = Place::received();
-    let text = r#"[[ "$*" == *--round* ]] && { echo "disk on fire" >&2; exit 74; }; exec "$trainer" "$@""#;
+    let text = r#"[[ "$*" == *"--task train"* ]] && { echo "disk on fire" >&2; exit 74; }; exec "$trainer" "$@""#;
     for cluster in [Cluster::local(), Cluster::standalone()] {
         with_worker(&cluster, &place, text, &[]).badly(74, &["a worker", "disk on fire"]);
         fs::remove_dir_all(place.path("run")).unwrap();
@@ -91,66 +77,54 @@ fn a_worker_that_fails_has_the_user_read_why() {
 #[test]
 fn a_worker_command_that_is_none_is_named() {
     let (place, cluster) = (Place::received(), Cluster::local());
-    let ended = Running::start(&place, on_spark(&place, &cluster, "/opt/nowhere/trainer", "run", &[])).end();
+    let ended = ends(&place, &cluster, "/opt/nowhere/trainer", "run", &[]);
     ended.badly(64, &["/opt/nowhere/trainer", "--worker-command"]);
 }
 
 #[test]
-fn a_worker_that_writes_garbage_is_not_believed() {
+fn a_worker_that_does_something_else_is_not_believed() {
     let (place, cluster) = (Place::received(), Cluster::local());
-    for (text, what) in [
-        ("cat", "a worker's reply is none: its result is"),
-        ("head -c 5000 /dev/zero", "a worker's reply is none: its result is ``"),
-        ("true", "Spark returned nothing for partition 0"),
-        (r#""$trainer" "$@" | sed "s/^[0-9]*/7/""#, "a worker replied for partition 7 of 3"),
-        (r#""$trainer" "$@" | sed "s/^1\t/2\t/""#, "two workers replied for partition 2"),
-        (r#""$trainer" "$@" | tee >(cat)"#, "two workers replied for partition"),
+    let changed = r#"
+        [[ "$*" == *"--task train"* ]] && exec "$trainer" "$@" < <(sed 's/..\(..==\)$/AA\1/')
+        exec "$trainer" "$@""#;
+    let other_version = r#"exec "$trainer" "${@//$(grep -oP -- '(?<=--driver )\S+' <<< "$*")/9.9.9}""#;
+    for (text, code, what) in [
+        ("cat", 65, "a worker's reply is none: its result is"),
+        ("head -c 5000 /dev/zero", 65, "a worker's reply is none: its result is ``"),
+        ("true", 65, "Spark returned nothing for partition 0"),
+        (r#""$trainer" "$@" | sed "s/^[0-9]*/7/""#, 65, "a worker replied for partition 7 of 3"),
+        (r#""$trainer" "$@" | sed "s/^1\t/2\t/""#, 65, "two workers replied for partition 2"),
+        (r#""$trainer" "$@" | tee >(cat)"#, 65, "two workers replied for partition"),
+        (
+            r#"exec "$trainer" "$@" < <(grep -v -P '^0\t82\t|^0\t83\t')"#,
+            65,
+            "Spark has 82 samples in partition 0, not 84",
+        ),
+        (changed, 65, "has other samples in Spark than before"),
+        (other_version, 64, "the driver version 9.9.9 with rows 4; install the same trainer on both sides"),
     ] {
-        with_worker(&cluster, &place, text, &[]).badly(65, &[what]);
+        with_worker(&cluster, &place, text, &[]).badly(code, &[what]);
+        let _ = fs::remove_dir_all(place.path("run")); // Of a run that came so far.
     }
     cluster.check_clean();
-}
-
-#[test]
-fn samples_that_change_on_an_executor_are_noticed() {
-    let (place, cluster) = (Place::received(), Cluster::local());
-    let text = r#"
-        [[ "$*" == *--round* ]] && exec "$trainer" "$@" < <(sed 's/..\(..==\)$/AA\1/')
-        exec "$trainer" "$@""#;
-    with_worker(&cluster, &place, text, &[]).badly(65, &["has other samples in Spark than before"]);
-    let text = r#"exec "$trainer" "$@" < <(grep -v -P '^0\t82\t|^0\t83\t')"#;
-    let line = "Spark has 82 samples in partition 0, not 84";
-    with_worker(&cluster, &place, text, &[]).badly(65, &[line]);
-}
-
-#[test]
-fn a_driver_and_workers_of_two_versions_do_not_work_together() {
-    let (place, cluster) = (Place::received(), Cluster::local());
-    let text = r#"exec "$trainer" "${@//$(grep -oP -- '(?<=--driver )\S+' <<< "$*")/9.9.9}""#;
-    let line = "the driver version 9.9.9 with rows 3; install the same trainer on both sides";
-    with_worker(&cluster, &place, text, &[]).badly(64, &["a worker", line]);
 }
 
 #[test]
 fn chunks_that_spark_does_not_find_are_told() {
     let (place, cluster) = (Place::received(), Cluster::local());
     let copy = place.path("copy");
-    let seen_in =
-        |uri: &str| Running::start(&place, on_spark(&place, &cluster, TRAINER, "run", &["--spark-dir", uri])).end();
+    let seen_in = |uri: &str| ends(&place, &cluster, TRAINER, "run", &["--spark-dir", uri]);
     seen_in("/nowhere/chunks")
         .badly(65, &["failed to read `/nowhere/chunks` (--spark-dir) through Spark", "Path does not exist"]);
     seen_in("s3x://bucket/chunks").badly(65, &["`s3x://bucket/chunks` (--spark-dir)", "No FileSystem for scheme"]);
 
     fs::create_dir(&copy).unwrap();
-    let mut chunks: Vec<_> = fs::read_dir(place.path("chunks")).unwrap().map(|entry| entry.unwrap().path()).collect();
-    chunks.retain(|path| path.extension().is_some_and(|extension| extension == "parquet"));
-    chunks.sort();
-    for chunk in &chunks[1..] {
-        fs::copy(chunk, copy.join(chunk.file_name().unwrap())).unwrap();
+    let [first, others @ ..] = &place.chunks()[..] else { panic!() };
+    for chunk in others {
+        fs::copy(place.path("chunks").join(chunk), copy.join(chunk)).unwrap();
     }
-    let name = chunks[0].file_name().unwrap().to_str().unwrap();
     let ended = seen_in(copy.to_str().unwrap());
-    ended.badly(65, &["copy` (--spark-dir) through Spark", &format!("`{name}` is not there")]);
+    ended.badly(65, &["copy` (--spark-dir) through Spark", &format!("`{first}` is not there")]);
     cluster.check_clean();
 }
 
@@ -186,7 +160,7 @@ fn ctrl_c_cancels_the_round() {
 #[test]
 fn a_server_killed_in_the_middle_of_a_round_ends_the_run() {
     let place = Place::received();
-    let cluster = Cluster::new_local(&[]);
+    let cluster = Cluster::new_local(&[], "");
     let mut running = Running::start(&place, on_spark(&place, &cluster, &held(&place), "run", &[]));
     running.wait_for_held(&place, 2);
     cluster.kill("SparkConnectServer");
@@ -206,6 +180,6 @@ fn a_cluster_that_loses_all_executors_is_given_up() {
     cluster.executors().iter().for_each(|executor| executor.kill());
     running.end().badly(69, &["Spark did not finish another task within 20s; are its executors alive, and free?"]);
     // Nobody is there who could look at the chunks either.
-    let ended = Running::start(&place, on_spark(&place, &cluster, &worker, "next", &["--spark-patience", "2s"])).end();
+    let ended = ends(&place, &cluster, &worker, "next", &["--spark-patience", "2s"]);
     ended.badly(69, &["within 2s; are its executors alive, and free?"]);
 }

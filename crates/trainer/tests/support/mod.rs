@@ -4,16 +4,21 @@
 
 use std::{
     fs,
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::{Command, Output, Stdio},
 };
 
-use dataset::{PIXELS, Split, random::Stream};
+use dataset::Split;
+use sample::{PIXELS, Samples, random};
+use serde_json::Value;
 use store::{DatasetId, Mode, Store};
 use tempfile::TempDir;
 
 /// Samples received. Neither partitions nor minibatches come out even.
 pub(crate) const N: usize = 250;
+
+/// A stream: its name, and its first sample and the end of its samples in the dataset.
+type Stream<'a> = (&'a str, usize, usize);
 
 pub(crate) struct Place {
     dir: TempDir,
@@ -35,20 +40,69 @@ impl Place {
         place
     }
 
+    /// With all samples received, and a model of one round in `run`.
+    pub(crate) fn trained() -> Self {
+        let place = Self::received();
+        place.hash_of("run", &["--rounds", "1"]);
+        place
+    }
+
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
 
-    /// Receives the streams (name, first, end), a few samples of each in turn, in chunks of this size.
-    pub(crate) fn receive(&self, samples_per_chunk: usize, streams: &[(&str, usize, usize)]) {
-        let dataset = DatasetId { name: "blobs".into(), digest: "00".repeat(32) };
-        receive(&self.path("chunks"), &dataset, 0, samples_per_chunk, streams);
+    pub(crate) fn read(&self, name: &str) -> String {
+        fs::read_to_string(self.path(name)).unwrap()
+    }
+
+    /// The names in a folder, sorted.
+    pub(crate) fn names(&self, folder: &str) -> Vec<String> {
+        let entries = fs::read_dir(self.path(folder)).unwrap();
+        let mut names: Vec<String> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+
+    /// The names of the chunks, in the order of their numbers.
+    pub(crate) fn chunks(&self) -> Vec<String> {
+        self.names("chunks").into_iter().filter(|name| name.ends_with(".parquet")).collect()
+    }
+
+    /// Flips a bit in the middle of a file.
+    pub(crate) fn damage(&self, name: &str) {
+        let mut bytes = fs::read(self.path(name)).unwrap();
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 1;
+        fs::write(self.path(name), bytes).unwrap();
+    }
+
+    /// Receives the streams, a few samples of each in turn, in chunks of this size.
+    pub(crate) fn receive(&self, samples_per_chunk: usize, streams: &[Stream<'_>]) {
+        self.receive_of(id("blobs", "00".repeat(32)), 0, samples_per_chunk, streams);
     }
 
     /// Receives other samples, as [`received`](Self::received) does.
     pub(crate) fn receive_others(&self) {
-        let dataset = DatasetId { name: "blobs".into(), digest: "00".repeat(32) };
-        receive(&self.path("chunks"), &dataset, 2, 100, &[("one", 0, N)]);
+        self.receive_of(id("blobs", "00".repeat(32)), 2, 100, &[("one", 0, N)]);
+    }
+
+    /// Receives samples of this kind, as those of a dataset.
+    pub(crate) fn receive_of(&self, dataset: DatasetId, kind: u64, samples_per_chunk: usize, streams: &[Stream<'_>]) {
+        let (labels, images) = blobs(kind, N);
+        let samples = Samples { labels, images };
+        let mut store = Store::open(&self.path("chunks"), Mode::Fresh, samples_per_chunk).unwrap();
+        for (name, first, end) in streams {
+            store.open_stream(name, &dataset, *first as u64, *end as u64).unwrap();
+        }
+        for step in (0..N).step_by(7) {
+            for (name, first, end) in streams {
+                let range = first + step..(first + step + 7).min(*end);
+                if !range.is_empty() {
+                    store.append(name, range.start as u64, samples.slice(range)).unwrap();
+                }
+            }
+        }
+        complete(store);
     }
 
     /// The trainer with these flags, and those that every test needs.
@@ -57,6 +111,18 @@ impl Place {
         command.current_dir(self.dir.path()).args(flags).stdin(Stdio::null());
         command.env_remove("MNIST_DIR").env_remove("RUST_LOG");
         command
+    }
+
+    /// What a command that must succeed says on stdout.
+    #[track_caller]
+    pub(crate) fn says(&self, flags: &[&str]) -> String {
+        succeed(&mut self.command(flags))
+    }
+
+    /// A command that must fail, as [`fail`] says.
+    #[track_caller]
+    pub(crate) fn fails(&self, flags: &[&str], code: i32, expect: &str) {
+        fail(&mut self.command(flags), code, expect);
     }
 
     /// A new run in `run_dir`.
@@ -72,47 +138,56 @@ impl Place {
     }
 
     /// The hash of the final model of a run that must succeed.
+    #[track_caller]
     pub(crate) fn hash_of(&self, run_dir: &str, flags: &[&str]) -> String {
         succeed(&mut self.train(run_dir, flags));
         self.summary(run_dir)["model_sha256"].as_str().unwrap().to_owned()
     }
 
-    pub(crate) fn summary(&self, run_dir: &str) -> serde_json::Value {
-        serde_json::from_slice(&fs::read(self.path(run_dir).join("summary.json")).unwrap()).unwrap()
+    /// Goes on with a run, which must end with this model.
+    #[track_caller]
+    pub(crate) fn resumes_to(&self, hash: &str, run_dir: &str, flags: &[&str]) {
+        self.says(&[&["--resume", run_dir], flags].concat());
+        assert_eq!(self.summary(run_dir)["model_sha256"], hash);
+    }
+
+    pub(crate) fn summary(&self, run_dir: &str) -> Value {
+        serde_json::from_str(&self.read(&format!("{run_dir}/summary.json"))).unwrap()
+    }
+
+    /// The rows of a run's `rounds.csv`.
+    pub(crate) fn rounds(&self, run_dir: &str) -> Vec<Vec<String>> {
+        let text = self.read(&format!("{run_dir}/rounds.csv"));
+        text.lines().skip(1).map(|row| row.split(',').map(String::from).collect()).collect()
     }
 }
 
-/// Receives samples of this kind.
-pub(crate) fn receive(
-    dir: &Path,
-    dataset: &DatasetId,
-    kind: u64,
-    samples_per_chunk: usize,
-    streams: &[(&str, usize, usize)],
-) {
-    let (labels, images) = blobs(kind, N);
-    let mut store = Store::open(dir, Mode::Fresh, samples_per_chunk).unwrap();
-    for (name, first, end) in streams {
-        store.open_stream(name, dataset, *first as u64, *end as u64).unwrap();
-    }
-    for step in (0..N).step_by(7) {
-        for (name, first, end) in streams {
-            let range = first + step..(first + step + 7).min(*end);
-            if !range.is_empty() {
-                let images = &images[range.start * PIXELS..range.end * PIXELS];
-                store.append(name, range.start as u64, &labels[range.clone()], images).unwrap();
-            }
-        }
-    }
+/// The dataset of this name and digest.
+pub(crate) fn id(name: &str, digest: String) -> DatasetId {
+    DatasetId { name: name.into(), digest }
+}
+
+/// Writes what waits for its chunk, and the manifest.
+pub(crate) fn complete(mut store: Store) {
     while store.has_pending() {
         store.commit().unwrap();
     }
     store.complete(None, 0.5).unwrap();
 }
 
+/// A digest as it is written down.
+pub(crate) fn hex(digest: [u8; 32]) -> String {
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The JSON objects in these lines.
+pub(crate) fn json_lines(text: &str) -> Vec<Value> {
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
 /// Images of one bright square each, somewhere near a place that tells the label, on noise.
 fn blobs(kind: u64, count: usize) -> (Vec<u8>, Vec<u8>) {
-    let mut random = Stream::keyed("tributary trainer blobs", &[kind]);
+    let mut random = random::Stream::keyed("tributary trainer blobs", &[kind]);
     let labels: Vec<u8> = (0..count).map(|_| random.below(10) as u8).collect();
     let mut images = Vec::with_capacity(count * PIXELS);
     for &label in &labels {
@@ -144,4 +219,13 @@ pub(crate) fn fail(command: &mut Command, code: i32, expect: &str) {
     let errors: Vec<&str> = stderr.lines().filter(|line| line.starts_with("trainer: ")).collect();
     assert_eq!(errors.len(), 1, "{stderr}");
     assert!(errors[0].contains(expect), "{stderr}");
+}
+
+/// Runs a command whose flags must be refused, in a text that holds all of these words.
+#[track_caller]
+pub(crate) fn refuse(command: &mut Command, words: &[&str]) {
+    let Output { status, stderr, .. } = command.output().unwrap();
+    let stderr = String::from_utf8(stderr).unwrap();
+    assert_eq!(status.code(), Some(64), "{stderr}");
+    assert!(stderr.starts_with("error: ") && words.iter().all(|word| stderr.contains(word)), "{stderr}");
 }

@@ -8,17 +8,14 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context, anyhow};
-use cli::{
-    exit::{Code, OrExit, failure},
-    flags,
-};
+use anyhow::Context;
+use process::exit::{Code, OrExit};
 use spark_connect::{SparkError, SparkSession};
 use spark_connect_core::{SparkConnectClient, block_on, channel::ChannelBuilder};
 
 use super::{
     fault,
-    query::{News, Query},
+    query::{self, OnNews},
     ui,
     wait::{GoOn, Wait, reach},
 };
@@ -63,8 +60,7 @@ impl Cluster {
         let version = cluster.call("say its version", go_on, SparkSession::version)?;
         if parse_version(&version).is_none_or(|version| version < OLDEST) {
             let (major, minor) = OLDEST;
-            let error = anyhow!("the server at {endpoint} is Spark {version}; {major}.{minor} or newer is needed");
-            return Err(failure(Code::Unavailable, error));
+            fail!(Code::Unavailable, "the server at {endpoint} is Spark {version}; {major}.{minor} or newer is needed");
         }
         tracing::info!("connected to Spark {version} at {endpoint}");
         if let Some(ui) = cluster.ui(go_on) {
@@ -88,23 +84,22 @@ impl Cluster {
         go_on: GoOn<'_>,
         f: impl FnOnce(&SparkSession) -> Result<T, SparkError> + Send + 'static,
     ) -> anyhow::Result<T> {
-        self.call_within(self.patience, what, go_on, f)
+        let answers = self.ask(f);
+        let answer = Wait::new(&self.address, self.patience, what, go_on).next(&answers)?;
+        answer.map_err(fault::report).with_context(|| format!("Spark failed to {what}"))
     }
 
-    fn call_within<T: Send + 'static>(
+    /// Has a thread do it; returns where the answer will come.
+    fn ask<T: Send + 'static>(
         &self,
-        limit: Duration,
-        what: &str,
-        go_on: GoOn<'_>,
         f: impl FnOnce(&SparkSession) -> Result<T, SparkError> + Send + 'static,
-    ) -> anyhow::Result<T> {
+    ) -> mpsc::Receiver<Result<T, SparkError>> {
         let session = self.session.clone();
         let (sender, answers) = mpsc::channel();
         thread::spawn(move || {
             let _ = sender.send(f(&session)); // Nobody may be waiting any more.
         });
-        let answer = Wait::new(&self.address, limit, what, go_on).next(&answers)?;
-        answer.map_err(fault::report).with_context(|| format!("Spark failed to {what}"))
+        answers
     }
 
     /// Calls the server for the last time, unless it is gone; whether it does what it is asked is its business.
@@ -113,7 +108,7 @@ impl Cluster {
         f: impl FnOnce(&SparkSession) -> Result<T, SparkError> + Send + 'static,
     ) {
         if reach(&self.address).is_ok() {
-            let _ = self.call_within(LEAVE_LIMIT, "end the session", &|| Ok(()), f);
+            let _ = self.ask(f).recv_timeout(LEAVE_LIMIT);
         }
     }
 
@@ -132,15 +127,10 @@ impl Cluster {
     ///
     /// # Errors
     /// That of `on_news`, that of the server, and those of [`Wait::next`]. The query is cancelled then.
-    pub(super) fn query(
-        &self,
-        sql: String,
-        go_on: GoOn<'_>,
-        on_news: &mut dyn FnMut(News) -> anyhow::Result<()>,
-    ) -> anyhow::Result<()> {
-        let query = Query::start(Arc::clone(&self.client), self.id(), sql);
+    pub(super) fn query(&self, sql: String, go_on: GoOn<'_>, on_news: OnNews<'_>) -> anyhow::Result<()> {
+        let messages = query::start(Arc::clone(&self.client), self.id(), sql);
         let wait = Wait::new(&self.address, self.patience, "finish another task", go_on);
-        let outcome = query.follow(wait, on_news);
+        let outcome = query::follow(&messages, wait, on_news);
         if outcome.is_err() {
             self.leave(SparkSession::interrupt_all);
         }

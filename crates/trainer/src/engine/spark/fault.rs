@@ -2,7 +2,7 @@
 //! scheduler said, and adds stack traces.
 
 use anyhow::anyhow;
-use cli::exit::{Code, failure};
+use process::exit::{Code, failure};
 use spark_connect::SparkError;
 
 /// gRPC's code for who is not known.
@@ -115,7 +115,7 @@ mod tests {
     #[track_caller]
     fn check(text: &str, code: Code, expect: &str) {
         let error = report(SparkError::connect_msg(text));
-        assert_eq!((error.to_string().as_str(), cli::exit::code_of(&error)), (expect, code));
+        assert_eq!((error.to_string().as_str(), process::exit::code_of(&error)), (expect, code));
     }
 
     #[test]

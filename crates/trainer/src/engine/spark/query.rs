@@ -2,7 +2,10 @@
 //! or a gigabyte, and expects to be asked for the rest; the client's own iterators take that for the end of the result.
 //! So this one goes on until the server says that the result is complete.
 
-use std::sync::{Arc, mpsc};
+use std::sync::{
+    Arc,
+    mpsc::{self, Sender},
+};
 
 use arrow::{array::AsArray, ipc::reader::StreamReader};
 use spark_connect::SparkError;
@@ -16,71 +19,64 @@ use spark_connect_proto::{
 
 use super::{fault, wait::Wait};
 
-/// A query that runs.
-pub(super) struct Query {
-    news: mpsc::Receiver<News>,
-}
-
 /// What comes from a query.
 pub(super) enum News {
     /// Tasks that are done, of all.
     Tasks(i64, i64),
     /// A row of the result: its columns, which are text.
     Row(Vec<String>),
-    /// It is over.
-    End(Result<(), SparkError>),
 }
 
-impl Query {
-    /// Starts a query in a session.
-    pub(super) fn start(client: Arc<SparkConnectClient>, session: &str, sql: String) -> Query {
-        let relation = Relation { rel_type: Some(RelType::Sql(Sql { query: sql, ..Sql::default() })), common: None };
-        let request = ExecutePlanRequest {
-            session_id: session.into(),
-            user_context: Some(UserContext::default()),
-            plan: Some(Plan { op_type: Some(OpType::Root(relation)) }),
-            ..ExecutePlanRequest::default()
-        };
-        let (sender, news) = mpsc::channel();
-        // It ends by itself when nobody listens any more, at the next message or when it is cancelled.
-        get_runtime().spawn(async move {
-            let end = run(&client, Position::new(request), &sender).await;
-            let _ = sender.send(News::End(end));
-        });
-        Query { news }
-    }
+/// Is handed what comes from a query; ends it by an error.
+pub(super) type OnNews<'a> = &'a mut dyn FnMut(News) -> anyhow::Result<()>;
 
-    /// Hands on what comes, until the query is over.
-    ///
-    /// # Errors
-    /// That of `on_news`, that of the server, and those of [`Wait::next`].
-    pub(super) fn follow(
-        self,
-        mut wait: Wait<'_>,
-        on_news: &mut dyn FnMut(News) -> anyhow::Result<()>,
-    ) -> anyhow::Result<()> {
-        let mut done_before = 0;
-        loop {
-            let news = wait.next(&self.news)?;
-            match &news {
-                News::End(_) => {}
-                News::Tasks(done, _) if *done <= done_before => {}
-                News::Tasks(done, _) => {
-                    done_before = *done;
-                    wait.has_progressed();
-                }
-                News::Row(_) => wait.has_progressed(),
+/// News of a query, or nothing when it is over, or the error that ended it.
+pub(super) type Message = Result<Option<News>, SparkError>;
+
+/// Starts a query in a session.
+pub(super) fn start(client: Arc<SparkConnectClient>, session: &str, sql: String) -> mpsc::Receiver<Message> {
+    let relation = Relation { rel_type: Some(RelType::Sql(Sql { query: sql, ..Sql::default() })), common: None };
+    let request = ExecutePlanRequest {
+        session_id: session.into(),
+        user_context: Some(UserContext::default()),
+        plan: Some(Plan { op_type: Some(OpType::Root(relation)) }),
+        ..ExecutePlanRequest::default()
+    };
+    let (sender, messages) = mpsc::channel();
+    // It ends by itself when nobody listens any more, at the next message or when it is cancelled.
+    get_runtime().spawn(async move {
+        let end = run(&client, Position::new(request), &sender).await;
+        let _ = sender.send(end.map(|()| None));
+    });
+    messages
+}
+
+/// Hands on what comes from a query, until it is over.
+///
+/// # Errors
+/// That of `on_news`, that of the server, and those of [`Wait::next`].
+pub(super) fn follow(
+    messages: &mpsc::Receiver<Message>,
+    mut wait: Wait<'_>,
+    on_news: OnNews<'_>,
+) -> anyhow::Result<()> {
+    let mut most_done = 0;
+    while let Some(news) = wait.next(messages)?.map_err(fault::report)? {
+        match news {
+            News::Tasks(done, _) if done <= most_done => {}
+            News::Tasks(done, _) => {
+                most_done = done;
+                wait.has_progressed();
             }
-            match news {
-                News::End(end) => return end.map_err(fault::report),
-                news => on_news(news)?,
-            }
+            News::Row(_) => wait.has_progressed(),
         }
+        on_news(news)?;
     }
+    Ok(())
 }
 
 /// Receives the result from its beginning to its end, over as many streams as it takes.
-async fn run(client: &SparkConnectClient, position: Position, news: &mpsc::Sender<News>) -> Result<(), SparkError> {
+async fn run(client: &SparkConnectClient, position: Position, sender: &Sender<Message>) -> Result<(), SparkError> {
     let mut stream = client.execute_plan(position.request().clone()).await?;
     loop {
         let response = match stream.message().await.map_err(SparkError::from_grpc_status) {
@@ -92,11 +88,10 @@ async fn run(client: &SparkConnectClient, position: Position, news: &mpsc::Sende
             }
         };
         position.set_last_response_id(&response).await;
+        let tell = |news| sender.send(Ok(Some(news)));
         let told = match response.response_type {
-            Some(ResponseType::ArrowBatch(batch)) => {
-                rows(&batch.data)?.into_iter().try_for_each(|row| news.send(News::Row(row)))
-            }
-            Some(ResponseType::ExecutionProgress(progress)) => news.send(tasks(&progress)),
+            Some(ResponseType::ArrowBatch(batch)) => rows(&batch.data)?.into_iter().map(News::Row).try_for_each(tell),
+            Some(ResponseType::ExecutionProgress(progress)) => tell(tasks(&progress)),
             Some(ResponseType::ResultComplete(_)) => {
                 // The server has kept the result in case that it was asked for again.
                 let _ = client.release_execute(position.create_release_request(true).await).await;

@@ -3,8 +3,9 @@
 
 use std::{env, fs, path::PathBuf};
 
-use anyhow::{Context, anyhow};
-use cli::exit::{Code, OrExit};
+use anyhow::Context;
+use process::exit::Code;
+use terminal::shell;
 
 /// The files that make up this trainer: the program, which is to be called `name`, and its libraries.
 ///
@@ -15,13 +16,12 @@ pub(super) fn files(dir: &std::path::Path, name: &str) -> anyhow::Result<Vec<Pat
     let exe = env::current_exe().context("failed to find this program's own path")?;
     // A link would do but for other systems, and it is a few megabytes.
     fs::copy(&exe, &program).with_context(|| format!("failed to copy `{}`", exe.display()))?;
-    let mut files = libraries()
-        .ok_or_else(|| {
-            anyhow!(
-                "this trainer's libtorch was not found; install the trainer on the executors and give --worker-command"
-            )
-        })
-        .or_exit(Code::Unavailable)?;
+    let Some(mut files) = libraries() else {
+        fail!(
+            Code::Unavailable,
+            "this trainer's libtorch was not found; install the trainer on the executors and give --worker-command"
+        );
+    };
     files.push(program);
     Ok(files)
 }
@@ -32,12 +32,7 @@ pub(super) fn files(dir: &std::path::Path, name: &str) -> anyhow::Result<Vec<Pat
 /// When that cannot be found out.
 pub(super) fn command_here() -> anyhow::Result<String> {
     let exe = env::current_exe().context("failed to find this program's own path")?;
-    Ok(shell_quoted(&exe.display().to_string()))
-}
-
-/// The text as one word of a shell command.
-pub(super) fn shell_quoted(text: &str) -> String {
-    format!("'{}'", text.replace('\'', r"'\''"))
+    Ok(shell::command_line([exe.as_os_str()]))
 }
 
 /// The libraries of this process that lie beside libtorch. The others belong to the system.

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use anyhow::{Context, bail};
-use cli::exit::{Code, OrExit};
+use process::exit::{Code, OrExit};
 use spark_connect::{
     DataFrame, DataType, SparkError, SparkSession, StorageLevel, StorageLevelExt, col,
     functions::expr,
@@ -196,7 +196,7 @@ mod tests {
         let mut store = store::Store::open(dir.path(), store::Mode::Fresh, 1).unwrap();
         let dataset = store::DatasetId { name: "two".into(), digest: "00".repeat(32) };
         store.open_stream("a", &dataset, 0, 2).unwrap();
-        store.append("a", 0, &[1, 2], &[0; 2 * 784]).unwrap();
+        store.append("a", 0, sample::SampleSlice { labels: &[1, 2], images: &[0; 2 * 784] }).unwrap();
         while store.has_pending() {
             store.commit().unwrap();
         }

@@ -9,7 +9,7 @@ use std::{
 };
 
 use anyhow::{Context, anyhow};
-use cli::exit::{Code, OrExit, failure};
+use process::exit::{Code, OrExit};
 use spark_connect_core::channel::ChannelBuilder;
 
 /// Is asked now and then whether to go on; says by an error that not.
@@ -50,11 +50,11 @@ impl<'a> Wait<'a> {
             if self.progress.elapsed() > self.patience {
                 let patience = humantime::format_duration(self.patience);
                 let what = self.what;
-                let error = anyhow!(
+                fail!(
+                    Code::Unavailable,
                     "Spark did not {what} within {patience}; are its executors alive, and free? Give them longer with \
                      --spark-patience"
                 );
-                return Err(failure(Code::Unavailable, error));
             }
             match messages.recv_timeout(POLL) {
                 Ok(message) => {
@@ -104,46 +104,46 @@ mod tests {
 
     use super::*;
 
-    fn address(listener: &TcpListener) -> ChannelBuilder {
-        ChannelBuilder::parse(&format!("sc://{}", listener.local_addr().unwrap())).unwrap()
-    }
-
-    #[test]
-    fn a_silent_server_is_waited_for_until_patience_is_over_or_the_run_is_to_stop() {
+    /// Waits for a server that listens, or not, and that says nothing, unless there is news when `go_on` is asked.
+    fn wait(
+        listens: bool,
+        patience: Duration,
+        go_on: impl Fn(&mpsc::Sender<()>) -> anyhow::Result<()>,
+    ) -> anyhow::Error {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = address(&listener);
-        let (_sender, messages) = mpsc::channel::<()>();
-        let limit = Duration::from_millis(250);
-        let error = Wait::new(&address, limit, "answer", &|| Ok(())).next(&messages).unwrap_err();
-        assert_eq!(cli::exit::code_of(&error), Code::Unavailable);
-        assert!(error.to_string().starts_with("Spark did not answer within 250ms"), "{error}");
-        let stop = || Err(anyhow!("enough"));
-        let error = Wait::new(&address, Duration::MAX, "answer", &stop).next(&messages).unwrap_err();
-        assert_eq!(error.to_string(), "enough");
-    }
-
-    #[test]
-    fn news_without_progress_do_not_lengthen_patience() {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = address(&listener);
+        let address = ChannelBuilder::parse(&format!("sc://{}", listener.local_addr().unwrap())).unwrap();
+        let _listener = listens.then_some(listener);
         let (sender, messages) = mpsc::channel();
-        let news = || {
-            let _ = sender.send(());
-            Ok(())
-        };
-        let mut wait = Wait::new(&address, Duration::from_millis(50), "answer", &news);
+        let go_on = || go_on(&sender);
+        let mut wait = Wait::new(&address, patience, "answer", &go_on);
         let started = Instant::now();
-        while wait.next(&messages).is_ok() {
+        loop {
+            if let Err(error) = wait.next(&messages) {
+                return error;
+            }
             assert!(started.elapsed() < Duration::from_secs(10));
         }
     }
 
     #[test]
+    fn a_silent_server_is_waited_for_until_patience_is_over_or_the_run_is_to_stop() {
+        let error = wait(true, Duration::from_millis(250), |_| Ok(()));
+        assert_eq!(process::exit::code_of(&error), Code::Unavailable);
+        assert!(error.to_string().starts_with("Spark did not answer within 250ms"), "{error}");
+        assert_eq!(wait(true, Duration::MAX, |_| Err(anyhow!("enough"))).to_string(), "enough");
+    }
+
+    #[test]
+    fn news_without_progress_do_not_lengthen_patience() {
+        let news = |sender: &mpsc::Sender<()>| Ok(sender.send(())?);
+        let error = wait(true, Duration::from_millis(50), news);
+        assert!(error.to_string().starts_with("Spark did not answer within 50ms"), "{error}");
+    }
+
+    #[test]
     fn a_server_that_is_gone_is_not_waited_for() {
-        let address = address(&TcpListener::bind("127.0.0.1:0").unwrap());
-        let (_sender, messages) = mpsc::channel::<()>();
-        let error = Wait::new(&address, Duration::from_secs(600), "answer", &|| Ok(())).next(&messages).unwrap_err();
-        assert_eq!(cli::exit::code_of(&error), Code::Unavailable);
+        let error = wait(false, Duration::from_secs(600), |_| Ok(()));
+        assert_eq!(process::exit::code_of(&error), Code::Unavailable);
         assert!(error.to_string().contains(" is gone"), "{error}");
     }
 }

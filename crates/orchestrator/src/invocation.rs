@@ -1,0 +1,153 @@
+//! Invocations: the command lines of the children. They are made from the very flag groups that the children parse, so
+//! that a flag is declared once and its name is written nowhere else.
+
+use std::{fmt::Display, net::SocketAddr, path::Path, time::Duration};
+
+use anyhow::Context;
+use flags::Streaming;
+use process::exit::{Code, OrExit};
+use serde::Serialize;
+use serde_json::Value;
+use setup::siblings::Program;
+
+use crate::config::{Config, Share, file::table};
+
+/// A child to start.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Invocation {
+    /// What messages call it: `sender-0`.
+    pub(crate) name: String,
+    /// Which program it is.
+    pub(crate) program: Program,
+    /// Its arguments.
+    pub(crate) arguments: Vec<String>,
+    /// An exit code whose cause may pass by itself, so that it is worth starting the child again.
+    pub(crate) passing: Option<Code>,
+}
+
+/// The receiver, on `listen`; `fresh` empties the chunk directory first. Where a receiver of this run may have been
+/// before, its port may be in use for a moment.
+pub(crate) fn receiver(config: &Config, listen: impl Display, fresh: bool) -> anyhow::Result<Invocation> {
+    let mut arguments = vec![format!("--listen={listen}"), format!("--streams={}", config.senders)];
+    arguments.extend(arguments_of(&config.security)?);
+    arguments.extend(arguments_of(&config.directory)?);
+    arguments.extend(arguments_of(&config.identity)?);
+    arguments.extend(arguments_of(&config.chunking)?);
+    if fresh {
+        arguments.push("--fresh".into());
+    }
+    let passing = (!fresh || config.resume.is_some()).then_some(Code::Unavailable);
+    Ok(Invocation { passing, ..child("receiver", Program::Receiver, arguments) })
+}
+
+/// A sender that only finds, fetches or draws the data and checks it, so that the others find it ready.
+pub(crate) fn prepare(config: &Config) -> anyhow::Result<Invocation> {
+    let mut arguments = vec!["--prepare".into()];
+    arguments.extend(arguments_of(&config.streaming)?);
+    Ok(child("sender", Program::Sender, arguments))
+}
+
+/// The senders: each streams its share.
+pub(crate) fn senders(config: &Config, receiver: SocketAddr) -> anyhow::Result<Vec<Invocation>> {
+    let sender = |Share { name, first, end }| {
+        let share = Streaming { offset: first, samples: end - first, ..config.streaming.clone() };
+        let mut arguments = vec![format!("--connect={receiver}"), format!("--stream={name}")];
+        arguments.extend(arguments_of(&config.security)?);
+        if !receiver.ip().to_canonical().is_loopback() {
+            arguments.push("--tls".into()); // The receiver wants it, also from here.
+        }
+        arguments.extend(arguments_of(&share)?);
+        Ok(child(&name, Program::Sender, arguments))
+    };
+    config.shares().map(sender).collect()
+}
+
+/// The trainer, which waits up to `wait` for the chunk directory to be complete. It goes on from the run folder's newest
+/// checkpoint, and begins with the first round if there is none; so it can be started as often as need be.
+pub(crate) fn trainer(config: &Config, run_dir: &Path, wait: Duration) -> anyhow::Result<Invocation> {
+    let run_dir = run_dir.to_str().context("the run folder's path is not UTF-8").or_exit(Code::Usage)?;
+    let mut arguments = vec![format!("--resume={run_dir}"), format!("--wait={}s", wait.as_secs())];
+    arguments.extend(arguments_of(&config.directory)?);
+    arguments.extend(arguments_of(&config.identity)?);
+    arguments.extend(arguments_of(&config.training)?);
+    arguments.extend(arguments_of(&config.engine)?); // Always: the run folder may name another engine.
+    let passing = (!wait.is_zero()).then_some(Code::Unavailable);
+    Ok(Invocation { passing, ..child("trainer", Program::Trainer, arguments) })
+}
+
+fn arguments_of(flags: &impl Serialize) -> anyhow::Result<Vec<String>> {
+    let argument = |(key, value)| match value {
+        Value::String(text) => format!("--{key}={text}"),
+        other => format!("--{key}={other}"),
+    };
+    Ok(table(flags)?.into_iter().map(argument).collect())
+}
+
+fn child(name: &str, program: Program, arguments: Vec<String>) -> Invocation {
+    let events_and_lifeline = ["--json".into(), "--lifeline".into()];
+    let arguments = arguments.into_iter().chain(events_and_lifeline).collect();
+    Invocation { name: name.into(), program, arguments, passing: None }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::OsString;
+
+    use super::*;
+
+    fn config(arguments: &[&str]) -> Config {
+        let arguments: Vec<OsString> = ["orchestrator"].iter().chain(arguments).map(Into::into).collect();
+        Config::load(&arguments).unwrap()
+    }
+
+    fn line(invocation: &Invocation) -> String {
+        format!("{} {}", invocation.program.name(), invocation.arguments.join(" "))
+    }
+
+    #[test]
+    fn the_original_preset_reaches_every_child() {
+        let config = config(&["--preset", "original", "--data", "mnist"]);
+        assert_eq!(
+            line(&receiver(&config, &config.listen, true).unwrap()),
+            "receiver --listen=127.0.0.1:0 --streams=1 --key=data/tributary.key --dir=data/streaming_input \
+             --samples-per-chunk=1000 --fresh --json --lifeline"
+        );
+        let address = "127.0.0.1:4000".parse().unwrap();
+        assert_eq!(
+            senders(&config, address).unwrap().iter().map(line).collect::<Vec<_>>(),
+            [
+                "sender --connect=127.0.0.1:4000 --stream=sender-0 --key=data/tributary.key --batch-delay=500ms --data=mnist \
+              --dataset=auto --offset=0 --samples=20000 --samples-per-batch=500 --json --lifeline"
+            ]
+        );
+        assert_eq!(
+            line(&trainer(&config, Path::new("runs/x"), Duration::ZERO).unwrap()),
+            "trainer --resume=runs/x --wait=0s --dir=data/streaming_input --batch-size=full --learning-rate=0.0005 \
+             --local-epochs=1 --optimizer=adam --partitions=12 --precision=f32 --received-accuracy=each-round --rounds=5 --seed=42 \
+             --test-data=mnist --weighting=uniform --engine=rayon --spark-patience=10m --json --lifeline"
+        );
+    }
+
+    #[test]
+    fn senders_use_tls_where_the_receiver_wants_it() {
+        let config = config(&["--key", "k"]);
+        for (address, tls) in [("127.0.0.1:1", false), ("[::ffff:127.0.0.1]:1", false), ("0.0.0.0:1", true)] {
+            let sender = senders(&config, address.parse().unwrap()).unwrap().remove(0);
+            assert_eq!(sender.arguments.contains(&"--tls".into()), tls, "{address}");
+            assert!(sender.arguments.contains(&"--key=k".into()));
+        }
+    }
+
+    #[test]
+    fn the_senders_share_the_samples_without_gap_or_overlap() {
+        let config = config(&["--senders", "3", "--samples", "11", "--offset", "5"]);
+        let shares: Vec<String> = senders(&config, "127.0.0.1:1".parse().unwrap())
+            .unwrap()
+            .iter()
+            .flat_map(|sender| sender.arguments.clone())
+            .filter(|argument| argument.starts_with("--offset=") || argument.starts_with("--samples="))
+            .collect();
+        let expect = ["--offset=5", "--samples=4", "--offset=9", "--samples=4", "--offset=13", "--samples=3"];
+        assert_eq!(shares, expect);
+    }
+}

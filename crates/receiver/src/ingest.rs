@@ -1,0 +1,347 @@
+//! The ingest state machine: which connection holds a stream, which samples are accepted, when a chunk is sealed, and what
+//! senders are told. It is pure: an [`Input`] goes in, [`Effect`]s come out. It does no I/O and reads no clock.
+//!
+//! The promise of the receiver is kept here. [`Reply::Durable`] is made in one place, [`Ingest::sealed`], from the store's
+//! answer that a chunk is durable.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    mem,
+    time::{Duration, Instant},
+};
+
+use event::Event;
+use process::shutdown::Cause;
+use proto::{
+    Batch, ErrorCode, StreamDigest,
+    message::{Failure, Open, Welcome},
+};
+use store::Durable;
+
+use crate::config::{Config, Outcome};
+
+mod interface;
+mod stream;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use interface::{Effect, Input, LeaseId, Reply, Request, Samples, Totals};
+pub(crate) use stream::Stream;
+
+/// How often to try again while the disk is full.
+const RETRY_EVERY: Duration = Duration::from_secs(1);
+/// How often to tell the senders that the disk is full, so that they do not give up.
+const NOTICE_EVERY: Duration = Duration::from_secs(5);
+
+/// All streams of a receiver, and the state that they share.
+pub(crate) struct Ingest {
+    config: Config,
+    state: State,
+    streams: BTreeMap<String, Stream>,
+    /// Samples that are not appended yet: the disk is full, or a chunk is to be sealed first.
+    arrived: VecDeque<(LeaseId, Samples)>,
+    /// Samples that are appended and wait for their chunk.
+    pending: Option<Pending>,
+    first_sample: Option<Instant>,
+    durable: Totals,
+    /// The effects of the input that is being handled.
+    effects: Vec<Effect>,
+}
+
+enum State {
+    Receiving,
+    /// The disk is full: nothing is written until `retry_at`.
+    Paused {
+        /// Why, in words for people.
+        reason: String,
+        retry_at: Instant,
+        /// When the senders are told again.
+        notice_at: Instant,
+    },
+    /// Told to stop: what was accepted is sealed first.
+    Stopping(Cause),
+    /// The digest of a stream differs: this is being written into the directory.
+    Rejecting(String),
+    Ended,
+}
+
+struct Pending {
+    samples: u64,
+    /// Since when the oldest waits.
+    since: Instant,
+}
+
+impl Ingest {
+    /// Starts with what the directory already holds.
+    pub(crate) fn new(config: Config, durable: Totals, streams: BTreeMap<String, Stream>) -> Ingest {
+        Ingest {
+            config,
+            state: State::Receiving,
+            streams,
+            arrived: VecDeque::new(),
+            pending: None,
+            first_sample: None,
+            durable,
+            effects: Vec::new(),
+        }
+    }
+
+    /// When [`Input::Tick`] is due, if nothing happens before. Once the store has answered every effect, this is later than the
+    /// `now` of the last input, so the actor never spins.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        match self.state {
+            State::Receiving => {
+                let sealing = self.pending.as_ref().map(|pending| pending.since + self.config.linger);
+                sealing.into_iter().chain(self.complete_at()).min()
+            }
+            State::Paused { retry_at, .. } => Some(retry_at),
+            State::Stopping(_) | State::Rejecting(_) | State::Ended => None,
+        }
+    }
+
+    /// Handles one input. Returns what is to be done.
+    pub(crate) fn handle(&mut self, now: Instant, input: Input) -> Vec<Effect> {
+        match input {
+            _ if matches!(self.state, State::Ended) => {}
+            Input::Open(lease, open) => self.open(lease, open),
+            Input::Request(lease, request) => self.request(now, lease, request),
+            Input::Stop(cause) => self.state = State::Stopping(cause),
+            Input::Tick => {}
+            Input::Declared { lease, open, result } => self.declared(now, lease, open, result),
+            Input::Sealed(durable) => self.sealed(now, durable),
+            Input::Completed { seconds } => self.completed(seconds),
+            Input::Rejected(error) => self.rejected(error),
+            Input::Failed(error) => self.failed(now, error),
+        }
+        self.advance(now);
+        mem::take(&mut self.effects)
+    }
+
+    fn request(&mut self, now: Instant, lease: LeaseId, request: Request) {
+        let Some((name, stream)) = leased(&mut self.streams, lease) else { return };
+        match request {
+            Request::Data(samples) => self.arrived.push_back((lease, samples)),
+            Request::End(end) => stream.set_end(end),
+            Request::Bye => stream.confirmed = Some(now),
+            Request::Close => {
+                stream.release(now);
+                if stream.is_empty() {
+                    let name = name.clone();
+                    self.streams.remove(&name);
+                    self.effects.push(Effect::Forget(name));
+                }
+            }
+        }
+    }
+
+    fn open(&mut self, lease: LeaseId, open: Open) {
+        let expected = self.config.streams;
+        if self.streams.contains_key(&open.stream) || self.streams.len() < expected {
+            return self.effects.push(Effect::Declare { lease, open });
+        }
+        let text = format!(
+            "stream `{}` is not one of the {expected} that are expected; start the receiver with more --streams",
+            open.stream
+        );
+        self.reply(lease, failed(ErrorCode::Stream, text));
+    }
+
+    fn declared(&mut self, now: Instant, lease: LeaseId, open: Open, result: Result<(), store::Error>) {
+        if let Err(error) = result {
+            let code = match error {
+                store::Error::OtherDataset { .. } => ErrorCode::Dataset,
+                _ => ErrorCode::Stream,
+            };
+            return self.reply(lease, failed(code, error.to_string()));
+        }
+        let Open { stream: name, first, end, .. } = open;
+        let new = || Stream::new(now, first..end, first, StreamDigest::default());
+        let stream = self.streams.entry(name).or_insert_with(new);
+        if let Some(old) = stream.lease() {
+            let fenced = failed(ErrorCode::Fenced, "another connection took the stream over");
+            self.effects.push(Effect::Reply(old, fenced));
+        }
+        stream.grant(lease);
+        // With less than two chunks, a sender could wait for the ack of a chunk that it may not fill. Twice that keeps it
+        // sending while a chunk is written.
+        let window = (self.config.samples_per_chunk.max(Batch::MAX_SAMPLES) * 4) as u64;
+        let welcome = Welcome { next: stream.accepted, durable: stream.durable, window };
+        self.reply(lease, Reply::Welcome(welcome));
+        if let State::Paused { reason, .. } = &self.state {
+            self.effects.push(Effect::Reply(lease, Reply::Paused(reason.clone())));
+        }
+    }
+
+    /// A chunk is durable: acknowledges its samples. Nothing else does.
+    fn sealed(&mut self, now: Instant, durable: Vec<Durable>) {
+        if let State::Paused { .. } = self.state {
+            self.state = State::Receiving;
+            self.effects.push(Effect::Report(Event::Resumed));
+            self.reply_all(|| Reply::Resumed);
+        }
+        let mut sealed = 0;
+        for Durable { stream, position } in durable {
+            let Some(stream) = self.streams.get_mut(&stream) else { continue };
+            sealed += position - stream.durable;
+            stream.durable = position;
+            self.effects.extend(stream.lease().map(|lease| Effect::Reply(lease, Reply::Durable(position))));
+        }
+        self.durable.samples += sealed;
+        self.durable.chunks += 1;
+        let left = self.pending.take().map_or(0, |pending| pending.samples - sealed);
+        self.pending = (left > 0).then_some(Pending { samples: left, since: now });
+        let Totals { samples, chunks } = self.durable;
+        self.effects.push(Effect::Report(Event::Stored { samples, chunks }));
+    }
+
+    fn completed(&mut self, seconds: f64) {
+        let Totals { samples, chunks } = self.durable;
+        self.effects.push(Effect::Report(Event::Complete { samples, chunks, seconds }));
+        self.finish(Ok(Outcome::Complete { samples, chunks, seconds }));
+    }
+
+    fn rejected(&mut self, error: store::Error) {
+        if let State::Rejecting(what) = &self.state {
+            // Only after it is on disk: a sender that hears this does not come back.
+            let what = what.clone();
+            self.end(ErrorCode::Digest, &what, Err(error));
+        }
+    }
+
+    fn failed(&mut self, now: Instant, error: store::Error) {
+        match self.state {
+            State::Receiving | State::Paused { .. } if error.is_full() => self.pause(now, &chain(&error)),
+            State::Stopping(cause) if error.is_full() => {
+                let text = format!("{}; what was not acknowledged is to be sent again", chain(&error));
+                self.effects.push(Effect::Warn(text));
+                self.stopped(cause);
+            }
+            _ => self.end(ErrorCode::Storage, &chain(&error), Err(error)),
+        }
+    }
+
+    /// The disk is full: tells everybody, and again from time to time.
+    fn pause(&mut self, now: Instant, reason: &str) {
+        let notice_at = match self.state {
+            State::Paused { notice_at, .. } if now < notice_at => notice_at,
+            _ => {
+                self.effects.push(Effect::Report(Event::Paused { reason: reason.to_owned() }));
+                self.reply_all(|| Reply::Paused(reason.to_owned()));
+                now + NOTICE_EVERY
+            }
+        };
+        self.state = State::Paused { reason: reason.to_owned(), retry_at: now + RETRY_EVERY, notice_at };
+    }
+
+    /// Goes as far as possible without an answer from the store.
+    fn advance(&mut self, now: Instant) {
+        if self.effects.last().is_some_and(Effect::is_answered) {
+            return;
+        }
+        match &mut self.state {
+            State::Rejecting(_) | State::Ended => return,
+            State::Paused { retry_at, .. } if now < *retry_at => return,
+            State::Paused { retry_at, .. } => *retry_at = now + RETRY_EVERY,
+            State::Receiving | State::Stopping(_) => {}
+        }
+        while !self.is_chunk_due(now) {
+            let Some((lease, samples)) = self.arrived.pop_front() else { return self.conclude(now) };
+            self.append(now, lease, samples);
+        }
+        self.effects.push(Effect::Seal);
+    }
+
+    /// Whether a chunk is full, its oldest sample has waited long enough, or nothing more can come.
+    fn is_chunk_due(&self, now: Instant) -> bool {
+        let Some(Pending { samples, since }) = self.pending else { return false };
+        let is_over = match self.state {
+            State::Stopping(_) => self.arrived.is_empty(),
+            _ => now >= since + self.config.linger || self.is_all_accepted(),
+        };
+        samples >= self.config.samples_per_chunk as u64 || is_over
+    }
+
+    fn is_all_accepted(&self) -> bool {
+        self.streams.len() == self.config.streams && self.streams.values().all(Stream::is_accepted)
+    }
+
+    /// Appends samples, unless a newer connection holds the stream.
+    fn append(&mut self, now: Instant, lease: LeaseId, samples: Samples) {
+        let Some((name, stream)) = leased(&mut self.streams, lease) else { return };
+        stream.accept(&samples.batch);
+        self.first_sample.get_or_insert(now);
+        self.pending.get_or_insert(Pending { samples: 0, since: now }).samples += samples.batch.count() as u64;
+        self.effects.push(Effect::Append { stream: name.clone(), samples });
+    }
+
+    /// Everything that arrived is appended and no chunk is due. Answers senders that have said `End`, and ends the work if
+    /// it is done.
+    fn conclude(&mut self, now: Instant) {
+        if let State::Stopping(cause) = self.state {
+            return self.stopped(cause);
+        }
+        for (name, stream) in &mut self.streams {
+            match stream.check_end() {
+                None => {}
+                Some((lease, true)) => self.effects.push(Effect::Reply(lease, Reply::EndAck)),
+                Some((_, false)) => {
+                    let what = format!("stream `{name}`: what arrived is not what was sent");
+                    self.effects.push(Effect::Reject(what.clone()));
+                    self.state = State::Rejecting(what);
+                    return;
+                }
+            }
+        }
+        if self.complete_at().is_some_and(|at| at <= now) {
+            let seconds = self.first_sample.map_or(0.0, |since| (now - since).as_secs_f64());
+            self.effects.push(Effect::Complete { seconds });
+        }
+    }
+
+    /// When the directory is complete, if nothing more happens.
+    fn complete_at(&self) -> Option<Instant> {
+        if self.streams.len() < self.config.streams {
+            return None;
+        }
+        let settled = self.streams.values().map(|stream| stream.settled_at(self.config.grace));
+        settled.reduce(|latest, at| Some(latest?.max(at?))).flatten()
+    }
+
+    fn stopped(&mut self, cause: Cause) {
+        self.end(ErrorCode::Stopping, "the receiver was stopped", Ok(Outcome::Stopped(cause)));
+    }
+
+    /// Ends every session, and the work.
+    fn end(&mut self, code: ErrorCode, text: &str, result: Result<Outcome, store::Error>) {
+        self.reply_all(|| failed(code, text));
+        self.finish(result);
+    }
+
+    fn finish(&mut self, result: Result<Outcome, store::Error>) {
+        self.state = State::Ended;
+        self.effects.push(Effect::Finish(result));
+    }
+
+    fn reply(&mut self, lease: LeaseId, reply: Reply) {
+        self.effects.push(Effect::Reply(lease, reply));
+    }
+
+    fn reply_all(&mut self, reply: impl Fn() -> Reply) {
+        let leases = self.streams.values().filter_map(Stream::lease);
+        self.effects.extend(leases.map(|lease| Effect::Reply(lease, reply())));
+    }
+}
+
+/// The stream that a lease is valid for; `None` if a newer connection has taken it over.
+fn leased(streams: &mut BTreeMap<String, Stream>, lease: LeaseId) -> Option<(&String, &mut Stream)> {
+    streams.iter_mut().find(|(_, stream)| stream.lease() == Some(lease))
+}
+
+fn failed(code: ErrorCode, text: impl Into<String>) -> Reply {
+    Reply::Failed(Failure { code, text: text.into() })
+}
+
+/// An error and its causes, in one line.
+fn chain(error: &store::Error) -> String {
+    std::error::Error::source(error).map_or(error.to_string(), |cause| format!("{error}: {cause}"))
+}

@@ -1,0 +1,107 @@
+//! One stream: its positions, its digest, and who holds it.
+
+use std::{
+    ops::Range,
+    time::{Duration, Instant},
+};
+
+use proto::{Batch, StreamDigest, message::End};
+
+use super::interface::LeaseId;
+
+/// A stream of samples `first..end`. `first <= durable <= accepted <= end`.
+#[derive(Debug)]
+pub(crate) struct Stream {
+    first: u64,
+    end: u64,
+    /// Every sample before this one was appended.
+    pub(super) accepted: u64,
+    /// Every sample before this one is in a chunk.
+    pub(super) durable: u64,
+    /// Of all accepted samples.
+    digest: StreamDigest,
+    holder: Holder,
+    /// When the sender said that it knows that the whole stream is durable.
+    pub(super) confirmed: Option<Instant>,
+}
+
+#[derive(Debug)]
+enum Holder {
+    Connection {
+        lease: LeaseId,
+        /// What the sender said at the end, until that is answered.
+        end: Option<End>,
+    },
+    Nobody {
+        since: Instant,
+    },
+}
+
+impl Stream {
+    /// A stream that nobody holds, durable to this position; the digest is that of its durable samples.
+    pub(crate) fn new(now: Instant, extent: Range<u64>, durable: u64, digest: StreamDigest) -> Stream {
+        let Range { start: first, end } = extent;
+        let holder = Holder::Nobody { since: now };
+        Stream { first, end, accepted: durable, durable, digest, holder, confirmed: None }
+    }
+
+    /// The lease that is valid.
+    pub(super) fn lease(&self) -> Option<LeaseId> {
+        match self.holder {
+            Holder::Connection { lease, .. } => Some(lease),
+            Holder::Nobody { .. } => None,
+        }
+    }
+
+    /// Lets a connection hold the stream. An earlier lease becomes invalid.
+    pub(super) fn grant(&mut self, lease: LeaseId) {
+        self.holder = Holder::Connection { lease, end: None };
+    }
+
+    /// The connection is gone. One that comes back says again that the stream has ended.
+    pub(super) fn release(&mut self, now: Instant) {
+        self.holder = Holder::Nobody { since: now };
+    }
+
+    pub(super) fn accept(&mut self, batch: &Batch) {
+        self.digest.update(batch.samples());
+        self.accepted += batch.count() as u64;
+    }
+
+    pub(super) fn set_end(&mut self, said: End) {
+        if let Holder::Connection { end, .. } = &mut self.holder {
+            *end = Some(said);
+        }
+    }
+
+    /// Takes what the sender said at the end, if all of the stream is durable. Returns whom to answer, and whether what
+    /// arrived is what was sent.
+    pub(super) fn check_end(&mut self) -> Option<(LeaseId, bool)> {
+        let is_durable = self.durable == self.end;
+        match &mut self.holder {
+            Holder::Connection { lease, end } if is_durable => {
+                Some((*lease, end.take()?.digest == self.digest.finish()))
+            }
+            _ => None,
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.accepted == self.first
+    }
+
+    pub(super) fn is_accepted(&self) -> bool {
+        self.accepted == self.end
+    }
+
+    /// When the stream is settled, if nothing more happens: all of it is durable, and its sender knows that or has been
+    /// away for the whole grace.
+    pub(super) fn settled_at(&self, grace: Duration) -> Option<Instant> {
+        match self.holder {
+            _ if self.durable < self.end => None,
+            _ if self.confirmed.is_some() => self.confirmed,
+            Holder::Nobody { since } => Some(since + grace),
+            Holder::Connection { .. } => None,
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! A seal is a digest over the weights and all metadata of a file. safetensors has none of its own, and a flipped bit in a
+//! weight would otherwise be another model that nobody notices. Every file of weights that the trainer writes has one;
+//! files from elsewhere do not, and are taken as they are.
+
+use std::{collections::BTreeMap, path::Path};
+
+use weights::{Architecture, StateDict};
+
+use crate::Error;
+
+/// The key of the seal.
+const SEAL: &str = "blake3";
+
+/// The key of the format, and how the name of each of ours begins. So a file of ours whose seal is gone is known as one.
+pub const FORMAT: &str = "format";
+const OURS: &str = "tributary ";
+
+/// The bytes of a sealed file.
+pub fn seal(weights: &StateDict, mut metadata: BTreeMap<String, String>) -> Vec<u8> {
+    metadata.insert(SEAL.to_owned(), digest(weights, &metadata));
+    weights.to_safetensors(&metadata)
+}
+
+/// Checks the seal, and takes it out of the metadata.
+///
+/// # Errors
+/// Saying so, when it does not match or a file of ours has none.
+pub fn check(weights: &StateDict, metadata: &mut BTreeMap<String, String>) -> Result<(), String> {
+    match metadata.remove(SEAL) {
+        Some(seal) if seal != digest(weights, metadata) => Err("its digest does not match".into()),
+        None if metadata.get(FORMAT).is_some_and(|format| format.starts_with(OURS)) => {
+            Err("its digest is missing".into())
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Weights and metadata of a file of any origin.
+///
+/// # Errors
+/// Naming the file: when it cannot be read, holds no such weights, or is damaged.
+pub fn read(path: &Path, architecture: &'static Architecture) -> Result<(StateDict, BTreeMap<String, String>), Error> {
+    let (weights, mut metadata) = architecture.read(path)?;
+    let advice = "; replace it, or name another model";
+    check(&weights, &mut metadata).map_err(|what| Error::Damaged { path: path.to_owned(), advice, what })?;
+    Ok((weights, metadata))
+}
+
+fn digest(weights: &StateDict, metadata: &BTreeMap<String, String>) -> String {
+    let mut hasher = blake3::Hasher::new_derive_key("tributary checkpoint");
+    for text in metadata.iter().flat_map(|(key, value)| [key, value]).chain([&weights.sha256()]) {
+        hasher.update(&(text.len() as u64).to_le_bytes()).update(text.as_bytes());
+    }
+    hasher.finalize().to_hex().to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use weights::SIMPLE_CNN;
+
+    use super::*;
+
+    fn metadata(format: &str) -> BTreeMap<String, String> {
+        let history = r#"[{"round":1,"train_loss":0.25}]"#;
+        [(FORMAT, format), ("history", history), ("dataset", "mnist")]
+            .map(|(key, value)| (key.to_owned(), value.to_owned()))
+            .into()
+    }
+
+    /// Whether the bytes are read as a file that is whole.
+    fn is_whole(bytes: &[u8]) -> bool {
+        SIMPLE_CNN.from_safetensors(bytes).is_ok_and(|(weights, mut metadata)| check(&weights, &mut metadata).is_ok())
+    }
+
+    #[test]
+    fn a_file_from_elsewhere_needs_no_seal_and_one_of_ours_does() {
+        let weights = SIMPLE_CNN.init(1);
+        assert!(is_whole(&weights.to_safetensors(&BTreeMap::new())));
+        assert!(is_whole(&weights.to_safetensors(&metadata("pt"))));
+        assert!(!is_whole(&weights.to_safetensors(&metadata("tributary model 1"))));
+    }
+
+    #[test]
+    fn a_damaged_file_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("final.safetensors");
+        let mut bytes = seal(&SIMPLE_CNN.init(1), metadata("tributary model 1"));
+        std::fs::write(&path, &bytes).unwrap();
+        assert_eq!(read(&path, &SIMPLE_CNN).unwrap(), (SIMPLE_CNN.init(1), metadata("tributary model 1")));
+        *bytes.last_mut().unwrap() ^= 1;
+        std::fs::write(&path, &bytes).unwrap();
+        let error = read(&path, &SIMPLE_CNN).unwrap_err();
+        assert_eq!(error.exit_code(), 65);
+        assert!(error.to_string().contains("final.safetensors` is damaged"), "{error}");
+    }
+}

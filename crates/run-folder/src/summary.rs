@@ -1,0 +1,136 @@
+//! The summary is the result of a run, for programs. Fields may be added; those that older versions did not write have a
+//! default.
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Error, SUMMARY, read};
+
+/// [`SUMMARY`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Summary {
+    /// The dataset's name.
+    pub dataset: String,
+    /// Samples received and trained on.
+    pub n_samples: u64,
+    /// Samples in the test set.
+    #[serde(default)]
+    pub n_test_samples: usize,
+    /// Which test set that is.
+    #[serde(default)]
+    pub test_set: Option<TestSet>,
+    /// Chunk files.
+    pub n_chunks: u64,
+    /// Streams that they came in.
+    #[serde(default)]
+    pub n_streams: Option<u64>,
+    /// Where the partitions trained.
+    pub engine: String,
+    /// Partitions.
+    pub partitions: u32,
+    /// Rounds.
+    pub rounds: u32,
+    /// Seed.
+    pub seed: u64,
+    /// The type of the numbers that training computes with.
+    pub precision: String,
+    /// Mean loss on the test set.
+    #[serde(default)]
+    pub test_loss: f64,
+    /// Share of the test set that is right, 0 to 1.
+    #[serde(default)]
+    pub test_accuracy: f64,
+    /// Share of the received data that is right, 0 to 1.
+    pub received_accuracy: f64,
+    /// SHA-256 of the final model.
+    pub model_sha256: String,
+    /// Where the time went.
+    pub seconds: Seconds,
+    /// How fast it was.
+    #[serde(default)]
+    pub samples_per_second: Rates,
+    /// The command, the machine, the versions.
+    #[serde(default)]
+    pub provenance: Provenance,
+}
+
+/// A test set, as a report finds it again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TestSet {
+    /// Its dataset's name.
+    pub name: String,
+    /// Its digest, which is that of its content.
+    pub digest: String,
+}
+
+/// Where the time went, in seconds, over all processes that worked on the run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Seconds {
+    /// Receiving, and everything that the trainer did.
+    pub total: f64,
+    /// From the first sample received to a complete chunk directory.
+    pub send: f64,
+    /// Training and averaging.
+    pub train: f64,
+    /// Evaluating.
+    pub evaluate: f64,
+}
+
+/// Samples per second; `null` in JSON where no time was measured.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Rates {
+    /// Received and stored.
+    pub ingest: Option<f64>,
+    /// Passed through the network in training; a sample counts once for each local epoch of each round.
+    pub train: Option<f64>,
+}
+
+/// How a run came about, beside the flags. It is written down when the run ends, since a report may be made later and
+/// elsewhere.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Provenance {
+    /// The trainer's command line, its program without the path.
+    pub command: Vec<String>,
+    /// When it ended, with the offset of the time zone.
+    pub finished: String,
+    /// The processor's name, as the operating system says it.
+    pub cpu: String,
+    /// Cores that the trainer could use.
+    pub cores: usize,
+    /// The operating system.
+    pub os: String,
+    /// Tributary's version.
+    pub tributary: String,
+    /// libtorch's version.
+    pub libtorch: String,
+}
+
+impl Summary {
+    /// That of a run folder; `None` if the run is not finished.
+    ///
+    /// # Errors
+    /// When it is damaged.
+    pub fn read(run_folder: &Path) -> Result<Option<Self>, Error> {
+        read::json(&run_folder.join(SUMMARY))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_summary_of_an_older_version_or_without_a_measured_time_is_read() {
+        let dir = tempfile::tempdir().unwrap();
+        assert_eq!(Summary::read(dir.path()).unwrap(), None);
+        let text = r#"{"dataset":"mnist","n_samples":1,"n_chunks":1,"engine":"rayon","partitions":1,"rounds":1,"seed":42,
+            "precision":"f32","received_accuracy":0.5,"model_sha256":"","seconds":{"total":0,"send":0,"train":0,"evaluate":0},
+            "samples_per_second":{"ingest":null,"train":3}}"#;
+        std::fs::write(dir.path().join(SUMMARY), text).unwrap();
+        let summary = Summary::read(dir.path()).unwrap().unwrap();
+        assert_eq!((&summary.test_set, summary.n_streams), (&None, None));
+        assert_eq!(summary.samples_per_second, Rates { ingest: None, train: Some(3.0) });
+    }
+}

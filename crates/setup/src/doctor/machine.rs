@@ -1,0 +1,165 @@
+//! What the machine itself has for a run: a port, room on the disks, memory, instructions.
+
+use std::{fs, net::TcpListener, path::Path};
+
+use flags::Precision;
+
+use super::finding::{Finding, Plan};
+use crate::cache::cache_dir;
+
+/// Bytes of a sample in a chunk file, with room for another copy of the newest chunk.
+const SAMPLE: u64 = 1000;
+/// Bytes of a round in the run folder: a checkpoint of 421,642 weights.
+const ROUND: u64 = 2_000_000;
+/// Bytes that fetching and unpacking libtorch takes.
+const LIBTORCH: u64 = 2_000_000_000;
+/// Bytes of memory of the three programs, and for each partition and sample; measured, see BENCHMARKS.md, and doubled.
+const PROGRAMS: u64 = 400_000_000;
+const PARTITION: u64 = 100_000_000;
+const SAMPLE_IN_MEMORY: u64 = 2 * 784 * 2;
+
+/// Whether the receiver could listen.
+pub(crate) fn port(listen: &str) -> Finding {
+    match TcpListener::bind(listen) {
+        Ok(_) if listen.ends_with(":0") => Finding::ok(format!("{} has free ones", listen.trim_end_matches(":0"))),
+        Ok(_) => Finding::ok(format!("{listen} is free")),
+        Err(error) => {
+            let text = format!("{listen}: {error}; choose another with --listen, such as --listen 127.0.0.1:0");
+            Finding::wrong(text).stops_if(true)
+        }
+    }
+}
+
+/// Whether there is room for chunks, results, and libtorch if it is to be fetched.
+pub(crate) fn disk(plan: &Plan, fetches_libtorch: bool) -> Finding {
+    let chunks = plan.streaming.samples.saturating_mul(SAMPLE);
+    let rounds = u64::from(plan.training.rounds).saturating_mul(ROUND);
+    let mut wanted = vec![(plan.dir.clone(), chunks), (plan.run_dir.clone(), rounds)];
+    if let Ok(cache) = cache_dir() {
+        wanted.push((cache, if fetches_libtorch { LIBTORCH } else { 0 }));
+    }
+    let mut known = Vec::new();
+    for (path, needed) in wanted {
+        let Some(free) = free_space(&path) else { continue };
+        if free < needed {
+            let (name, free, needed) = (path.display(), size(free), size(needed));
+            let text = format!("`{name}` has {free} free, of {needed} that may be needed; make room, or name another");
+            return Finding::wrong(text).stops_if(true);
+        }
+        known.push(format!("`{}` has {} free", path.display(), size(free)));
+    }
+    Finding::ok(if known.is_empty() { "its free space is not known".into() } else { known.join(", ") })
+}
+
+/// Free bytes where `path` is or will be made.
+fn free_space(path: &Path) -> Option<u64> {
+    let there = path.ancestors().find(|path| path.is_dir()).filter(|path| !path.as_os_str().is_empty());
+    free_on_disk_of(there.unwrap_or(Path::new(".")))
+}
+
+#[cfg(unix)]
+fn free_on_disk_of(directory: &Path) -> Option<u64> {
+    let disk = rustix::fs::statvfs(directory).ok()?;
+    disk.f_bavail.checked_mul(disk.f_frsize)
+}
+
+#[cfg(windows)]
+fn free_on_disk_of(_directory: &Path) -> Option<u64> {
+    None
+}
+
+/// Whether the programs fit into memory.
+pub(crate) fn memory(plan: &Plan) -> Finding {
+    let partitions = u64::from(plan.training.partitions.unwrap_or(1)).saturating_mul(PARTITION);
+    let samples = plan.streaming.samples.saturating_mul(SAMPLE_IN_MEMORY);
+    let needed = PROGRAMS.saturating_add(partitions).saturating_add(samples);
+    match fs::read_to_string("/proc/meminfo").ok().as_deref().and_then(available) {
+        None => Finding::ok("what is free is not known here"),
+        Some(free) if free >= needed => Finding::ok(format!("{} available", size(free))),
+        Some(free) => {
+            let (free, needed) = (size(free), size(needed));
+            let text =
+                format!("{free} available, of {needed} that may be needed; fewer --partitions or --samples need less");
+            Finding::wrong(text) // The system may have more to give than it says.
+        }
+    }
+}
+
+/// `MemAvailable:   12345 kB`
+fn available(meminfo: &str) -> Option<u64> {
+    let line = meminfo.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
+    line.split_whitespace().next()?.parse::<u64>().ok()?.checked_mul(1024)
+}
+
+/// Whether bfloat16 is fast on this processor; it is right on all.
+pub(crate) fn processor(precision: Precision) -> Finding {
+    let has = fs::read_to_string("/proc/cpuinfo").ok().map(|text| bfloat16(&text));
+    let asked = precision == Precision::Bf16;
+    match has {
+        Some(names) if !names.is_empty() => {
+            Finding::ok(format!("{}: --precision bf16 is fast here", names.join(" and ")))
+        }
+        Some(_) if asked => {
+            let text = "no AVX512-BF16 or AMX: bf16 is slow here; use --precision f32";
+            Finding::missing(text)
+        }
+        Some(_) => Finding::ok("f32 as fast as any; no AVX512-BF16 or AMX, so bf16 would be slow"),
+        None => Finding::ok("whether it is fast in bf16 is not known here"),
+    }
+}
+
+/// The instructions for bfloat16 in the words of `/proc/cpuinfo`.
+fn bfloat16(cpuinfo: &str) -> Vec<&'static str> {
+    let flags = cpuinfo.lines().find(|line| line.starts_with("flags")).unwrap_or_default();
+    let has = |word: &str| flags.split_whitespace().any(|flag| flag == word);
+    [("avx512_bf16", "AVX512-BF16"), ("amx_bf16", "AMX")]
+        .into_iter()
+        .filter(|(flag, _)| has(flag))
+        .map(|(_, name)| name)
+        .collect()
+}
+
+fn size(bytes: u64) -> String {
+    match bytes {
+        0..1_000_000_000 => format!("{} MB", bytes / 1_000_000),
+        _ => format!("{:.1} GB", bytes as f64 / 1e9),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::doctor::finding::State;
+
+    #[test]
+    fn a_port_in_use_stops_a_run_and_a_free_one_does_not() {
+        let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = taken.local_addr().unwrap().to_string();
+        let finding = port(&address);
+        assert!(finding.stops && finding.text.contains(&address), "{finding:?}");
+        drop(taken);
+        assert_eq!(port(&address).state, State::Ok);
+    }
+
+    #[test]
+    fn a_disk_too_small_is_named_also_where_the_folder_is_not_there_yet() {
+        let dir = tempfile::tempdir().unwrap();
+        let chunks = dir.path().join("not/there");
+        let dir = chunks.to_str().unwrap();
+        if cfg!(unix) {
+            let finding = disk(&Plan::of(dir, &["--samples=1000000000000000"]), false);
+            assert!(finding.stops && finding.text.contains("not/there` has "), "{finding:?}");
+        }
+        assert_eq!(disk(&Plan::of(dir, &["--samples=10", "--rounds=1"]), false).state, State::Ok);
+        assert!(!chunks.exists());
+    }
+
+    #[test]
+    fn what_linux_says_is_understood() {
+        assert_eq!(available("MemTotal: 9 kB\nMemAvailable:    2048 kB\n"), Some(2 << 20));
+        assert_eq!(available("MemTotal: 9 kB\n"), None);
+        assert_eq!(bfloat16("model name : x\nflags\t\t: fpu avx512_bf16 amx_bf16\n"), ["AVX512-BF16", "AMX"]);
+        assert!(bfloat16("flags : avx512_bf16x\n").is_empty());
+        assert_eq!([size(999_999_999), size(1_500_000_000)], ["999 MB", "1.5 GB"]);
+    }
+}

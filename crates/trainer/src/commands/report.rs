@@ -1,0 +1,225 @@
+//! Reporting makes `report.html` of what a run folder holds: at the end of a run, and again whenever `trainer report`
+//! is asked to, also of several runs beside each other.
+
+mod kept;
+
+use std::{
+    ffi::OsStr,
+    path::{Path, PathBuf},
+};
+
+use dataset::Dataset;
+use model::{StateDict, best, logits, measure, probabilities};
+use process::exit::{Code, failure};
+use report::{Other, Point, Report, Round, Test, Wrong};
+use run_folder::{
+    REPORT, Streaming, Summary,
+    record::{PartitionRecord, Record},
+};
+use sample::{CLASSES, PIXELS};
+use terminal::{count, shell};
+
+use self::kept::Kept;
+use crate::{data::test_set, output};
+use process::file;
+
+/// What several runs are compared in, in the first one's folder.
+const COMPARISON: &str = "comparison.html";
+
+/// Mistakes that are shown.
+const SHOWN: usize = 24;
+
+/// Makes the report of the first of these runs, with the others beside it, and prints where it is.
+///
+/// # Errors
+/// When a folder holds no finished run, a file in it is damaged, or the test set is missing or another one.
+pub fn run(folders: &[PathBuf], out: Option<&Path>, test_data: Option<&Path>) -> anyhow::Result<()> {
+    let kept: Vec<Kept> = folders.iter().map(|folder| Kept::read(folder)).collect::<anyhow::Result<_>>()?;
+    let Some((first, others)) = kept.split_first() else {
+        fail!(Code::Usage, "name a run folder, such as runs/latest");
+    };
+    let test_set = test_set_of(first, test_data)?;
+    let scores = logits(&first.global, &test_set.samples.images);
+    let others = others.iter().map(other).collect();
+    let name = if kept.len() > 1 { COMPARISON } else { REPORT };
+    let path = out.map_or_else(|| first.folder.join(name), Path::to_owned);
+    file::write(&path, page(first, &test_set, &scores, others).as_bytes())?;
+    output::say(&path.display().to_string());
+    Ok(())
+}
+
+/// The report of a run that has just ended, whose model gives these scores.
+pub(crate) fn of_run(folder: &Path, test_set: &Dataset, scores: &[[f32; CLASSES]]) -> anyhow::Result<String> {
+    Ok(page(&Kept::read(folder)?, test_set, scores, Vec::new()))
+}
+
+/// The test set of a run: the one named here, else the one that it was told, else where such a one usually is.
+fn test_set_of(kept: &Kept, chosen: Option<&Path>) -> anyhow::Result<Dataset> {
+    let told = kept.config.get("test-data").and_then(toml::Value::as_str).map(PathBuf::from);
+    let default = || told.unwrap_or_else(|| dataset::default_dir(&kept.summary.dataset));
+    let dir = chosen.map_or_else(default, Path::to_owned);
+    let test_set = test_set::load(&dir)?;
+    let Summary { dataset, test_set: measured, .. } = &kept.summary;
+    let is_the_runs = match measured {
+        Some(measured) => measured.digest == test_set::hex(test_set.digest()),
+        None => test_set.name == *dataset,
+    };
+    if is_the_runs {
+        return Ok(test_set);
+    }
+    let error = anyhow::anyhow!(
+        "the test set in `{}`, of dataset `{}`, is not that of run `{}`, of dataset `{}`; name the latter's by --test-data",
+        dir.display(),
+        test_set.name,
+        kept.folder.display(),
+        measured.as_ref().map_or(dataset, |measured| &measured.name)
+    );
+    Err(failure(Code::Data, error))
+}
+
+fn page(kept: &Kept, test_set: &Dataset, scores: &[[f32; CLASSES]], others: Vec<Other>) -> String {
+    let (summary, streaming) = (&kept.summary, kept.streaming.as_ref());
+    let points = streaming.map_or(&[][..], |streaming| &streaming.points);
+    let Other { name, rounds, settings, seconds } = other(kept);
+    let report = Report {
+        name,
+        facts: facts(kept),
+        notes: notes(kept),
+        n_samples: summary.n_samples,
+        received_accuracy: Some(summary.received_accuracy),
+        rounds,
+        phases: phases(kept),
+        ingest: points.iter().map(|point| Point { seconds: point.seconds, samples: point.samples }).collect(),
+        bytes_per_sample: PIXELS as u64 + 1, // Its label.
+        test: Some(Test {
+            confusion: measure(scores, &test_set.samples.labels).confusion,
+            wrong: wrong(test_set, scores),
+        }),
+        filters: filters(&kept.global),
+        others,
+        settings,
+        seconds,
+    };
+    report.html()
+}
+
+fn other(kept: &Kept) -> Other {
+    let text = |value: &toml::Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    Other {
+        name: kept.name.clone(),
+        rounds: kept.history.iter().map(round).collect(),
+        settings: kept.config.iter().map(|(key, value)| (key.clone(), text(value))).collect(),
+        seconds: kept.summary.seconds.total,
+    }
+}
+
+fn round(record: &Record) -> Round {
+    let partition = |partition: &PartitionRecord| (partition.n_samples, partition.train_loss);
+    Round {
+        round: record.round,
+        train_loss: record.train_loss,
+        test_loss: record.test_loss,
+        test_accuracy: record.test_accuracy,
+        received_accuracy: record.received_accuracy,
+        seconds: record.seconds(),
+        partitions: record.partitions.iter().map(partition).collect(),
+    }
+}
+
+fn notes(kept: &Kept) -> Vec<String> {
+    let generated = "The digits were drawn by the program itself: this is not MNIST.";
+    let generated = (kept.summary.dataset == "generated").then(|| generated.to_owned());
+    generated.into_iter().chain(kept.damage.clone()).collect()
+}
+
+/// What was run, and where.
+fn facts(kept: &Kept) -> Vec<(String, String)> {
+    let (summary, origin) = (&kept.summary, &kept.summary.provenance);
+    let command = kept.streaming.as_ref().map_or(&origin.command, |streaming| &streaming.command);
+    let setting = |key: &str| kept.config.get(key).map(|value| value.to_string().trim_matches('"').to_owned());
+    let streams = summary.n_streams.map(|streams| count(streams, "sender")); // Each sends one stream.
+    let known = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+    let cores = format!("{}, {}", origin.cpu, count(origin.cores, "core"));
+    let (samples, chunks) = (count(summary.n_samples, "sample"), count(summary.n_chunks, "chunk"));
+    let data = format!("{}, {samples} in {chunks}", summary.dataset);
+    let versions = format!("Tributary {}, libtorch {}", origin.tributary, origin.libtorch);
+    let facts = [
+        ("command", known(&typed(command))),
+        ("data", Some(data)),
+        ("data digest", Some(kept.data.clone())),
+        ("streamed by", streams),
+        ("training", Some(training(kept, &setting))),
+        ("seed", Some(summary.seed.to_string())),
+        ("model SHA-256", Some(summary.model_sha256.clone())),
+        ("processor", known(&origin.cpu).map(|_| cores)),
+        ("system", known(&origin.os)),
+        ("versions", known(&origin.tributary).map(|_| versions)),
+        ("finished", known(&origin.finished)),
+    ];
+    facts.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect()
+}
+
+fn training(kept: &Kept, setting: &dyn Fn(&str) -> Option<String>) -> String {
+    let summary = &kept.summary;
+    let flags = ["optimizer", "learning-rate", "batch-size"].map(|key| (key, setting(key)));
+    let flags = flags.into_iter().filter_map(|(key, value)| Some(format!("{} {}", key.replace('-', " "), value?)));
+    let (rounds, partitions, precision, engine) =
+        (summary.rounds, summary.partitions, &summary.precision, &summary.engine);
+    let first = [
+        count(rounds, "round"),
+        count(partitions, "partition"),
+        format!("precision {precision}"),
+        format!("engine {engine}"),
+    ];
+    first.into_iter().chain(flags).collect::<Vec<_>>().join(", ")
+}
+
+/// A command line as it would be typed, without the path of its program, which is nobody else's business.
+fn typed(command: &[String]) -> String {
+    let Some((program, arguments)) = command.split_first() else { return String::new() };
+    let name = Path::new(program).file_name().unwrap_or(program.as_ref());
+    shell::command_line([name].into_iter().chain(arguments.iter().map(OsStr::new)))
+}
+
+/// Where the time went: what the orchestrator saw before training, and what the trainer did.
+fn phases(kept: &Kept) -> Vec<(String, f64)> {
+    let seconds = &kept.summary.seconds;
+    let before = match &kept.streaming {
+        Some(Streaming { phases, .. }) => phases.clone(),
+        None => vec![("receiving".to_owned(), seconds.send)],
+    };
+    let other = seconds.total - seconds.send - seconds.train - seconds.evaluate;
+    let after = [("training", seconds.train), ("evaluating", seconds.evaluate), ("other", other.max(0.0))];
+    before.into_iter().chain(after.map(|(name, seconds)| (name.to_owned(), seconds))).collect()
+}
+
+/// The mistakes of which the model is surest.
+fn wrong(test_set: &Dataset, scores: &[[f32; CLASSES]]) -> Vec<Wrong> {
+    let mistake = |(index, (scores, &label)): (usize, (&[f32; CLASSES], &u8))| {
+        let shares = probabilities(scores);
+        let predicted = best(scores);
+        let pixels = || test_set.samples.image(index).to_vec();
+        let (predicted, probability) = (predicted as u8, shares[predicted]);
+        (predicted != label).then(|| Wrong { index, pixels: pixels(), label, predicted, probability })
+    };
+    let mut wrong: Vec<Wrong> = scores.iter().zip(&test_set.samples.labels).enumerate().filter_map(mistake).collect();
+    wrong.sort_by(|a, b| b.probability.total_cmp(&a.probability).then(a.index.cmp(&b.index)));
+    wrong.truncate(SHOWN);
+    wrong
+}
+
+fn filters(global: &StateDict) -> Vec<[f32; 9]> {
+    let first = global.tensors().find(|(name, ..)| *name == "conv1.weight");
+    first.map_or_else(Vec::new, |(_, _, weights)| weights.as_chunks().0.to_vec()) // [32, 1, 3, 3]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_is_shown_as_it_could_be_typed() {
+        let command = ["/home/me/target/release/trainer", "--run-dir", "my runs/1", "it's", ""].map(String::from);
+        assert_eq!(typed(&command), r"trainer --run-dir 'my runs/1' 'it'\''s' ''");
+    }
+}

@@ -1,0 +1,304 @@
+//! A round: every partition trains the global model, the strategy makes the next one of the results, the test set tells how
+//! good it is, and the journal keeps it. `TrainingLoop::train` is the loop.
+//!
+//! - `partition`: who gets which samples;
+//! - [`local`]: what happens in a partition;
+//! - [`strategy`]: what becomes of the updates;
+//! - `journal`: what a run remembers, in its folder (`folder`), as a summary, and for TensorBoard (`board`).
+
+mod board;
+mod folder;
+pub(crate) mod journal;
+pub mod local;
+pub(crate) mod partition;
+mod progress;
+mod provenance;
+pub mod strategy;
+mod summary;
+
+use std::time::Instant;
+
+use anyhow::{Context, anyhow};
+use dataset::Dataset;
+use model::{Evaluation, StateDict, logits, measure};
+use process::{
+    exit::{Code, failure},
+    shutdown::Shutdown,
+};
+use run_folder::record::{PartitionRecord, Record};
+use sample::CLASSES;
+use store::Manifest;
+
+use self::{
+    journal::Journal,
+    local::{LocalUpdate, Updates},
+    progress::Progress,
+    strategy::{Strategy, mean_train_loss},
+};
+use crate::{config::Config, engine::Engine};
+
+/// What the rounds of a run work with.
+pub(crate) struct TrainingLoop<'a> {
+    pub(crate) config: &'a Config,
+    pub(crate) engine: &'a dyn Engine,
+    pub(crate) test_set: &'a Dataset,
+    /// Those of all partitions.
+    pub(crate) samples: u64,
+    pub(crate) shutdown: &'a Shutdown,
+}
+
+/// What a run is given, beside its configuration.
+#[derive(Clone, Copy)]
+pub(crate) struct RunInputs<'a> {
+    pub(crate) manifest: &'a Manifest,
+    pub(crate) test_set: &'a Dataset,
+    /// The engine's name.
+    pub(crate) engine: &'a str,
+}
+
+/// What is known of the final model beside its record.
+pub(crate) struct FinalEvaluation {
+    pub(crate) received_accuracy: f64,
+    /// What it says of the test set.
+    pub(crate) scores: Vec<[f32; CLASSES]>,
+}
+
+impl TrainingLoop<'_> {
+    /// Trains the rounds that are not in the journal yet.
+    ///
+    /// # Errors
+    /// When training diverges, the engine fails, a round cannot be recorded, or the run is told to stop.
+    pub(crate) fn train(
+        &self,
+        strategy: &mut dyn Strategy,
+        journal: &mut Journal<'_>,
+    ) -> anyhow::Result<FinalEvaluation> {
+        let mut last_scores = None;
+        for round in journal.next_round()..=self.config.rounds {
+            let training = Instant::now();
+            let updates = self.train_partitions(round, journal)?; // Every partition takes part.
+            let global = strategy.step(journal.global(), &updates);
+            let train_seconds = training.elapsed().as_secs_f64();
+
+            let evaluating = Instant::now();
+            let scores = logits(&global, &self.test_set.samples.images);
+            let test = self.measure(round, &scores)?;
+            check_shutdown(self.shutdown, journal)?;
+            let received = self.config.measures_received(round).then(|| self.received_accuracy(&global, journal));
+            let record = Record {
+                round,
+                train_loss: mean_train_loss(&updates),
+                test_loss: test.loss,
+                test_accuracy: test.accuracy(),
+                received_accuracy: received.transpose()?,
+                model_sha256: global.sha256(),
+                train_seconds,
+                evaluate_seconds: evaluating.elapsed().as_secs_f64(),
+                partitions: updates.iter().map(partition_record).collect(),
+            };
+            journal.record(record, global, &test.confusion)?; // Every round: a late failure must not cost earlier results.
+            last_scores = Some(scores);
+        }
+        let last = journal.history().last().context("there is no round to sum up: --rounds is 0")?;
+        let received = last.received_accuracy.map_or_else(|| self.received_accuracy(journal.global(), journal), Ok)?;
+        // A run that had all its rounds already has not been evaluated by this process.
+        let scores = last_scores.unwrap_or_else(|| logits(journal.global(), &self.test_set.samples.images));
+        Ok(FinalEvaluation { received_accuracy: received, scores })
+    }
+
+    /// Has every partition trained, and shows how far that is.
+    fn train_partitions(&self, round: u32, journal: &Journal<'_>) -> anyhow::Result<Updates> {
+        let of = self.samples * u64::from(self.config.local.local_epochs);
+        let progress = Progress::new(self.config.json, round, of, self.config.partitions);
+        let shutdown = self.shutdown;
+        let on_samples = |partition, samples| {
+            progress.advance(partition, samples);
+            check_shutdown(shutdown, journal)
+        };
+        let updates = self.engine.train_round(round, journal.global(), &on_samples)?;
+        let diverged = |update: &&LocalUpdate| !update.train_loss.is_finite() || !update.state_dict.is_finite();
+        match updates.iter().find(diverged) {
+            Some(update) => Err(self.diverged(&format!("round {round}, partition {}", update.partition))),
+            None => Ok(updates),
+        }
+    }
+
+    fn measure(&self, round: u32, scores: &[[f32; CLASSES]]) -> anyhow::Result<Evaluation> {
+        let test = measure(scores, &self.test_set.samples.labels);
+        if test.loss.is_finite() {
+            Ok(test)
+        } else {
+            Err(self.diverged(&format!("round {round}, seen on the test set")))
+        }
+    }
+
+    /// The share of the received samples that the model recognises.
+    fn received_accuracy(&self, global: &StateDict, journal: &Journal<'_>) -> anyhow::Result<f64> {
+        let shutdown = self.shutdown;
+        Ok(self.engine.count_correct(global, &|_, _| check_shutdown(shutdown, journal))? as f64 / self.samples as f64)
+    }
+
+    /// Divergence ends a run at once, as a usage error: the cure is another flag, and going on would only hide where it
+    /// began.
+    fn diverged(&self, place: &str) -> anyhow::Error {
+        let rate = self.config.local.learning_rate;
+        let error = anyhow!(
+            "training diverged in {place}: a loss or weight is not finite; try a smaller --learning-rate than {rate}"
+        );
+        failure(Code::Usage, error)
+    }
+}
+
+/// Says by an error that the run is to stop.
+fn check_shutdown(shutdown: &Shutdown, journal: &Journal<'_>) -> anyhow::Result<()> {
+    shutdown.requested().map_or(Ok(()), |cause| Err(journal.stopped(cause)))
+}
+
+fn partition_record(update: &LocalUpdate) -> PartitionRecord {
+    PartitionRecord { n_samples: update.n_samples, train_loss: update.train_loss }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{cell::RefCell, fs, path::Path};
+
+    use dataset::Split;
+    use model::SIMPLE_CNN;
+    use process::shutdown::Cause;
+    use run_folder::Origin;
+    use sample::PIXELS;
+
+    use super::{local::OnSamples, *};
+    use crate::{
+        config::{Folder, tests::config},
+        data::digest::Digest,
+    };
+
+    /// Two partitions that add a number to every weight; no tensor is involved.
+    struct Fake {
+        /// What the second partition adds; the first adds nothing.
+        adds: f32,
+        /// The second one's loss.
+        loss: f64,
+        /// The rounds that were trained.
+        rounds: RefCell<Vec<u32>>,
+    }
+
+    impl Fake {
+        fn new() -> Self {
+            Fake { adds: 0.5, loss: 0.25, rounds: RefCell::new(Vec::new()) }
+        }
+    }
+
+    impl Engine for Fake {
+        fn name(&self) -> &'static str {
+            "fake"
+        }
+
+        fn data(&self) -> Digest {
+            Digest::default()
+        }
+
+        fn train_round(&self, round: u32, global: &StateDict, on_samples: OnSamples<'_>) -> anyhow::Result<Updates> {
+            on_samples(Some(0), 1)?;
+            self.rounds.borrow_mut().push(round);
+            let update = |partition: u32, adds: f32, train_loss| {
+                let mut state_dict = global.clone();
+                state_dict.values_mut().iter_mut().for_each(|weight| *weight += adds);
+                LocalUpdate { partition, state_dict, n_samples: 1, train_loss }
+            };
+            Ok(vec![update(0, 0.0, 0.75), update(1, self.adds, self.loss)])
+        }
+
+        fn count_correct(&self, _: &StateDict, _: OnSamples<'_>) -> anyhow::Result<u64> {
+            Ok(1)
+        }
+    }
+
+    /// Runs up to so many rounds in this folder; the rounds in its journal, and the first weight of the model.
+    fn run(folder: Folder, rounds: u32, engine: &Fake, shutdown: &Shutdown) -> anyhow::Result<(Vec<Record>, f32)> {
+        let config = Config { folder, ..config(&["--partitions=2", &format!("--rounds={rounds}")]) };
+        let images = tempfile::tempdir().unwrap();
+        dataset::write_idx(images.path(), Split::Test, &[0; 2 * PIXELS], &[3, 4]).unwrap();
+        let test_set = dataset::load(images.path(), Split::Test).unwrap();
+        let origin = Origin { flags: config.decisive(), data: String::new(), dataset: "two".into() };
+        let mut journal = Journal::open(&config, origin, SIMPLE_CNN.zeros(), shutdown)?;
+        let rounds = TrainingLoop { config: &config, engine, test_set: &test_set, samples: 2, shutdown };
+        let result = rounds.train(&mut strategy::chosen(&config), &mut journal)?;
+        assert_eq!((result.received_accuracy, result.scores.len()), (0.5, 2));
+        Ok((journal.history().to_vec(), journal.global().values()[0]))
+    }
+
+    fn new(dir: &Path) -> Folder {
+        Folder::New(Some(dir.to_owned()))
+    }
+
+    #[test]
+    fn each_round_begins_with_the_average_of_the_one_before_also_after_a_resume() {
+        let dir = tempfile::tempdir().unwrap();
+        let (_trigger, shutdown) = Shutdown::manual();
+        let (whole, parts) = (dir.path().join("whole"), dir.path().join("parts"));
+        let engine = Fake::new();
+        let (history, weight) = run(new(&whole), 3, &engine, &shutdown).unwrap();
+        assert_eq!((history.len(), weight), (3, 0.75));
+        assert_eq!((history[0].train_loss, history[0].partitions[1].train_loss), (0.5, 0.25));
+        assert_eq!(history.iter().map(|record| record.received_accuracy).collect::<Vec<_>>(), [None, None, Some(0.5)]);
+
+        let engine = Fake::new();
+        run(new(&parts), 2, &engine, &shutdown).unwrap();
+        let (resumed, again) = run(Folder::Resume(parts), 3, &engine, &shutdown).unwrap();
+        assert_eq!((again, engine.rounds.take()), (weight, vec![1, 2, 3]));
+        let hashes = |history: &[Record]| history.iter().map(|record| record.model_sha256.clone()).collect::<Vec<_>>();
+        assert_eq!(hashes(&resumed), hashes(&history));
+    }
+
+    #[test]
+    fn a_run_that_is_continued_is_no_longer_judged_by_its_old_final_model() {
+        let dir = tempfile::tempdir().unwrap();
+        let (_trigger, shutdown) = Shutdown::manual();
+        let results = [run_folder::FINAL_MODEL, run_folder::SUMMARY, run_folder::REPORT];
+        let resume = || Folder::Resume(dir.path().into());
+        for (folder, rounds, are_left) in [(new(dir.path()), 1, false), (resume(), 1, true), (resume(), 2, false)] {
+            for name in results {
+                fs::write(dir.path().join(name), "of an earlier end").unwrap();
+            }
+            run(folder, rounds, &Fake::new(), &shutdown).unwrap();
+            assert_eq!(results.map(|name| dir.path().join(name).exists()), [are_left; 3], "{rounds} rounds");
+        }
+    }
+
+    #[test]
+    fn divergence_ends_the_run_says_where_and_is_not_recorded() {
+        let dir = tempfile::tempdir().unwrap();
+        let (_trigger, shutdown) = Shutdown::manual();
+        for (adds, loss, place) in [
+            (0.5, f64::NAN, "round 1, partition 1"),
+            (f32::INFINITY, 0.25, "round 1, partition 1"),
+            (1e38, 0.25, "round 1, seen on the test set"),
+        ] {
+            let engine = Fake { adds, loss, ..Fake::new() };
+            let error = run(Folder::Resume(dir.path().into()), 3, &engine, &shutdown).unwrap_err();
+            assert_eq!(process::exit::code_of(&error), Code::Usage);
+            let expect = format!("training diverged in {place}: a loss or weight is not finite; try a smaller ");
+            assert!(error.to_string().starts_with(&expect), "{error}");
+            assert_eq!(run_folder::checkpoint::newest(dir.path()).unwrap(), None);
+        }
+    }
+
+    #[test]
+    fn a_run_that_is_told_to_stop_says_how_to_go_on_where_it_can() {
+        let dir = tempfile::tempdir().unwrap();
+        let (_trigger, shutdown) = Shutdown::manual();
+        let stop = |folder| {
+            let (trigger, shutdown) = Shutdown::manual();
+            trigger.stop(Cause::Lifeline);
+            let error = run(folder, 2, &Fake::new(), &shutdown).unwrap_err();
+            assert_eq!(process::exit::code_of(&error), Code::Terminated);
+            error.to_string()
+        };
+        assert_eq!(stop(new(dir.path())), "stopped by the parent process before the first checkpoint");
+        run(new(dir.path()), 1, &Fake::new(), &shutdown).unwrap();
+        let expect = format!("stopped by the parent process; to go on: trainer --resume {}", dir.path().display());
+        assert_eq!(stop(Folder::Resume(dir.path().into())), expect);
+    }
+}

@@ -1,0 +1,197 @@
+//! The journal of a run: opened new or where the run stopped, told of every round, and finished. It keeps the run folder,
+//! and shows what happens.
+
+use std::{collections::BTreeMap, path::Path};
+
+use anyhow::anyhow;
+use event::Event;
+use flags::When;
+use model::StateDict;
+use process::{
+    exit::{Code, failure},
+    shutdown::{Cause, Shutdown},
+};
+use run_folder::{
+    Checkpoint, FINAL_MODEL, Origin, REPORT, SUMMARY, checkpoint,
+    record::{self, Record},
+    seal,
+};
+use terminal::count;
+
+use super::{
+    FinalEvaluation, RunInputs,
+    board::{Board, Confusion},
+    folder::RunFolder,
+    summary,
+};
+use crate::{
+    commands::report,
+    config::{ARCHITECTURE, Config},
+    data::test_set,
+    folder_failure, output,
+};
+
+pub(crate) struct Journal<'a> {
+    config: &'a Config,
+    folder: RunFolder,
+    board: Board,
+    /// The run after the last round that was recorded.
+    state: Checkpoint,
+}
+
+impl<'a> Journal<'a> {
+    /// Opens the run folder, and goes on from its newest checkpoint or else from the `initial` weights.
+    pub(crate) fn open(
+        config: &'a Config,
+        origin: Origin,
+        initial: StateDict,
+        shutdown: &Shutdown,
+    ) -> anyhow::Result<Self> {
+        let folder = RunFolder::open(&config.folder, shutdown)?;
+        let state = match checkpoint::newest(folder.path()).map_err(folder_failure)? {
+            Some(path) => Checkpoint::read(&path, ARCHITECTURE, &origin).map_err(folder_failure)?,
+            None => Checkpoint { origin, history: Vec::new(), global: initial },
+        };
+        let (path, done) = (folder.path().display(), state.history.len());
+        if config.rounds < done as u32 {
+            fail!(
+                Code::Usage,
+                "run folder `{path}` already has {}; --rounds {} is fewer",
+                count(done, "round"),
+                config.rounds
+            );
+        }
+        if config.rounds == done as u32 {
+            tracing::info!("run folder `{path}` already has all its rounds ({done}); to train more, raise --rounds");
+        } else if done > 0 {
+            tracing::info!("resuming after round {done}");
+        }
+        // Not earlier: a refused resume must leave the folder as it is.
+        if (done as u32) < config.rounds {
+            // Until the run ends, they would be the results of a shorter one.
+            folder.remove_results()?;
+        }
+        folder.write_config(&config.effective)?;
+        folder.write_rounds(&state.history)?;
+        let board = Board::open(folder.path(), &state)?;
+        Ok(Self { config, folder, board, state })
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    pub(crate) fn history(&self) -> &[Record] {
+        &self.state.history
+    }
+
+    pub(crate) fn global(&self) -> &StateDict {
+        &self.state.global
+    }
+
+    pub(crate) fn next_round(&self) -> u32 {
+        self.state.history.len() as u32 + 1
+    }
+
+    /// Announces what comes.
+    pub(crate) fn start(&mut self, RunInputs { manifest, test_set, engine }: RunInputs<'_>) -> anyhow::Result<()> {
+        let Config { rounds, partitions, seed, .. } = self.config;
+        let (samples, chunks) = (manifest.samples, manifest.chunks.len());
+        let text = format!(
+            "{}: {} received in {}, {}{}\n\
+             rounds {rounds}, partitions {partitions}, engine {engine}, seed {seed}; results in {}\n\n{}",
+            manifest.dataset.name,
+            count(samples, "sample"),
+            count(chunks, "chunk"),
+            count(test_set.samples.len(), "test sample"),
+            test_set::foreign(&test_set.name, &manifest.dataset.name),
+            self.path().display(),
+            record::header(self.shows_received()),
+        );
+        let event = Event::Training {
+            samples,
+            partitions: (*partitions).into(),
+            first_round: self.next_round(),
+            rounds: *rounds,
+            run_dir: self.path().to_owned(),
+        };
+        self.show(&event, &text)?;
+        // Of a resumed run the whole table is shown. A kill may have come between a checkpoint and its event.
+        let logged = self.folder.logged_rounds()?;
+        for record in &self.state.history {
+            let event = event_of(record);
+            if !logged.contains(&(record.round, record.model_sha256.clone())) {
+                self.folder.append_event(&event)?;
+            }
+            output::show(self.config.json, &event, &record.line(self.shows_received()));
+        }
+        Ok(())
+    }
+
+    /// Makes a round durable, then shows it.
+    pub(crate) fn record(&mut self, record: Record, global: StateDict, confusion: &Confusion) -> anyhow::Result<()> {
+        self.board.record(&record, &global, confusion)?; // Before the checkpoint; `Board` says why.
+        let (event, text) = (event_of(&record), record.line(self.shows_received()));
+        self.state.history.push(record);
+        self.state.global = global;
+        self.folder.write_checkpoint(&self.state)?;
+        self.folder.write_rounds(&self.state.history)?;
+        self.show(&event, &text)
+    }
+
+    /// How a run ends that is told to stop. Every file in its folder is complete or absent, so there is nothing to do.
+    pub(crate) fn stopped(&self, cause: Cause) -> anyhow::Error {
+        let how = cause.as_str();
+        let error = match self.history().len() {
+            0 => anyhow!("stopped by {how} before the first checkpoint"),
+            _ => anyhow!("stopped by {how}; to go on: trainer --resume {}", self.path().display()),
+        };
+        failure(cause.code(), error)
+    }
+
+    /// Writes the final model, the summary and the report, then shows the second. The trainer has worked on the run for so
+    /// many seconds.
+    pub(crate) fn finish(mut self, given: RunInputs<'_>, model: &FinalEvaluation, seconds: f64) -> anyhow::Result<()> {
+        let summary = summary::of(self.config, given, self.history(), model, seconds);
+        // No times here: the same seed gives the same file.
+        let Origin { flags, data, dataset } = &self.state.origin;
+        let mut metadata: BTreeMap<String, String> = flags.iter().cloned().collect();
+        metadata.extend([
+            (seal::FORMAT.into(), "tributary model 1".into()),
+            ("rounds".into(), summary.rounds.to_string()),
+            ("data".into(), data.clone()),
+            ("dataset".into(), dataset.clone()),
+        ]);
+        self.folder.write(FINAL_MODEL, &seal::seal(&self.state.global, metadata))?;
+        let mut json = serde_json::to_vec_pretty(&summary)?;
+        json.push(b'\n');
+        self.folder.write(SUMMARY, &json)?;
+        self.board.finish()?;
+        let report = report::of_run(self.folder.path(), given.test_set, &model.scores)?;
+        self.folder.write(REPORT, report.as_bytes())?;
+        let text = summary::text(&summary, &given.test_set.name, self.folder.path());
+        self.show(&Event::Summary { text: text.clone() }, &format!("\n{text}"))
+    }
+
+    fn shows_received(&self) -> bool {
+        self.config.received_accuracy == When::EachRound
+    }
+
+    fn show(&mut self, event: &Event, text: &str) -> anyhow::Result<()> {
+        self.folder.append_event(event)?;
+        output::show(self.config.json, event, text);
+        Ok(())
+    }
+}
+
+fn event_of(record: &Record) -> Event {
+    Event::Round {
+        round: record.round,
+        train_loss: record.train_loss,
+        test_loss: record.test_loss,
+        test_accuracy: record.test_accuracy,
+        received_accuracy: record.received_accuracy,
+        model_sha256: record.model_sha256.clone(),
+        seconds: record.seconds(),
+    }
+}

@@ -1,0 +1,76 @@
+//! The real programs, run as a user runs them, on real MNIST.
+
+use std::{
+    path::Path,
+    process::{Command, Stdio},
+    time::Duration,
+};
+
+use anyhow::{Context, ensure};
+use run_folder::Summary;
+use torture::programs::{self, Killed, Receiver};
+
+use crate::{child, mnist_dir};
+
+/// No program is given longer.
+pub(crate) const LIMIT: Duration = Duration::from_secs(30 * 60);
+
+pub(crate) fn command(name: &str) -> anyhow::Result<Command> {
+    let mut command = Command::new(programs::path(name)?);
+    command.env("RUST_LOG", "warn").stdin(Stdio::null());
+    Ok(command)
+}
+
+/// What one sender and the receiver showed; memory is at its peak, in MB.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ingest {
+    /// From the first sample received to a complete chunk directory.
+    pub(crate) seconds: f64,
+    pub(crate) receiver: f64,
+    pub(crate) sender: f64,
+}
+
+/// Streams so many samples, without simulated delay, into the chunk directory `chunks`.
+pub(crate) fn ingest(chunks: &Path, samples: u64) -> anyhow::Result<Ingest> {
+    let (receiver, address) = Receiver::start(chunks, &[])?;
+    let mut sender = command("sender")?;
+    sender.args([&format!("--connect={address}"), &format!("--samples={samples}")]);
+    sender.args(["--dataset=mnist", "--batch-delay=0ms", "--json", "--data"]).arg(mnist_dir());
+    sender.arg("--key").arg(programs::key(chunks)).stdout(Stdio::null());
+    let mut sender = Killed(sender.spawn().context("failed to start the sender")?);
+    let (mut receiver_peak, mut sender_peak) = (None, None);
+    let id = receiver.id();
+    let seconds = receiver.follow(|| {
+        // A peak only grows, so the last one seen is that of the whole life, but for its very end.
+        receiver_peak = peak_memory(id).or(receiver_peak);
+        sender_peak = peak_memory(sender.0.id()).or(sender_peak);
+    })?;
+    let status = child::watch(&mut sender, LIMIT, || {})?;
+    ensure!(status.success(), "the sender failed: {status}");
+    let unseen = "the memory of a process was never seen; /proc has it on Linux only";
+    Ok(Ingest { seconds, receiver: receiver_peak.context(unseen)?, sender: sender_peak.context(unseen)? })
+}
+
+pub(crate) fn summary_of(run: &Path) -> anyhow::Result<Summary> {
+    Summary::read(run)?.with_context(|| format!("`{}` holds no finished run", run.display()))
+}
+
+/// Trains on a chunk directory with these flags; returns the summary and the trainer's peak memory in MB.
+pub(crate) fn train(chunks: &Path, flags: &[String]) -> anyhow::Result<(Summary, f64)> {
+    let folder = tempfile::tempdir()?;
+    let run = folder.path().join("run");
+    let mut trainer = command("trainer")?;
+    trainer.args(["--json", "--test-data"]).arg(mnist_dir()).args(flags);
+    trainer.arg("--dir").arg(chunks).arg("--run-dir").arg(&run).stdout(Stdio::null());
+    let mut trainer = Killed(trainer.spawn().context("failed to start the trainer")?);
+    let mut peak = None;
+    let id = trainer.0.id();
+    let status = child::watch(&mut trainer, LIMIT, || peak = peak_memory(id).or(peak))?;
+    ensure!(status.success(), "the trainer failed: {status}");
+    Ok((summary_of(&run)?, peak.context("the trainer's memory was never seen")?))
+}
+
+/// Peak resident memory of a process in MB; `None` when it is gone.
+fn peak_memory(id: u32) -> Option<f64> {
+    programs::peak_memory(id).map(|bytes| bytes as f64 / 1e6)
+}

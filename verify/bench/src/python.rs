@@ -1,0 +1,82 @@
+//! Python is where the others come from: PyTorch and PySpark, in an environment of their own in the user's cache. The
+//! scripts are in `python/` of this crate; each prints one line of JSON.
+
+use std::{
+    ffi::OsString,
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    time::Duration,
+};
+
+use anyhow::{Context, ensure};
+use serde::de::DeserializeOwned;
+
+use crate::child;
+
+/// What the environment holds. PyTorch's version is that of our libtorch, so that both compute with the same kernels.
+const PACKAGES: [&str; 3] = ["torch==2.13.0", "pyspark==4.3.0", "numpy"];
+/// Where PyTorch is found without CUDA, which is a tenth of the size.
+const CPU_INDEX: &str = "https://download.pytorch.org/whl/cpu";
+/// A pip that takes longer is stuck.
+const INSTALL_LIMIT: Duration = Duration::from_secs(60 * 60);
+/// So is a script.
+const SCRIPT_LIMIT: Duration = Duration::from_secs(30 * 60);
+
+/// An environment that is ready.
+#[derive(Debug)]
+pub(crate) struct Python {
+    program: PathBuf,
+    /// Of Python and of all that the scripts import.
+    pub(crate) versions: String,
+}
+
+impl Python {
+    /// Finds the environment in the user's cache, or makes it.
+    pub(crate) fn provide() -> anyhow::Result<Python> {
+        let cache = setup::cache_dir()?;
+        let directory = cache.join("bench-torch-2.13.0-pyspark-4.3.0");
+        let program = directory.join("bin/python");
+        if !directory.exists() {
+            let partial = directory.with_extension("partial");
+            install(&partial).context("PyTorch and PySpark cannot be installed")?;
+            fs::rename(&partial, &directory).with_context(|| format!("failed to finish `{}`", directory.display()))?;
+        }
+        let script = "import sys, numpy, pyspark, torch; print('Python', sys.version.split()[0] + \
+                      ', PyTorch', torch.__version__ + ', PySpark', pyspark.__version__ + ', NumPy', numpy.__version__)";
+        let versions = child::output(Command::new(&program).args(["-c", script]), SCRIPT_LIMIT)
+            .with_context(|| format!("`{}` is not whole; remove it and start again", directory.display()))?;
+        Ok(Python { program, versions: versions.trim().to_owned() })
+    }
+
+    pub(crate) fn run<T: DeserializeOwned>(&self, script: &str, arguments: &[OsString]) -> anyhow::Result<T> {
+        let mut command = Command::new(&self.program);
+        command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("python").join(script)).args(arguments);
+        command.env("PYTHONDONTWRITEBYTECODE", "1").env("PYSPARK_PYTHON", &self.program);
+        let said = child::output(&mut command, SCRIPT_LIMIT)?;
+        serde_json::from_str(&said).with_context(|| format!("`{script}` said `{}`", said.trim()))
+    }
+}
+
+/// What the report says of the environment, or of its absence.
+pub(crate) fn note(python: &anyhow::Result<Python>) -> String {
+    match python {
+        Ok(python) => python.versions.clone(),
+        Err(error) => format!("PyTorch and PySpark did not take part: {error:#}"),
+    }
+}
+
+/// Makes the environment in `directory`, which stays behind when it fails and is then made again.
+fn install(directory: &Path) -> anyhow::Result<()> {
+    let venv = Command::new("python3").args(["-m", "venv", "--clear"]).arg(directory).stdin(Stdio::null()).status();
+    ensure!(venv.context("failed to run `python3`")?.success(), "`python3 -m venv` failed");
+    let pip = |arguments: &[&str]| {
+        let mut command = Command::new(directory.join("bin/python"));
+        command.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]).args(arguments);
+        child::output(&mut command, INSTALL_LIMIT)
+    };
+    let [torch, others @ ..] = PACKAGES;
+    // Where this index cannot be reached, the next line installs the build with CUDA.
+    let _ = pip(&["--timeout=15", "--retries=0", "--index-url", CPU_INDEX, torch]);
+    pip(&[&[torch], &others[..]].concat()).map(drop)
+}

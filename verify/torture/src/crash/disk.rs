@@ -1,0 +1,224 @@
+//! A disk on which the store's operations are counted. The state before each is kept, so that one run shows every moment
+//! at which the power could go; and any of them can be made to fail.
+
+use std::{
+    fs::TryLockError,
+    io,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use store::{FileSystem, Lock, NewFile};
+
+use super::tree::Tree;
+
+#[derive(Clone, Debug)]
+pub(super) struct SimulatedDisk(Arc<Mutex<State>>);
+
+#[derive(Debug)]
+struct State {
+    tree: Tree,
+    operations: usize,
+    fault: Option<Fault>,
+    moments: Vec<Moment>,
+    locked: bool,
+    crimes: Vec<String>,
+}
+
+/// The disk just before an operation that changes it.
+#[derive(Clone, Debug)]
+pub(super) struct Moment {
+    /// How many operations came before.
+    pub(super) at: usize,
+    pub(super) next: String,
+    pub(super) tree: Tree,
+}
+
+impl Moment {
+    /// Whether operation `at` is next and is a step of writing a file, up to its rename.
+    pub(super) fn is_writing(&self, at: usize) -> bool {
+        self.at == at && self.next.contains("/.tmp-") && !self.next.starts_with("remove")
+    }
+}
+
+/// An operation that fails.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Fault {
+    /// Which: the number of operations before it.
+    pub(super) at: usize,
+    /// Whether all that follow fail, too.
+    pub(super) for_good: bool,
+    /// Whether it takes effect all the same.
+    pub(super) takes_effect: bool,
+    /// Number of the error.
+    pub(super) error: i32,
+}
+
+impl Fault {
+    /// Whether the disk is full once, and nothing comes of it.
+    pub(super) fn is_passing_want_of_room(&self) -> bool {
+        use io::ErrorKind::{QuotaExceeded, StorageFull};
+        matches!(self.error().kind(), StorageFull | QuotaExceeded) && !self.for_good && !self.takes_effect
+    }
+
+    fn error(&self) -> io::Error {
+        io::Error::from_raw_os_error(self.error)
+    }
+}
+
+/// What the operating system says, by Linux's numbers: EIO, ENOSPC, EDQUOT, EROFS, EMFILE, EACCES.
+pub(super) const ERRORS: [i32; 6] = [5, 28, 122, 30, 24, 13];
+
+impl SimulatedDisk {
+    pub(super) fn new(tree: Tree, fault: Option<Fault>) -> Self {
+        let (moments, crimes) = (Vec::new(), Vec::new());
+        SimulatedDisk(Arc::new(Mutex::new(State { tree, operations: 0, fault, moments, locked: false, crimes })))
+    }
+
+    pub(super) fn operations(&self) -> usize {
+        self.state().operations
+    }
+
+    /// What is on it, as processes see it and as a power cut may leave it.
+    pub(super) fn tree(&self) -> Tree {
+        self.state().tree.clone()
+    }
+
+    /// The moments before each change, and the one after the last.
+    pub(super) fn moments(&self) -> Vec<Moment> {
+        let state = self.state();
+        let end = Moment { at: state.operations, next: "the end".into(), tree: state.tree.clone() };
+        state.moments.iter().cloned().chain([end]).collect()
+    }
+
+    /// What no program may ask of a disk, and this one did.
+    pub(super) fn crimes(&self) -> Vec<String> {
+        self.state().crimes.clone()
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn change<T>(&self, name: &str, path: &Path, effect: impl FnOnce(&mut Tree) -> io::Result<T>) -> io::Result<T> {
+        let mut state = self.state();
+        let moment =
+            Moment { at: state.operations, next: format!("{name} {}", path.display()), tree: state.tree.clone() };
+        state.moments.push(moment);
+        match state.next_fault() {
+            None => effect(&mut state.tree),
+            Some(fault) => {
+                if fault.takes_effect {
+                    effect(&mut state.tree)?;
+                }
+                Err(fault.error())
+            }
+        }
+    }
+
+    /// An operation that changes nothing, and has no effect if it fails.
+    fn look<T>(&self, look: impl FnOnce(&Tree) -> io::Result<T>) -> io::Result<T> {
+        let mut state = self.state();
+        state.next_fault().map_or_else(|| look(&state.tree), |fault| Err(fault.error()))
+    }
+}
+
+impl State {
+    /// Counts an operation, and says whether it fails.
+    fn next_fault(&mut self) -> Option<Fault> {
+        let at = self.operations;
+        self.operations += 1;
+        self.fault.filter(|fault| fault.at == at || fault.for_good && fault.at < at)
+    }
+}
+
+impl FileSystem for SimulatedDisk {
+    fn exists(&self, path: &Path) -> io::Result<bool> {
+        self.look(|tree| Ok(tree.exists(path)))
+    }
+
+    fn create_dir(&self, dir: &Path) -> io::Result<()> {
+        self.change("create", dir, |tree| tree.create_dir(dir))
+    }
+
+    fn list(&self, dir: &Path) -> io::Result<Vec<PathBuf>> {
+        self.look(|tree| tree.list(dir))
+    }
+
+    fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
+        self.look(|tree| tree.bytes(path)).map(|bytes| bytes.to_vec())
+    }
+
+    fn create(&self, path: &Path) -> io::Result<Box<dyn NewFile>> {
+        let file = self.change("create", path, |tree| tree.create(path))?;
+        Ok(Box::new(SimulatedFile { disk: self.clone(), path: path.to_owned(), file }))
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.change("rename", from, |tree| tree.rename(from, to))
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        self.change("remove", path, |tree| tree.remove(path))
+    }
+
+    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        self.change("sync", dir, |tree| tree.sync_dir(dir))
+    }
+
+    fn lock(&self, path: &Path) -> Result<Lock, TryLockError> {
+        self.change("lock", path, |tree| match tree.create(path) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+            _ => Ok(()),
+        })
+        .map_err(TryLockError::Error)?;
+        if std::mem::replace(&mut self.state().locked, true) {
+            return Err(TryLockError::WouldBlock);
+        }
+        Ok(Box::new(SimulatedLock(self.clone())))
+    }
+}
+
+#[derive(Debug)]
+struct SimulatedLock(SimulatedDisk);
+
+impl Drop for SimulatedLock {
+    fn drop(&mut self) {
+        self.0.state().locked = false;
+    }
+}
+
+struct SimulatedFile {
+    disk: SimulatedDisk,
+    path: PathBuf,
+    file: usize,
+}
+
+impl NewFile for SimulatedFile {
+    /// Writes in two halves, between which a process can be killed or the disk get full.
+    fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let (first, second) = bytes.split_at(bytes.len() / 2);
+        [first, second].into_iter().try_for_each(|half| {
+            self.disk.change("write", &self.path, |tree| {
+                tree.append(self.file, half);
+                Ok(())
+            })
+        })
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        let mut is_crime = false;
+        let synced = self.disk.change("sync", &self.path, |tree| {
+            is_crime = !tree.sync(self.file);
+            Ok(())
+        });
+        let mut state = self.disk.state();
+        if is_crime {
+            state.crimes.push(format!("`{}` was synced after its sync had failed", self.path.display()));
+        }
+        if synced.is_err() {
+            state.tree.spoil(self.file);
+        }
+        synced
+    }
+}

@@ -1,0 +1,211 @@
+//! The forger: all that can be done without the key, by somebody who has heard everything that was ever said with it.
+
+use anyhow::{Context, bail};
+use proto::{
+    Batch, Binding, Credentials, ErrorCode, Key, Message, ReceiverEvent, ReceiverSession, SenderEvent, SenderSession,
+    message::{End, Hello, Proof, Welcome},
+};
+use sample::{PIXELS, SampleSlice, random::Stream};
+
+use super::open;
+
+/// A way to forge.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Forgery {
+    AnotherKey, // A proof with another key.
+    FlippedBit, // The right proof with one bit flipped.
+    Replay,     // A proof from an earlier conversation.
+    /// The victim's own proof, from this conversation or an earlier one, sent back to it.
+    Reflection,
+    Downgrade,      // The greeting altered on its way, and the right proof for the unaltered one.
+    AnotherChannel, // The right proof for the same conversation on another channel.
+    Disorder,       // Messages at the wrong time.
+    Noise,          // Bytes that mean nothing.
+}
+
+impl Forgery {
+    const ALL: [(Forgery, &'static str); 8] = [
+        (Forgery::AnotherKey, "another key"),
+        (Forgery::FlippedBit, "a flipped bit"),
+        (Forgery::Replay, "a replay"),
+        (Forgery::Reflection, "a reflection"),
+        (Forgery::Downgrade, "an altered greeting"),
+        (Forgery::AnotherChannel, "another channel"),
+        (Forgery::Disorder, "the wrong order"),
+        (Forgery::Noise, "noise"),
+    ];
+
+    pub(super) fn any(random: &mut Stream) -> Forgery {
+        pick(random, &Forgery::ALL).0
+    }
+
+    pub(super) fn name(self) -> &'static str {
+        Forgery::ALL.iter().find(|(forgery, _)| *forgery == self).map_or("", |(_, name)| name)
+    }
+}
+
+/// Somebody who has recorded a conversation and can make the honest speak, but cannot look at the key.
+pub(super) struct Forger {
+    /// Of the honest.
+    key: Key,
+    /// The channel to the victim.
+    channel: Binding,
+    recorded: Recorded,
+}
+
+/// A conversation of two who hold the key.
+struct Recorded {
+    challenge: [u8; 32],
+    proof: Proof,
+    counterproof: [u8; 32],
+}
+
+impl Forger {
+    /// A forger between two who share some key, on some channel.
+    pub(super) fn new(random: &mut Stream) -> anyhow::Result<Forger> {
+        let (key, tls) = (Key::new(bytes(random)), Binding::Tls(bytes(random)));
+        Forger::between(key, *pick(random, &[Binding::Plain, tls]), random)
+    }
+
+    /// A forger between two who share this key, on this channel.
+    pub(super) fn between(key: Key, channel: Binding, random: &mut Stream) -> anyhow::Result<Forger> {
+        let recorded = converse(&key, bytes(random), bytes(random), channel)?;
+        Ok(Forger { key, channel, recorded })
+    }
+
+    /// What the victim brings: the key, and a number that it used never before.
+    pub(super) fn victim(&self, random: &mut Stream) -> Credentials {
+        Credentials { key: self.key.clone(), nonce: bytes(random), binding: self.channel }
+    }
+
+    /// What a forged sender begins with.
+    pub(super) fn greeting(&self, forgery: Forgery, random: &mut Stream) -> Vec<u8> {
+        match forgery {
+            Forgery::Downgrade => wider().frame(),
+            Forgery::Disorder if random.below(2) == 0 => out_of_order(random).frame(),
+            Forgery::Noise if random.below(2) == 0 => noise(random),
+            _ => Message::Hello(Hello::OURS).frame(),
+        }
+    }
+
+    /// What a forged sender answers to the challenge.
+    pub(super) fn proof(&self, forgery: Forgery, random: &mut Stream, challenge: [u8; 32]) -> Vec<u8> {
+        let Recorded { challenge: recorded_challenge, proof: recorded, counterproof } = self.recorded;
+        let right = |key: &Key, channel, nonce| converse(key, challenge, nonce, channel).map(|said| said.proof);
+        let nonce = bytes(random);
+        let proof = match forgery {
+            Forgery::AnotherKey => right(&Key::new(bytes(random)), self.channel, nonce),
+            Forgery::FlippedBit | Forgery::Downgrade => right(&self.key, self.channel, nonce),
+            Forgery::AnotherChannel => right(&self.key, self.another_channel(random), nonce),
+            Forgery::Replay => Ok(recorded),
+            Forgery::Reflection => {
+                let nonce = *pick(random, &[challenge, recorded_challenge, recorded.nonce]);
+                Ok(Proof { nonce, mac: counterproof })
+            }
+            Forgery::Disorder => return out_of_order(random).frame(),
+            Forgery::Noise => return noise(random),
+        };
+        let mut frame = proof.map_or_else(|_| Vec::new(), |proof| Message::Proof(proof).frame());
+        if forgery == Forgery::FlippedBit {
+            let bit = random.below(frame.len() as u64 * 8) as usize;
+            frame[bit / 8] ^= 1 << (bit % 8);
+        }
+        frame
+    }
+
+    /// What a forged receiver begins with.
+    pub(super) fn receiver_greeting(&self, forgery: Forgery, random: &mut Stream) -> (Message, [u8; 32]) {
+        match forgery {
+            Forgery::Downgrade => (wider(), bytes(random)),
+            Forgery::Replay => (Message::Hello(Hello::OURS), self.recorded.challenge),
+            _ => (Message::Hello(Hello::OURS), bytes(random)),
+        }
+    }
+
+    /// What a forged receiver answers to the sender's proof.
+    pub(super) fn counterproof(
+        &self,
+        forgery: Forgery,
+        random: &mut Stream,
+        challenge: [u8; 32],
+        proof: Proof,
+    ) -> Vec<Message> {
+        let right = |key: &Key, channel| {
+            converse(key, challenge, proof.nonce, channel).map_or([0; 32], |said| said.counterproof)
+        };
+        let counterproof = match forgery {
+            Forgery::AnotherKey => right(&Key::new(bytes(random)), self.channel),
+            Forgery::FlippedBit => {
+                let (mut mac, bit) = (right(&self.key, self.channel), random.below(256) as usize);
+                mac[bit / 8] ^= 1 << (bit % 8);
+                mac
+            }
+            Forgery::Replay => self.recorded.counterproof,
+            Forgery::Reflection => *pick(random, &[proof.mac, self.recorded.proof.mac]),
+            Forgery::Downgrade => right(&self.key, self.channel),
+            Forgery::AnotherChannel => right(&self.key, self.another_channel(random)),
+            Forgery::Disorder => return (0..4).map(|_| out_of_order(random)).collect(),
+            Forgery::Noise => bytes(random),
+        };
+        let welcome = Message::Welcome(Welcome { next: 0, durable: 0, window: 1000 });
+        vec![Message::Counterproof(counterproof), welcome]
+    }
+
+    fn another_channel(&self, random: &mut Stream) -> Binding {
+        match self.channel {
+            Binding::Tls(_) if random.below(2) == 0 => Binding::Plain,
+            _ if random.below(2) == 0 => Binding::Tls([0; 32]),
+            _ => Binding::Tls(bytes(random)),
+        }
+    }
+}
+
+/// What two who hold `key` say, with these numbers, on this channel.
+fn converse(key: &Key, challenge: [u8; 32], nonce: [u8; 32], binding: Binding) -> anyhow::Result<Recorded> {
+    let credentials = |nonce| Credentials { key: key.clone(), nonce, binding };
+    let (mut sender, hello) = SenderSession::new(open(), credentials(nonce));
+    let mut receiver = ReceiverSession::new(credentials(challenge));
+    let ReceiverEvent::Greet([hello, asked]) = receiver.receive(hello)? else { bail!("no greeting") };
+    sender.receive(hello)?;
+    let SenderEvent::Send(Message::Proof(proof)) = sender.receive(asked)? else { bail!("no proof") };
+    let ReceiverEvent::Send(Message::Counterproof(counterproof)) = receiver.receive(Message::Proof(proof))? else {
+        bail!("no proof in return")
+    };
+    sender.receive(Message::Counterproof(counterproof)).context("the honest do not believe each other")?;
+    Ok(Recorded { challenge, proof, counterproof })
+}
+
+/// The greeting with more versions than the sender offered; version 1 is among them, so nobody need refuse it.
+fn wider() -> Message {
+    Message::Hello(Hello { max_version: 2, ..Hello::OURS })
+}
+
+/// Any message but those that a handshake has in this place.
+fn out_of_order(random: &mut Stream) -> Message {
+    let failure = Message::error(ErrorCode::Stopping, "stop");
+    let welcome = Message::Welcome(Welcome { next: 0, durable: 0, window: 1000 });
+    let end = Message::End(End { count: 10, digest: [0; 32] });
+    let [open, challenge, counterproof] =
+        [Message::Open(open()), Message::Challenge(bytes(random)), Message::Counterproof(bytes(random))];
+    let rest = [Message::Ack(0), Message::EndAck, Message::Ping(0), Message::Pong(0), Message::Resume];
+    let messages = [failure, welcome, end, open, challenge, counterproof, Message::pause("full")];
+    pick(random, &[&messages[..], &rest[..]].concat()).clone()
+}
+
+/// Bytes that are neither a frame nor TLS: the length is over every limit.
+fn noise(random: &mut Stream) -> Vec<u8> {
+    (0..12 + random.below(100)).map(|i| if i == 0 { 0xff } else { random.next_u64() as u8 }).collect()
+}
+
+/// Samples for a stream that nobody opened.
+pub(super) fn samples() -> Vec<u8> {
+    Batch::frame(0, SampleSlice { labels: &[1; 10], images: &[1; 10 * PIXELS] })
+}
+
+pub(super) fn bytes(random: &mut Stream) -> [u8; 32] {
+    std::array::from_fn(|_| random.next_u64() as u8)
+}
+
+fn pick<'a, T>(random: &mut Stream, items: &'a [T]) -> &'a T {
+    &items[random.below(items.len() as u64) as usize]
+}

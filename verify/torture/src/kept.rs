@@ -1,0 +1,42 @@
+//! What a long kind of trouble has shown so far at a commit. Whoever breaks off loses only what was under way.
+
+use std::{collections::BTreeMap, fs, path::PathBuf};
+
+use anyhow::Context;
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+use crate::record::{checkout, commit};
+
+/// Results by name, in a file below `target/torture`.
+pub(crate) struct Kept<T> {
+    path: PathBuf,
+    at: At<T>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct At<T> {
+    commit: String,
+    results: BTreeMap<String, T>,
+}
+
+impl<T: Serialize + DeserializeOwned> Kept<T> {
+    /// What is kept of this kind and of the commit that is checked out. One with changes says nothing about which.
+    pub(crate) fn load(kind: &str) -> anyhow::Result<Kept<T>> {
+        let path = checkout().join("target/torture").join(kind).with_extension("json");
+        let commit = commit()?;
+        let read = fs::read(&path).ok().and_then(|bytes| serde_json::from_slice::<At<T>>(&bytes).ok());
+        let same = read.filter(|at| at.commit == commit && !commit.ends_with('+'));
+        Ok(Kept { path, at: same.unwrap_or_else(|| At { commit, results: BTreeMap::new() }) })
+    }
+
+    pub(crate) fn get(&self, name: &str) -> Option<&T> {
+        self.at.results.get(name)
+    }
+
+    pub(crate) fn put(&mut self, name: &str, result: T) -> anyhow::Result<()> {
+        self.at.results.insert(name.to_owned(), result);
+        fs::create_dir_all(checkout().join("target/torture"))?;
+        fs::write(&self.path, serde_json::to_vec_pretty(&self.at)?)
+            .with_context(|| format!("failed to write `{}`", self.path.display()))
+    }
+}

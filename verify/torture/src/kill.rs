@@ -1,0 +1,110 @@
+//! Kills: whole runs of the real programs in which receiver, senders, trainer and orchestrator are killed again and
+//! again (SIGKILL), at any time and at the worst ones: right after their start, as a file appears, between two phases.
+//! However often, the run must end with every sample once, with the model of an undisturbed run, and with nothing left
+//! behind.
+
+pub mod pairs;
+mod plan;
+mod process;
+mod run;
+mod trial;
+mod verdict;
+
+use std::{
+    path::{Path, PathBuf},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use dataset::Split;
+use tempfile::TempDir;
+
+use crate::{Finding, Tally, programs, samples};
+
+/// How many kills, or pairs of runs.
+#[derive(Clone, Copy, Debug)]
+pub struct Config {
+    /// Kills, of living processes only, or pairs; the runs under way when the last one is counted are finished.
+    pub cases: u64,
+    /// Decides what happens in each trial.
+    pub seed: u64,
+    /// Trials at the same time.
+    pub at_once: usize,
+}
+
+/// What decides the model of a run, as far as it varies here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Shape {
+    samples: u64,
+    rounds: u32,
+}
+
+const SHAPES: [Shape; 2] = [Shape { samples: 240, rounds: 2 }, Shape { samples: 320, rounds: 3 }];
+
+/// So many violations are enough to know that something is wrong.
+const ENOUGH: usize = 3;
+/// No step of a run takes longer, also not on a busy machine.
+const LIMIT: Duration = Duration::from_secs(120);
+/// Between two looks at processes and files, for whose changes nobody can wait.
+const LOOK: Duration = Duration::from_micros(300);
+
+/// Where all trials take place: the programs, installed into a directory so that none of them looks for a checkout; the
+/// data; and an undisturbed run of each shape.
+#[derive(Debug)]
+struct Bench {
+    dir: TempDir,
+    models: Vec<String>,
+}
+
+/// Kills until the number is reached.
+pub fn run(config: Config) -> anyhow::Result<Finding> {
+    trials("Kills", config, trial::run)
+}
+
+/// Tries again and again, in some threads, until there were enough cases or something is clearly wrong.
+fn trials(title: &str, config: Config, trial: fn(&Bench, u64, u64) -> Tally) -> anyhow::Result<Finding> {
+    let bench = Bench::new()?;
+    let start = Instant::now(); // The programs may have had to be built.
+    let (all, next) = (Mutex::new(Tally::default()), AtomicU64::new(0));
+    let tally = || all.lock().unwrap_or_else(PoisonError::into_inner);
+    let is_enough = |tally: &Tally| tally.cases >= config.cases || tally.violations.len() >= ENOUGH;
+    thread::scope(|scope| {
+        for _ in 0..config.at_once {
+            scope.spawn(|| {
+                while !is_enough(&tally()) {
+                    let tried = trial(&bench, config.seed, next.fetch_add(1, Ordering::Relaxed));
+                    tally().add(tried);
+                }
+            });
+        }
+    });
+    Ok(all.into_inner().unwrap_or_else(PoisonError::into_inner).finding(title, config.seed, start))
+}
+
+impl Bench {
+    fn new() -> anyhow::Result<Bench> {
+        let dir = programs::install()?;
+        for (split, first, end) in [(Split::Train, 0, 400), (Split::Test, 10_000, 10_050)] {
+            let source = samples::source("", first, end);
+            dataset::write_idx(&dir.path().join("samples"), split, &source.samples.images, &source.samples.labels)?;
+        }
+        let mut bench = Bench { dir, models: Vec::new() };
+        for index in 0..SHAPES.len() {
+            let model = trial::undisturbed(&bench, index)?;
+            bench.models.push(model);
+        }
+        Ok(bench)
+    }
+
+    fn path(&self) -> &Path {
+        self.dir.path()
+    }
+
+    fn undisturbed(&self, shape: usize) -> PathBuf {
+        self.path().join(format!("undisturbed-{shape}"))
+    }
+}

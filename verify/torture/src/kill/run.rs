@@ -1,0 +1,120 @@
+//! One run: a folder, and an orchestrator that works in it and is started again when it was killed.
+
+use std::{
+    fs::{self, File},
+    os::unix::fs::symlink,
+    path::{Path, PathBuf},
+    process::{Command, ExitStatus, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, ensure};
+use sample::random::Stream;
+
+use super::{
+    Bench, LIMIT, SHAPES,
+    plan::Victim,
+    process::{children, lives},
+};
+use crate::{last_lines, programs::Killed};
+
+#[derive(Debug)]
+pub(super) struct Run {
+    pub(super) dir: PathBuf,
+    pub(super) shape: usize,
+    program: PathBuf,
+    arguments: Vec<String>,
+    orchestrator: Killed,
+    /// When the orchestrator was started last.
+    pub(super) started: Instant,
+}
+
+impl Run {
+    /// Starts one in the folder `dir`, with the rest drawn from `random`.
+    pub(super) fn start(
+        bench: &Bench,
+        dir: &Path,
+        chunks: &Path,
+        shape: usize,
+        random: &mut Stream,
+    ) -> anyhow::Result<Run> {
+        fs::create_dir_all(dir)?;
+        symlink(bench.path().join("samples"), dir.join("samples"))?;
+        let (program, arguments) = (bench.path().join("orchestrator"), arguments(dir, chunks, shape, random));
+        let orchestrator = spawn(&program, dir, &arguments)?;
+        Ok(Run { dir: dir.to_owned(), shape, program, arguments, orchestrator, started: Instant::now() })
+    }
+
+    /// Goes on, with `--resume` if there is something to resume; says whether there is.
+    pub(super) fn start_again(&mut self) -> anyhow::Result<bool> {
+        let (resume, has_begun) = (["--resume".to_owned()], self.folder().exists());
+        self.orchestrator = spawn(&self.program, &self.dir, if has_begun { &resume } else { &self.arguments[..] })?;
+        self.started = Instant::now();
+        Ok(has_begun)
+    }
+
+    pub(super) fn folder(&self) -> PathBuf {
+        self.dir.join("runs/latest")
+    }
+
+    /// How the orchestrator ended, if it has.
+    pub(super) fn ended(&mut self) -> anyhow::Result<Option<ExitStatus>> {
+        self.orchestrator.0.try_wait().context("failed to wait for the orchestrator")
+    }
+
+    pub(super) fn end(&mut self) -> anyhow::Result<ExitStatus> {
+        let began = Instant::now();
+        loop {
+            if let Some(status) = self.ended()? {
+                return Ok(status);
+            }
+            ensure!(began.elapsed() < LIMIT, "the run in `{}` does not end", self.dir.display());
+            thread::sleep(Duration::from_millis(2));
+        }
+    }
+
+    /// The living processes of this kind that the orchestrator started; or itself.
+    pub(super) fn living(&mut self, victim: Victim) -> anyhow::Result<Vec<u32>> {
+        let own = self.orchestrator.0.id();
+        Ok(match victim {
+            Victim::Orchestrator => self.ended()?.is_none().then_some(own).into_iter().collect(),
+            _ => children(own).into_iter().filter(|&id| lives(id, victim.name())).collect(),
+        })
+    }
+
+    pub(super) fn log(&self) -> String {
+        fs::read(self.dir.join("log")).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default()
+    }
+
+    /// What the run said last, for an error.
+    pub(super) fn last_words(&self) -> String {
+        format!("it said:\n{}", last_lines(&self.log()))
+    }
+}
+
+/// Starts an orchestrator in `dir`. What it says is appended to the file `log` there.
+fn spawn(program: &Path, dir: &Path, arguments: &[String]) -> anyhow::Result<Killed> {
+    let log = File::options().create(true).append(true).open(dir.join("log"))?;
+    let mut command = Command::new(program);
+    command.args(arguments).current_dir(dir).env_remove("RUST_LOG").env_remove("MNIST_DIR");
+    command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
+    command.spawn().map(Killed).context("failed to start the orchestrator")
+}
+
+/// The flags of a run. Only its shape reaches the model.
+fn arguments(dir: &Path, chunks: &Path, shape: usize, random: &mut Stream) -> Vec<String> {
+    let (shape, senders) = (SHAPES[shape], 1 + random.below(3));
+    vec![
+        format!("--data={}", dir.join("samples").display()),
+        format!("--dir={}", chunks.display()),
+        format!("--samples={}", shape.samples),
+        format!("--rounds={}", shape.rounds),
+        "--partitions=2".into(),
+        format!("--senders={senders}"),
+        format!("--samples-per-chunk={}", 20 + random.below(31)),
+        "--samples-per-batch=10".into(),
+        // About half a second of streaming: time to be killed in.
+        format!("--batch-delay={}ms", 20 * senders),
+    ]
+}

@@ -1,0 +1,62 @@
+//! What must be true of a run that has succeeded, whatever was killed in it.
+
+use std::{
+    collections::BTreeSet,
+    fs::{self, File},
+    path::Path,
+    time::Duration,
+};
+
+use anyhow::{Context, ensure};
+
+use super::{SHAPES, process, run::Run};
+use crate::samples;
+
+/// By then a child has noticed that its orchestrator is gone.
+const CHILDREN_LIMIT: Duration = Duration::from_secs(20);
+
+/// Checks a run whose undisturbed model has this hash.
+pub(super) fn check(of: &Run, model_sha256: &str) -> anyhow::Result<()> {
+    let (dir, shape) = (&of.dir, SHAPES[of.shape]);
+    let left = process::left_in(dir, CHILDREN_LIMIT);
+    ensure!(left.is_empty(), "processes are left: {left:?}");
+    ensure!(!of.log().contains("panicked at"), "a program panicked");
+    let (chunks, run) = (dir.join("chunks"), of.folder());
+    let wrong = samples::check(&chunks, shape.samples);
+    ensure!(wrong.is_empty(), "{}", wrong[..wrong.len().min(5)].join("; "));
+    let model = model(dir)?;
+    ensure!(model == model_sha256, "the model is {model}, that of the undisturbed run {model_sha256}");
+    check_events(&run, shape.rounds)?;
+    for place in [&chunks, &run, &run.join("checkpoints")] {
+        for entry in fs::read_dir(place).with_context(|| format!("failed to list `{}`", place.display()))? {
+            let name = entry?.file_name().to_string_lossy().into_owned();
+            ensure!(!name.starts_with(".tmp-") && !name.ends_with(".tmp"), "`{name}` is left");
+        }
+    }
+    for lock in [chunks.join(".lock"), run.join(".lock")] {
+        let free = File::open(&lock)?.try_lock();
+        free.with_context(|| format!("`{}` is still held", lock.display()))?;
+    }
+    Ok(())
+}
+
+pub(super) fn model(dir: &Path) -> anyhow::Result<String> {
+    let bytes = fs::read(dir.join("runs/latest/summary.json")).context("there is no summary")?;
+    let summary: serde_json::Value = serde_json::from_slice(&bytes).context("the summary is damaged")?;
+    summary["model_sha256"].as_str().map(str::to_owned).context("the summary names no model")
+}
+
+/// Every round is told of once for each model that it had, which is one.
+fn check_events(run: &Path, rounds: u32) -> anyhow::Result<()> {
+    let text = fs::read_to_string(run.join("events.jsonl")).context("there are no events")?;
+    let mut seen = Vec::new();
+    for line in text.lines() {
+        let event: serde_json::Value = serde_json::from_str(line).with_context(|| format!("`{line}` is no event"))?;
+        if event["event"] == "round" {
+            seen.push(event["round"].as_u64().context("a round without a number")?);
+        }
+    }
+    let unique: BTreeSet<u64> = seen.iter().copied().collect();
+    ensure!(seen.len() == unique.len() && unique.len() == rounds as usize, "the events tell of the rounds {seen:?}");
+    Ok(())
+}

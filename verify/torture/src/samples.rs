@@ -1,0 +1,75 @@
+//! Made-up samples: label and pixels follow from the seq, so that any sample found anywhere can be checked.
+
+use std::{collections::HashSet, path::Path};
+
+use anyhow::ensure;
+use process::shutdown::Shutdown;
+use sample::{PIXELS, Samples};
+use sender::{Config, Outcome, Source};
+use tokio::task::JoinSet;
+
+/// Samples `first..end` as a stream.
+pub fn source(stream: &str, first: u64, end: u64) -> Source {
+    Source {
+        stream: stream.into(),
+        dataset: "made-up".into(),
+        dataset_digest: [7; 32],
+        first,
+        samples: Samples { labels: (first..end).map(label).collect(), images: (first..end).flat_map(image).collect() },
+    }
+}
+
+/// Samples `0..streams * each`, as so many streams.
+pub fn sources(streams: u64, each: u64) -> Vec<Source> {
+    (0..streams).map(|i| source(&format!("s-{i}"), i * each, (i + 1) * each)).collect()
+}
+
+/// Sends a stream to its end; `hear` is told how much of it is durable.
+pub async fn send(source: &Source, config: &Config, hear: impl FnMut(u64)) -> anyhow::Result<()> {
+    let (_trigger, shutdown) = Shutdown::manual();
+    let outcome = sender::run(source, config, shutdown, hear).await?;
+    ensure!(outcome == Outcome::Complete, "the sender ended with {outcome:?}");
+    Ok(())
+}
+
+/// Sends streams to their ends, all at the same time.
+pub async fn send_all(sources: Vec<Source>, config: &Config) -> anyhow::Result<()> {
+    let mut sending = JoinSet::new();
+    for source in sources {
+        let config = config.clone();
+        sending.spawn(async move { send(&source, &config, |_| {}).await });
+    }
+    while let Some(sent) = sending.join_next().await {
+        sent??;
+    }
+    Ok(())
+}
+
+/// What is wrong with a directory that should be complete and hold samples `0..end`, each exactly once.
+pub fn check(dir: &Path, end: u64) -> Vec<String> {
+    let rows = match store::read(dir) {
+        Ok((_, rows)) => rows,
+        Err(error) => return vec![format!("{:#}", anyhow::Error::from(error))],
+    };
+    let mut wrong = Vec::new();
+    let mut seen = HashSet::new();
+    for (&seq, sample) in rows.seqs.iter().zip(rows.samples.as_slice().iter()) {
+        if !seen.insert(seq) {
+            wrong.push(format!("sample {seq} is there twice"));
+        } else if seq >= end {
+            wrong.push(format!("sample {seq} was never sent"));
+        } else if sample != (label(seq), &image(seq)) {
+            wrong.push(format!("sample {seq} is not as it was sent"));
+        }
+    }
+    wrong.extend((0..end).filter(|seq| !seen.contains(seq)).map(|seq| format!("sample {seq} is lost")));
+    wrong
+}
+
+fn label(seq: u64) -> u8 {
+    (seq % 10) as u8
+}
+
+fn image(seq: u64) -> [u8; PIXELS] {
+    std::array::from_fn(|i| (seq as usize * 31 + i) as u8)
+}
