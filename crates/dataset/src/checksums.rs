@@ -6,7 +6,6 @@ use crate::{
     place::{Place, Unpacked},
 };
 
-/// What MNIST is called.
 pub(crate) const MNIST: &str = "mnist";
 
 /// SHA-256 of the four files of a dataset, unpacked, in the order of [`FILES`].
@@ -22,7 +21,6 @@ impl Checksums {
         sha256("ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2"),
     ]);
 
-    /// Fails unless all four files are the ones meant.
     pub(crate) fn verify_all(&self, place: &Place) -> Result<(), Error> {
         let what = "is not MNIST's file of that name, and `--dataset mnist` takes no other; leave it out, or name a folder \
                     with MNIST's files by `--data`";
@@ -41,7 +39,7 @@ impl Checksums {
 
     fn compare(&self, place: &Place, file: usize, what: &str) -> Result<(), Error> {
         let found = place.read(file)?;
-        if found.sha256 == self.0[file] { Ok(()) } else { Err(Error::corrupt(found.path, what)) }
+        if found.sha256 == self.0[file] { Ok(()) } else { Err(Error::unusable(found.path, what)) }
     }
 }
 
@@ -55,7 +53,6 @@ const MIXED: &str = "is not MNIST's file of that name, but a file beside it is M
 
 /// The name of the dataset in this place, of which `images` and `labels` of `split` have been read: `mnist` if they are
 /// MNIST's, else the name of the directory.
-///
 /// Where neither is MNIST's, it is still a damaged MNIST and no dataset of its own if the directory is called
 /// that, or if a file of the other split is MNIST's.
 pub(crate) fn name(place: &Place, split: Split, images: &Unpacked, labels: &Unpacked) -> Result<String, Error> {
@@ -63,42 +60,30 @@ pub(crate) fn name(place: &Place, split: Split, images: &Unpacked, labels: &Unpa
     let [images_file, labels_file] = split.files();
     match (images.sha256 == mnist[images_file], labels.sha256 == mnist[labels_file]) {
         (true, true) => return Ok(MNIST.to_owned()),
-        (true, false) => return Err(Error::corrupt(&labels.path, MIXED)),
-        (false, true) => return Err(Error::corrupt(&images.path, MIXED)),
+        (true, false) => return Err(Error::unusable(&labels.path, MIXED)),
+        (false, true) => return Err(Error::unusable(&images.path, MIXED)),
         (false, false) => {}
     }
     let is_other_file_of_mnist = |file: usize| place.read(file).is_ok_and(|found| found.sha256 == mnist[file]);
     if split.other().files().into_iter().any(is_other_file_of_mnist) {
-        return Err(Error::corrupt(&images.path, MIXED));
+        return Err(Error::unusable(&images.path, MIXED));
     }
     let name = place.name()?;
-    if is_mnist(&name) { Err(Error::corrupt(&images.path, FOREIGN)) } else { Ok(name) }
+    if is_mnist(&name) { Err(Error::unusable(&images.path, FOREIGN)) } else { Ok(name) }
 }
 
-/// Whether the place claims by its name to hold MNIST.
-pub(crate) fn is_called_mnist(place: &Place) -> Result<bool, Error> {
-    Ok(is_mnist(&place.name()?))
-}
-
-fn is_mnist(name: &str) -> bool {
+/// Whether a place of this name claims to hold MNIST.
+pub(crate) fn is_mnist(name: &str) -> bool {
     name.eq_ignore_ascii_case(MNIST)
 }
 
 /// Parses 64 hexadecimal digits at compile time.
 const fn sha256(hex: &str) -> [u8; 32] {
-    const fn nibble(digit: u8) -> u8 {
-        match digit {
-            b'0'..=b'9' => digit - b'0',
-            b'a'..=b'f' => digit - b'a' + 10,
-            _ => panic!("not a hexadecimal digit"),
-        }
-    }
-    let hex = hex.as_bytes();
+    let (hex, mut sum, mut at) = (hex.as_bytes(), [0; 32], 0);
     assert!(hex.len() == 64, "a SHA-256 sum has 64 digits");
-    let mut sum = [0; 32];
-    let mut at = 0;
-    while at < 32 {
-        sum[at] = nibble(hex[2 * at]) << 4 | nibble(hex[2 * at + 1]);
+    while at < hex.len() {
+        let digit = (hex[at] as char).to_digit(16).expect("a hexadecimal digit");
+        sum[at / 2] = sum[at / 2] << 4 | digit as u8;
         at += 1;
     }
     sum

@@ -26,14 +26,13 @@ use crate::{
 };
 
 /// Draws a dataset of `counts` train and test images into `dir`, which appears at once and whole, unless it is there.
-///
-/// Fails with [`Error::Corrupt`] if `dir` is there but incomplete.
+/// Fails with [`Error::Unusable`] if `dir` is there but incomplete.
 pub(crate) fn draw_all(dir: &Path, counts: [usize; 2], progress: OnProgress<'_>) -> Result<(), Error> {
     if Place::find(dir).is_ok_and(|place| place.require_all().is_ok()) {
         return Ok(());
     }
     if dir.exists() {
-        return Err(Error::corrupt(
+        return Err(Error::unusable(
             dir,
             "lacks some of its four files; move it elsewhere, and the digits are drawn again",
         ));
@@ -92,7 +91,6 @@ fn draw(split: Split, count: usize, progress: &mut dyn FnMut(u64)) -> Samples {
     samples
 }
 
-/// Draws digit number `index` of `split`: its image and its label.
 fn digit(split: Split, index: usize) -> ([u8; PIXELS], u8) {
     let key = [matches!(split, Split::Test).into(), index as u64];
     let mut random = Stream::keyed("tributary generated digits, version 1", &key);
@@ -227,16 +225,6 @@ mod tests {
         });
         let right = right.count();
         assert!((500..850).contains(&right), "{right} of 1,000 right");
-    }
-
-    #[test]
-    fn every_digit_shows_ink_and_train_and_test_digits_differ() {
-        let [train, test] = [Split::Train, Split::Test].map(|split| draw(split, 1_000, &mut |_| ()));
-        for (_, image) in train.as_slice().iter() {
-            let ink = image.iter().filter(|&&pixel| pixel > 128).count();
-            assert!((10..400).contains(&ink), "{ink} pixels of ink");
-        }
-        assert!((0..1_000).all(|i| train.image(i) != test.image(i)));
     }
 
     #[test]

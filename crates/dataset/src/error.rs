@@ -5,21 +5,12 @@ use std::{io, path::PathBuf, time::Duration};
 /// Why a dataset could not be provided or read. Every variant that is about one names the path or the mirrors.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// A file is there, and its content is wrong: the data must be replaced.
+    /// A file or directory is not there, or is there and its content is wrong: the data must be put there or replaced.
     #[error("`{}` {what}", path.display())]
-    Corrupt {
-        /// The bad file.
+    Unusable {
+        /// What was looked for or read.
         path: PathBuf,
         /// What is wrong with it and what to do, to be read after the path.
-        what: String,
-    },
-
-    /// A directory or file that the user named is not there.
-    #[error("`{}` {what}", path.display())]
-    Missing {
-        /// What was looked for.
-        path: PathBuf,
-        /// What to do, to be read after the path.
         what: String,
     },
 
@@ -74,19 +65,15 @@ impl Error {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::GeneratedWithData => 64,
-            Self::Corrupt { .. } | Self::Missing { .. } => 65,
+            Self::Unusable { .. } => 65,
             Self::Unavailable { .. } | Self::Locked { .. } => 69,
             Self::Io { .. } => 74,
             Self::Stopped => 143,
         }
     }
 
-    pub(crate) fn corrupt(path: impl Into<PathBuf>, what: impl Into<String>) -> Self {
-        Self::Corrupt { path: path.into(), what: what.into() }
-    }
-
-    pub(crate) fn missing(path: impl Into<PathBuf>, what: impl Into<String>) -> Self {
-        Self::Missing { path: path.into(), what: what.into() }
+    pub(crate) fn unusable(path: impl Into<PathBuf>, what: impl Into<String>) -> Self {
+        Self::Unusable { path: path.into(), what: what.into() }
     }
 
     /// For `map_err`: `fs::read(path).map_err(Error::io("read", path))`.

@@ -18,7 +18,6 @@ use crate::{
     idx::{images_header, labels_header},
 };
 
-/// How a fake mirror answers every request.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Manner {
     Good,
@@ -58,7 +57,6 @@ impl FakeMirror {
         Self { url, requests }
     }
 
-    /// The paths asked for, in order.
     pub(crate) fn requests(&self) -> Vec<String> {
         self.requests.lock().unwrap().clone()
     }

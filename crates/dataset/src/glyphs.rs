@@ -4,12 +4,9 @@
 //! width. The pen moves through a stroke's points on a smooth curve, and turns sharply at a point that is written
 //! twice in a row.
 
-/// The points of one stroke.
 pub(crate) type Stroke = &'static [(f32, f32)];
-/// The strokes of one way to write a digit.
 pub(crate) type Glyph = &'static [Stroke];
 
-/// For each digit, the ways to write it.
 #[rustfmt::skip] // One point per line would be four hundred lines.
 pub(crate) const GLYPHS: [&[Glyph]; 10] = [
     &[

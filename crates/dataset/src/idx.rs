@@ -34,7 +34,7 @@ pub(crate) fn read(path: &Path) -> Result<Vec<u8>, Error> {
     let mut file = BufReader::new(File::open(path).map_err(Error::io("open", path))?);
     let size = file.get_ref().metadata().map_err(Error::io("read", path))?.len();
     if is_gzip(file.fill_buf().map_err(Error::io("read", path))?) {
-        unpack_from(file, size).map_err(|what| Error::corrupt(path, what))
+        unpack_from(file, size).map_err(|what| Error::unusable(path, what))
     } else {
         read_whole(&mut file, size, u64::MAX).map_err(Error::io("read", path))
     }
@@ -112,7 +112,7 @@ pub fn check_labels(bytes: &[u8]) -> Result<usize, String> {
 pub fn images(path: &Path, bytes: Vec<u8>) -> Result<Vec<u8>, Error> {
     let unpacked = if is_gzip(&bytes) { unpack(&bytes) } else { Ok(bytes) };
     let checked = unpacked.and_then(|bytes| check_images(&bytes).map(|_| bytes));
-    let mut bytes = checked.map_err(|what| Error::corrupt(path, what))?;
+    let mut bytes = checked.map_err(|what| Error::unusable(path, what))?;
     bytes.drain(..IMAGES_HEADER);
     Ok(bytes)
 }

@@ -8,7 +8,6 @@ use std::collections::BTreeMap;
 
 use crate::FILES;
 
-/// What a listing says.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Choice<'a> {
     /// The folder, and the four files as far as they are there. All are relative to where the listing was made.
@@ -32,13 +31,11 @@ pub(crate) fn choose(listing: &[String]) -> Choice<'_> {
     if folders.values().any(|files| files.iter().all(Option::is_some)) {
         folders.retain(|_, files| files.iter().all(Option::is_some));
     }
-    match folders.len() {
-        0 => Choice::One("", [None; 4]),
-        1 => {
-            folders.pop_first().map(|(folder, files)| Choice::One(folder, files)).unwrap_or(Choice::One("", [None; 4]))
-        }
-        _ => Choice::Several(folders.into_keys().collect()),
+    if folders.len() > 1 {
+        return Choice::Several(folders.into_keys().collect());
     }
+    let (folder, files) = folders.pop_first().unwrap_or(("", [None; 4]));
+    Choice::One(folder, files)
 }
 
 /// What one file is by its name. The order of these is that of preference.

@@ -38,7 +38,7 @@ impl Dataset {
 /// that people have them under, or a root that holds one such folder; or an `.npz` file with the four arrays of Keras' MNIST.
 ///
 /// # Errors
-/// [`Error::Missing`] if the directory or one of the split's two files is absent; [`Error::Corrupt`] if one of them is not
+/// [`Error::Unusable`] if the directory or one of the split's two files is absent, if one of them is not
 /// a whole, well-formed file, if they do not belong together, or if the dataset is MNIST with a damaged file.
 pub fn load(dir: &Path, split: Split) -> Result<Dataset, Error> {
     let place = Place::find(dir)?;
@@ -55,7 +55,7 @@ pub fn load(dir: &Path, split: Split) -> Result<Dataset, Error> {
     let label_count = labels.check(idx::check_labels)?;
     if image_count != label_count {
         let what = format!("holds {label_count} labels, but there are {image_count} images; replace both files");
-        return Err(Error::corrupt(labels.path, what));
+        return Err(Error::unusable(labels.path, what));
     }
     let name = checksums::name(&place, split, &images, &labels)?;
     images.bytes.drain(..IMAGES_HEADER);
@@ -99,7 +99,6 @@ mod tests {
         dir
     }
 
-    /// The bytes of a file of the real MNIST, unpacked.
     fn mnist_file(file: usize) -> Vec<u8> {
         Place::find(&mnist_dir()).unwrap().read(file).unwrap().bytes
     }
@@ -128,9 +127,9 @@ mod tests {
         fs::remove_file(dir.join(FILES[0])).unwrap();
         assert_eq!(load(&dir, Split::Test).unwrap().samples.len(), 3);
         let error = load(&dir, Split::Train).unwrap_err();
-        assert!(matches!(error, Error::Missing { ref path, .. } if *path == dir.join(FILES[0])), "{error:?}");
+        assert!(matches!(error, Error::Unusable { ref path, .. } if *path == dir.join(FILES[0])), "{error:?}");
         let error = load(&dir.join("nowhere"), Split::Train).unwrap_err();
-        assert!(matches!(error, Error::Missing { ref path, .. } if *path == dir.join("nowhere")), "{error:?}");
+        assert!(matches!(error, Error::Unusable { ref path, .. } if *path == dir.join("nowhere")), "{error:?}");
         write_idx(&dir, Split::Test, &[], &[]).unwrap();
         assert!(load(&dir, Split::Test).unwrap().samples.is_empty());
     }
@@ -167,7 +166,7 @@ mod tests {
             bytes.resize(length, 0);
             fs::write(&path, bytes).unwrap();
             let error = load(&dir, Split::Test).unwrap_err();
-            assert!(matches!(error, Error::Corrupt { .. }), "{error:?}");
+            assert!(matches!(error, Error::Unusable { .. }), "{error:?}");
             assert_eq!(error.to_string(), format!("`{}` {expect}", path.display()));
         }
     }
@@ -182,7 +181,7 @@ mod tests {
         let message = |bytes: &[u8]| {
             fs::write(&packed, bytes).unwrap();
             let error = load(&dir, Split::Test).unwrap_err();
-            assert!(matches!(error, Error::Corrupt { ref path, .. } if *path == packed), "{error:?}");
+            assert!(matches!(error, Error::Unusable { ref path, .. } if *path == packed), "{error:?}");
             error.to_string()
         };
         assert!(message(&whole[..whole.len() - 1]).contains("is not a whole gzip file"));
@@ -275,7 +274,7 @@ mod tests {
         let mend = |file: usize| fs::write(dir.join(FILES[file]), mnist_file(file)).unwrap();
         let damaged_file = || match load(&dir, Split::Test) {
             Ok(dataset) => dataset.name,
-            Err(Error::Corrupt { path, .. }) => path.file_name().unwrap().to_string_lossy().into_owned(),
+            Err(Error::Unusable { path, .. }) => path.file_name().unwrap().to_string_lossy().into_owned(),
             Err(error) => panic!("{error:?}"),
         };
         mend(2);

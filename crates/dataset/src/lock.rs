@@ -9,7 +9,6 @@ use std::{
 
 use crate::Error;
 
-/// How often to look whether a lock is free.
 const POLL: Duration = Duration::from_millis(50);
 
 /// Waits, for as long as `limit`, until no other process writes below `root`; none does until the returned file is closed.
@@ -19,14 +18,13 @@ pub(crate) fn lock(root: &Path, limit: Duration) -> Result<File, Error> {
     let file = File::create(&path).map_err(Error::io("create", &path))?;
     let started = Instant::now();
     let mut told = false;
-    loop {
-        match file.try_lock() {
-            Ok(()) => return Ok(file),
-            Err(TryLockError::Error(source)) => return Err(Error::io("lock", path)(source)),
-            Err(TryLockError::WouldBlock) if started.elapsed() >= limit => {
+    while let Err(error) = file.try_lock() {
+        match error {
+            TryLockError::Error(source) => return Err(Error::io("lock", path)(source)),
+            TryLockError::WouldBlock if started.elapsed() >= limit => {
                 return Err(Error::Locked { path, waited: limit });
             }
-            Err(TryLockError::WouldBlock) => {}
+            TryLockError::WouldBlock => {}
         }
         if !told {
             tracing::info!("waiting for another process to provide the data (`{}`)", path.display());
@@ -34,4 +32,5 @@ pub(crate) fn lock(root: &Path, limit: Duration) -> Result<File, Error> {
         }
         thread::sleep(POLL);
     }
+    Ok(file)
 }

@@ -34,7 +34,6 @@ impl Default for Limits {
 /// No packed file of MNIST is larger than 10 MB; a mirror that sends more than this is not one.
 const MAX_PACKED_BYTES: u64 = 64 << 20;
 
-/// A mirror, and what came of asking it.
 pub(crate) struct Mirror {
     pub(crate) url: String,
     agent: Agent,

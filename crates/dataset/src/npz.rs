@@ -34,22 +34,8 @@ const DATASET: [&str; 4] = ["x_train", "y_train", "x_test", "y_test"];
 
 /// Why a file holds no usable samples.
 #[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// It is no zip archive that can be read.
-    #[error("not a readable .npz file: {0}")]
-    Archive(String),
-    /// It lacks an array.
-    #[error("it has no array `{0}`; {1}")]
-    Missing(&'static str, &'static str),
-    /// An array is not what it must be.
-    #[error("its array `{array}` {what}")]
-    Array {
-        /// Its name.
-        array: &'static str,
-        /// A clause.
-        what: String,
-    },
-}
+#[error("{0}")]
+pub struct Error(String);
 
 /// Reads the samples in the bytes of a chunk. Other arrays in it are not looked at.
 ///
@@ -63,7 +49,7 @@ pub fn read(bytes: &[u8]) -> Result<Samples, Error> {
     images.drain(..IMAGES_HEADER);
     if images.len() != labels.len() * PIXELS {
         let what = format!("has {} labels for {} images", labels.len(), images.len() / PIXELS);
-        return Err(Error::Array { array: "labels", what });
+        return Err(wrong("labels", what));
     }
     Ok(Samples { labels, images })
 }
@@ -78,10 +64,9 @@ pub fn read_idx(bytes: &[u8], file: usize) -> Result<Vec<u8>, Error> {
     idx_file_in(&mut open(Cursor::new(bytes))?, file)
 }
 
-/// As [`read_idx`], of the file at `path`.
 pub(crate) fn idx_file(path: &Path, file: usize) -> Result<Vec<u8>, DatasetError> {
     let mut archive = open_file(path)?;
-    idx_file_in(&mut archive, file).map_err(|error| DatasetError::corrupt(path, format!("cannot be used: {error}")))
+    idx_file_in(&mut archive, file).map_err(|error| DatasetError::unusable(path, format!("cannot be used: {error}")))
 }
 
 /// Fails unless the file at `path` has the arrays of a whole dataset. What is in them is looked at when they are read.
@@ -89,7 +74,7 @@ pub(crate) fn require_dataset(path: &Path) -> Result<(), DatasetError> {
     let archive = open_file(path)?;
     for name in DATASET {
         entry(&archive, name, DATASET_ADVICE)
-            .map_err(|error| DatasetError::corrupt(path, format!("cannot be used: {error}")))?;
+            .map_err(|error| DatasetError::unusable(path, format!("cannot be used: {error}")))?;
     }
     Ok(())
 }
@@ -102,11 +87,11 @@ fn open_file(path: &Path) -> Result<ZipArchive<BufReader<File>>, DatasetError> {
     let what = |error| {
         format!("cannot be used as a dataset: {error}; name an .npz file, or the folder with the four IDX files")
     };
-    open(BufReader::new(file)).map_err(|error| DatasetError::corrupt(path, what(error)))
+    open(BufReader::new(file)).map_err(|error| DatasetError::unusable(path, what(error)))
 }
 
 fn open<R: Read + Seek>(file: R) -> Result<ZipArchive<R>, Error> {
-    ZipArchive::new(file).map_err(|error| Error::Archive(error.to_string()))
+    ZipArchive::new(file).map_err(|error| Error(format!("not a readable .npz file: {error}")))
 }
 
 fn idx_file_in<R: Read + Seek>(archive: &mut ZipArchive<R>, file: usize) -> Result<Vec<u8>, Error> {
@@ -118,18 +103,22 @@ fn idx_file_in<R: Read + Seek>(archive: &mut ZipArchive<R>, file: usize) -> Resu
     Ok([&idx::labels_header(labels.len() as u32)[..], &labels].concat())
 }
 
-fn entry<R: Read + Seek>(archive: &ZipArchive<R>, name: &'static str, advice: &'static str) -> Result<usize, Error> {
-    archive.index_for_name(&format!("{name}.npy")).ok_or(Error::Missing(name, advice))
+fn wrong(array: &str, what: String) -> Error {
+    Error(format!("its array `{array}` {what}"))
+}
+
+fn entry<R: Read + Seek>(archive: &ZipArchive<R>, name: &str, advice: &str) -> Result<usize, Error> {
+    archive.index_for_name(&format!("{name}.npy")).ok_or_else(|| Error(format!("it has no array `{name}`; {advice}")))
 }
 
 /// Reads one array as `parse` does, which is told its packed size, and checks that nothing follows it.
 fn array<R: Read + Seek, T>(
     archive: &mut ZipArchive<R>,
-    name: &'static str,
-    advice: &'static str,
+    name: &str,
+    advice: &str,
     parse: impl FnOnce(&Header, &mut dyn Read, u64) -> Result<T, String>,
 ) -> Result<T, Error> {
-    let wrong = |what: String| Error::Array { array: name, what };
+    let wrong = |what: String| wrong(name, what);
     let unreadable = |error: &dyn std::fmt::Display| wrong(format!("cannot be read: {error}"));
     let index = entry(archive, name, advice)?;
     let mut entry = archive.by_index(index).map_err(|error| unreadable(&error))?;

@@ -9,7 +9,6 @@ pub(crate) struct Point {
     pub(crate) y: f32,
 }
 
-/// What the ink looks like.
 pub(crate) struct Pen {
     /// Half the width of a line in pixels, at the beginning and at the end of a stroke.
     radius: (f32, f32),

@@ -14,7 +14,6 @@ use crate::{
     npz,
 };
 
-/// Where a dataset lies.
 #[derive(Debug)]
 pub(crate) struct Place {
     /// The folder that its files are in, or the one file that holds them all.
@@ -25,15 +24,13 @@ pub(crate) struct Place {
 
 impl Place {
     /// Finds the dataset in `path`: that which lies in the folder itself, else the only one that lies below it.
-    ///
-    /// # Errors
-    /// When there is no such folder or file, or there are several datasets below it.
+    /// Fails when there is no such folder or file, or there are several datasets below it.
     pub(crate) fn find(path: &Path) -> Result<Self, Error> {
         if path.is_file() {
             return Ok(Self { path: path.to_owned(), files: None });
         }
         if !path.is_dir() {
-            return Err(Error::missing(path, "is not there; name a folder with the four IDX files of a dataset"));
+            return Err(Error::unusable(path, "is not there; name a folder with the four IDX files of a dataset"));
         }
         let listing = list(path).map_err(Error::io("list", path))?;
         match choose(&listing) {
@@ -46,7 +43,7 @@ impl Place {
             }
             Choice::Several(folders) => {
                 let names: Vec<_> = folders.iter().map(|folder| format!("`{}`", path.join(folder).display())).collect();
-                Err(Error::missing(path, format!("holds several datasets; name one of them: {}", names.join(", "))))
+                Err(Error::unusable(path, format!("holds several datasets; name one of them: {}", names.join(", "))))
             }
         }
     }
@@ -64,7 +61,6 @@ impl Place {
         Ok(named.unwrap_or(absolute.as_os_str()).to_string_lossy().into_owned())
     }
 
-    /// Whether the file at this position of [`FILES`] is there.
     pub(crate) fn has(&self, file: usize) -> bool {
         self.files.as_ref().is_none_or(|files| files[file].is_some())
     }
@@ -92,11 +88,10 @@ impl Place {
 
     fn require<'a>(&self, files: &'a [Option<PathBuf>; 4], file: usize) -> Result<&'a PathBuf, Error> {
         let what = "is missing, raw or with `.gz`; put it there, or name the folder that holds all four files";
-        files[file].as_ref().ok_or_else(|| Error::missing(self.path.join(FILES[file]), what))
+        files[file].as_ref().ok_or_else(|| Error::unusable(self.path.join(FILES[file]), what))
     }
 }
 
-/// A file that has been read and unpacked.
 pub(crate) struct Unpacked {
     pub(crate) path: PathBuf,
     /// The bytes of the raw file, header included.
@@ -105,9 +100,8 @@ pub(crate) struct Unpacked {
 }
 
 impl Unpacked {
-    /// What this check says of the bytes.
     pub(crate) fn check<T>(&self, check: impl FnOnce(&[u8]) -> Result<T, String>) -> Result<T, Error> {
-        check(&self.bytes).map_err(|what| Error::corrupt(&self.path, what))
+        check(&self.bytes).map_err(|what| Error::unusable(&self.path, what))
     }
 }
 

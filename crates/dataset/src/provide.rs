@@ -96,7 +96,6 @@ fn named(variable: Option<OsString>) -> Option<PathBuf> {
     variable.filter(|dir| !dir.is_empty()).map(PathBuf::from)
 }
 
-/// The dataset in `dir`, all four files of it.
 fn complete(dir: &Path) -> Result<Place, Error> {
     let place = Place::find(dir)?;
     place.require_all().map(|()| place)
@@ -152,7 +151,7 @@ impl Sources {
     fn verify(&self, place: &Place, choice: Choice) -> Result<(), Error> {
         if choice == Choice::Mnist {
             self.checksums.verify_all(place)
-        } else if checksums::is_called_mnist(place)? {
+        } else if checksums::is_mnist(&place.name()?) {
             self.checksums.verify_labels(place)
         } else {
             Ok(())
@@ -198,7 +197,6 @@ mod tests {
         sources.provide(choice, data, env_dir, &mut |_| ControlFlow::Continue(()))
     }
 
-    /// A directory that holds some dataset.
     fn some_dataset(dir: PathBuf) -> PathBuf {
         write_idx(&dir, Split::Train, &[], &[]).unwrap();
         write_idx(&dir, Split::Test, &[], &[]).unwrap();
@@ -260,7 +258,7 @@ mod tests {
             (None, Some(&*incomplete), &incomplete.join(FILES[3])),
         ] {
             let error = dir_for(data, env_dir).unwrap_err();
-            assert!(matches!(error, Error::Missing { ref path, .. } if path == missing), "{error:?}");
+            assert!(matches!(error, Error::Unusable { ref path, .. } if path == missing), "{error:?}");
         }
         assert!(!absent.exists() && !sources.root.exists());
         assert_eq!(mirror.unwrap().requests().len(), 0);
@@ -271,14 +269,14 @@ mod tests {
         let (root, sources, _mirror) = sources(Some(Manner::Good));
         let other = some_dataset(root.path().join("other"));
         let error = get(&sources, Choice::Mnist, Some(&other), None).unwrap_err();
-        assert!(matches!(error, Error::Corrupt { ref path, .. } if *path == other.join(FILES[0])), "{error:?}");
+        assert!(matches!(error, Error::Unusable { ref path, .. } if *path == other.join(FILES[0])), "{error:?}");
 
         let good = get(&sources, Choice::Mnist, None, None).unwrap().dir;
         assert_eq!(get(&sources, Choice::Mnist, Some(&good), None).unwrap().dir, good);
         let last = good.join(format!("{}.gz", FILES[3]));
         fs::write(&last, packed(3, 2)).unwrap();
         let error = get(&sources, Choice::Mnist, None, None).unwrap_err();
-        assert!(matches!(error, Error::Corrupt { ref path, .. } if *path == last), "{error:?}");
+        assert!(matches!(error, Error::Unusable { ref path, .. } if *path == last), "{error:?}");
     }
 
     #[test]
@@ -289,10 +287,10 @@ mod tests {
             let dir = some_dataset(dir);
             let named = |wanted: bool| wanted.then_some(&*dir);
             let error = get(&sources, Choice::Auto, named(data), named(ambient)).unwrap_err();
-            assert!(matches!(error, Error::Corrupt { ref path, .. } if *path == dir.join(FILES[1])), "{error:?}");
+            assert!(matches!(error, Error::Unusable { ref path, .. } if *path == dir.join(FILES[1])), "{error:?}");
         }
         some_dataset(sources.root.join("mnist"));
-        assert!(matches!(get(&sources, Choice::Auto, None, None).unwrap_err(), Error::Corrupt { .. }));
+        assert!(matches!(get(&sources, Choice::Auto, None, None).unwrap_err(), Error::Unusable { .. }));
     }
 
     #[test]

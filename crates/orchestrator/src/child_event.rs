@@ -5,7 +5,6 @@ use std::{process::ExitStatus, sync::Arc, time::Instant};
 use event::Event;
 use setup::siblings::Program;
 
-/// What one child did.
 #[derive(Clone, Debug)]
 pub(crate) struct ChildEvent {
     pub(crate) child: Child,
@@ -14,7 +13,6 @@ pub(crate) struct ChildEvent {
     pub(crate) what: What,
 }
 
-/// Which child it was.
 #[derive(Clone, Debug)]
 pub(crate) struct Child {
     /// Counted from 0 in the order of starting; the same after a restart.
@@ -27,7 +25,6 @@ pub(crate) struct Child {
 #[derive(Clone, Debug)]
 pub(crate) enum What {
     Event(Event),
-    /// A line of its log.
     Log(String),
     Ended(ExitStatus),
 }

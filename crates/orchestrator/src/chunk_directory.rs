@@ -28,9 +28,7 @@ pub(crate) struct ChunkDirectory {
 
 impl ChunkDirectory {
     /// Takes the directory at `dir`, which need not be there.
-    ///
-    /// # Errors
-    /// With exit code 73 when another run has it; the message says which.
+    /// Fails with exit code 73 when another run has it; the message says which.
     pub(crate) fn hold(dir: &Path) -> anyhow::Result<ChunkDirectory> {
         let (path, mut file) = open_lock(dir)?;
         let failed = || format!("failed to lock `{}`", path.display());

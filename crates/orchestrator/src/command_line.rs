@@ -5,7 +5,6 @@ use std::{ffi::OsString, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand};
 use flags::{EngineName, manual::Shell};
-
 use setup::siblings::Program;
 
 use crate::config::Config;

@@ -12,7 +12,6 @@ use flags::{
     path,
 };
 use serde::{Deserialize, Serialize};
-
 use setup::doctor::Plan;
 use terminal::Shown;
 
@@ -120,9 +119,6 @@ impl Config {
     }
 
     /// [`Config::load`], and the layers that the values below the flags come from, the strongest first.
-    ///
-    /// # Errors
-    /// See [`Config::load`].
     pub(crate) fn load_with_layers(arguments: &[OsString]) -> Result<(Config, Vec<Layer>), Error> {
         let typed: Config = resolve(arguments, &[])?;
         let mut layers = Vec::new();

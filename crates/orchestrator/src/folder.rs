@@ -20,9 +20,7 @@ use crate::{
 };
 
 /// The folder of the run to resume, or a new one.
-///
-/// # Errors
-/// When the former is not there; when the latter holds another run or cannot be written, or a path is not UTF-8.
+/// Fails when the former is not there; when the latter holds another run or cannot be written, or a path is not UTF-8.
 pub(crate) fn open(config: &Config) -> anyhow::Result<PathBuf> {
     let path = match &config.resume {
         Some(run) => {
@@ -42,8 +40,7 @@ pub(crate) fn ensure_unicode(path: &Path) -> anyhow::Result<()> {
     path.to_str().map(drop).with_context(error).or_exit(Code::Usage)
 }
 
-/// Makes the run folder and writes the effective configuration into it. A `--run-dir` that holds another run is refused: its
-/// configuration would be lost.
+/// Makes the run folder and writes the configuration into it. One that holds another run, which would be lost, is refused.
 fn create(config: &Config) -> anyhow::Result<PathBuf> {
     let text = config::file::text(config)?;
     let path = match &config.run_dir {

@@ -12,14 +12,11 @@ use setup::siblings::Program;
 
 use crate::config::{Config, Share, file::table};
 
-/// A child to start.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Invocation {
     /// What messages call it: `sender-0`.
     pub(crate) name: String,
-    /// Which program it is.
     pub(crate) program: Program,
-    /// Its arguments.
     pub(crate) arguments: Vec<String>,
     /// An exit code whose cause may pass by itself, so that it is worth starting the child again.
     pub(crate) passing: Option<Code>,
@@ -47,7 +44,6 @@ pub(crate) fn prepare(config: &Config) -> anyhow::Result<Invocation> {
     Ok(child("sender", Program::Sender, arguments))
 }
 
-/// The senders: each streams its share.
 pub(crate) fn senders(config: &Config, receiver: SocketAddr) -> anyhow::Result<Vec<Invocation>> {
     let sender = |Share { name, first, end }| {
         let share = Streaming { offset: first, samples: end - first, ..config.streaming.clone() };

@@ -5,8 +5,8 @@
 //! - [`listing`]: those flags as a configuration file, with where each value comes from or what it means;
 //! - [`manual`]: completions and man pages of all four programs;
 //! - [`run`]: the phases of a run; `phases`: the time that each takes;
-//! - `invocation`: the command lines of the children; `supervisor`: the children, started, heard and stopped; `report`: what
-//!   they tell; `observers`: who hears of it, in the same order;
+//! - `invocation`: the command lines of the children; `supervisor`: the children, started, heard and stopped; `child_event`:
+//!   what they tell; `observers`: who hears of it, in the same order;
 //! - `folder`: where the run's results go; `chunk_directory` and `manifest`: whose the samples are; `spark`: a server for one
 //!   run.
 //!

@@ -12,18 +12,11 @@ use toml::Value;
 
 use crate::config::{Config, file::values};
 
-/// Flags that say where a configuration comes from, or where results go and what is printed; no file can have them. A preset's values stand for
-/// its name.
+/// Flags that no file can have: they say where a configuration comes from, where results go, or what is printed.
 const NOT_KEYS: [&str; 6] = ["config", "resume", "run-dir", "json", "quiet", "help"];
 
 /// Width of the lines that explain a key.
 const WIDTH: usize = 100;
-
-/// One line of a listing: a key with its value, or why it has none; and the origin of that.
-struct Line {
-    text: String,
-    origin: String,
-}
 
 /// The configuration of a run with these arguments (the program's name first), as a file for `--config`, each value with
 /// its origin in a comment.
@@ -34,16 +27,16 @@ pub fn effective(arguments: &[OsString]) -> Result<String, Error> {
     let (config, layers) = Config::load_with_layers(arguments)?;
     let origins = layers::origins::<Config>(arguments, &layers)?;
     let values = values(&config).map_err(|error| Error::Layer(format!("{error:#}")))?;
-    let lines = |keys: Vec<Arg>| -> Vec<Line> {
+    let lines = |keys: Vec<Arg>| -> Vec<(String, String)> {
         let names = keys.iter().filter_map(Arg::get_long).filter(|name| *name != "preset");
         names.map(|name| line(name, values.get(name), &origins[name], &config)).collect()
     };
     let sections: Vec<_> = sections().into_iter().map(|(heading, keys)| (heading, lines(keys))).collect();
-    let width = sections.iter().flat_map(|(_, lines)| lines).map(|line| line.text.chars().count()).max().unwrap_or(0);
+    let width = sections.iter().flat_map(|(_, lines)| lines).map(|(text, _)| text.chars().count()).max().unwrap_or(0);
     let mut out = "# What a run would be started with. `orchestrator --config FILE` does it.\n".to_owned();
     for (heading, lines) in sections {
         let _ = writeln!(out, "\n# --- {heading} ---"); // Writing to a string cannot fail.
-        for Line { text, origin } in lines {
+        for (text, origin) in lines {
             let _ = writeln!(out, "{text:<width$}  # {origin}");
         }
     }
@@ -76,7 +69,8 @@ fn sections() -> Vec<(String, Vec<Arg>)> {
     sections
 }
 
-fn line(name: &str, value: Option<&Value>, origin: &Origin, config: &Config) -> Line {
+/// A key with its value, or that it has none; and the origin of that.
+fn line(name: &str, value: Option<&Value>, origin: &Origin, config: &Config) -> (String, String) {
     let from = match origin {
         Origin::Flag => "flag".to_owned(),
         Origin::Layer(layer) => layer.escape_debug().to_string(), // A path may hold a line break.
@@ -84,8 +78,8 @@ fn line(name: &str, value: Option<&Value>, origin: &Origin, config: &Config) -> 
         Origin::Default if name == "test-data" && value.is_some() => "default: as data".to_owned(),
         Origin::Default => "default".to_owned(),
     };
-    let set = |value: &Value, origin: &str| Line { text: format!("{name} = {value}"), origin: origin.to_owned() };
-    let unset = |origin: &str| Line { text: format!("# {name} is not set"), origin: origin.to_owned() };
+    let set = |value: &Value, origin: &str| (format!("{name} = {value}"), origin.to_owned());
+    let unset = |origin: &str| (format!("# {name} is not set"), origin.to_owned());
     let mnist =
         env::var("MNIST_DIR").ok().filter(|dir| !dir.is_empty() && config.streaming.dataset != Dataset::Generated);
     match (name, value) {
@@ -143,7 +137,6 @@ fn placeholder(key: &Arg) -> String {
     }
 }
 
-/// The text in lines that are not too long.
 fn wrap(text: &str) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     for word in text.split(' ') {

@@ -25,9 +25,7 @@ struct Dataset {
 }
 
 /// Whether the chunk directory is complete, with the streams and the data of this very run.
-///
-/// # Errors
-/// When it is complete with those of another, or damaged.
+/// Fails when it is complete with those of another, or damaged.
 pub(crate) fn is_streamed(config: &Config, run: &Path) -> anyhow::Result<bool> {
     let Some(digest) = folder::data(run)? else { return Ok(false) }; // It holds an earlier run's samples, if any.
     let dir = config.directory.dir.display();

@@ -13,7 +13,6 @@ use anyhow::{Context, anyhow};
 use clap::CommandFactory;
 use flags::manual::{self, COMPLETIONS, MAN, Shell};
 use process::exit::{Code, failure};
-
 use setup::siblings::{self, Program};
 
 use crate::command_line::CommandLine;
@@ -41,7 +40,6 @@ pub fn man_pages(dir: &Path) -> anyhow::Result<()> {
     manual::man_pages(CommandLine::command(), dir)
 }
 
-/// What a sibling says when it is asked for its manual.
 fn ask(program: Program, question: &str, value: &OsStr) -> anyhow::Result<Vec<u8>> {
     let exe = env::current_exe().context("failed to find this program's own path")?;
     let path = siblings::path(exe.parent().unwrap_or(Path::new("")), program);

@@ -10,13 +10,6 @@ use terminal::Console;
 use self::{progress::Progress, streaming::StreamingLog};
 use crate::child_event::{ChildEvent, What};
 
-/// Somebody who follows a run.
-pub(crate) trait Observer {
-    /// Hears the next event.
-    fn hear(&mut self, event: &ChildEvent);
-}
-
-/// All of them.
 #[derive(Debug)]
 pub(crate) struct Observers {
     /// Prints logs, and under `--json` events.
@@ -31,21 +24,15 @@ impl Observers {
     pub(crate) fn new(console: Console) -> Self {
         Self { progress: Progress::new(console.clone()), console, streaming: StreamingLog::default() }
     }
-}
 
-impl Observer for Observers {
-    fn hear(&mut self, event: &ChildEvent) {
-        let all: [&mut dyn Observer; 3] = [&mut self.console, &mut self.progress, &mut self.streaming];
-        all.into_iter().for_each(|observer| observer.hear(event));
-    }
-}
-
-impl Observer for Console {
-    fn hear(&mut self, ChildEvent { child, what, .. }: &ChildEvent) {
-        match what {
-            What::Event(event) => self.event(&child.name, event),
-            What::Log(line) => self.log(child.number, &child.name, line),
+    pub(crate) fn hear(&mut self, event: &ChildEvent) {
+        let name = &event.child.name;
+        match &event.what {
+            What::Event(event) => self.console.event(name, event),
+            What::Log(line) => self.console.log(event.child.number, name, line),
             What::Ended(_) => {}
         }
+        self.progress.hear(event);
+        self.streaming.hear(event);
     }
 }

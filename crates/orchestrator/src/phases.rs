@@ -15,7 +15,6 @@ impl Phases {
         }
     }
 
-    /// Each phase and its seconds.
     pub(crate) fn seconds(&self) -> Vec<(String, f64)> {
         self.0.iter().map(|(name, time)| ((*name).to_owned(), time.as_secs_f64())).collect()
     }

@@ -28,20 +28,15 @@ use crate::{
 
 /// The longest wait for the receiver to listen. It verifies what it finds in its directory before.
 const READY_LIMIT: Duration = Duration::from_secs(30);
-/// The longest silence while the data is provided. The sender's own limits on a download are shorter; this one is for a
-/// sender that hangs.
+/// The longest silence while the data is provided: for a sender that hangs, whose own limits on a download are shorter.
 const DATA_LIMIT: Duration = Duration::from_secs(15 * 60);
-/// The longest silence while samples are streamed, on top of the simulated latency of the samples of a chunk, which are
-/// acknowledged together.
+/// The longest silence while samples are streamed, on top of the simulated latency of a chunk, acknowledged as a whole.
 const STREAM_LIMIT: Duration = Duration::from_secs(5 * 60);
 /// The longest silence while the trainer trains: one full-batch step over a large partition takes long.
 const TRAIN_LIMIT: Duration = Duration::from_secs(30 * 60);
-
 /// How long a trainer that was started ahead waits for the samples before it is started again. It ends with us in any case.
 const AHEAD_LIMIT: Duration = Duration::from_secs(60 * 60);
-
-/// How long receiver and senders may take to end once the chunk directory is complete. A sender that did not hear of it
-/// would look for its receiver for much longer.
+/// How long receiver and senders may take to end after the streaming; a sender that missed it would look on for much longer.
 const FINISH_LIMIT: Duration = Duration::from_secs(1);
 
 /// Runs everything.
@@ -64,7 +59,6 @@ pub async fn run(config: &Config, console: Console, shutdown: Shutdown) -> anyho
     run.end(result).await
 }
 
-/// A run under way.
 struct Run {
     config: Config,
     folder: PathBuf,
@@ -203,7 +197,6 @@ impl Run {
         timeout(READY_LIMIT, listening).await.unwrap_or_else(|_| Err(gave_up(READY_LIMIT, doing)))
     }
 
-    /// Waits until the chunk directory is complete.
     async fn completion(&mut self) -> anyhow::Result<()> {
         let limit = STREAM_LIMIT + chunk_delay(&self.config);
         loop {

@@ -10,6 +10,8 @@ use std::{
 
 use anyhow::{Context, anyhow};
 use process::exit::{Code, OrExit};
+use setup::tool::Tool;
+use terminal::Console;
 use tokio::{
     io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
     process::{ChildStderr, Command},
@@ -17,9 +19,6 @@ use tokio::{
     task::JoinSet,
     time::timeout,
 };
-
-use setup::tool::Tool;
-use terminal::Console;
 
 use crate::random;
 
@@ -48,7 +47,6 @@ pub(crate) struct Starting {
     dir: PathBuf,
 }
 
-/// A running server.
 struct Server {
     tool: Tool,
     /// What it leaves on the disk.

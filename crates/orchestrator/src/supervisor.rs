@@ -29,7 +29,7 @@ use self::{
 use crate::{
     child_event::{ChildEvent, What},
     invocation::Invocation,
-    observers::{Observer, Observers},
+    observers::Observers,
 };
 
 /// How long a child may take to end after its lifeline is closed; the receiver still seals and acknowledges.
@@ -37,7 +37,6 @@ pub(crate) const STOP_LIMIT: Duration = Duration::from_secs(10);
 /// How long a child that was killed may take to end and be read to the end; after that it is the system's.
 const KILL_LIMIT: Duration = Duration::from_secs(2);
 
-/// The child processes of this run.
 #[derive(Debug)]
 pub(crate) struct Supervisor {
     programs: PathBuf,
@@ -75,9 +74,7 @@ impl Supervisor {
     }
 
     /// Starts a child again that ended, after a while, under its old number.
-    ///
-    /// # Errors
-    /// When it ended with a reason that another start would not mend, or died too often without progress.
+    /// Fails when it ended with a reason that another start would not mend, or died too often without progress.
     pub(crate) fn restart(&mut self, number: usize, status: ExitStatus) -> anyhow::Result<()> {
         let child = &mut self.children[number];
         let console = &self.observers.console;
@@ -112,9 +109,7 @@ impl Supervisor {
     }
 
     /// Waits for the next event.
-    ///
-    /// # Errors
-    /// When this process is told to stop, when nothing at all was heard for `limit` while `doing` something, or when a
+    /// Fails when this process is told to stop, when nothing at all was heard for `limit` while `doing` something, or when a
     /// child cannot be started again.
     pub(crate) async fn next(&mut self, limit: Duration, doing: &str) -> anyhow::Result<ChildEvent> {
         let mut shutdown = self.shutdown.clone();
@@ -192,12 +187,10 @@ impl Supervisor {
     }
 }
 
-/// The error of a run that was told to stop.
 fn resumable(cause: Cause) -> anyhow::Error {
     failure(cause.code(), anyhow!("stopped by {}; --resume goes on with this run", cause.as_str()))
 }
 
-/// The error of a wait that took too long.
 pub(crate) fn gave_up(limit: Duration, doing: &str) -> anyhow::Error {
     failure(Code::Unavailable, anyhow!("gave up {doing}: no sign of life for {} s", limit.as_secs()))
 }

@@ -27,7 +27,6 @@ fn example(name: &str) -> toml::Table {
     config(&["--config", folder().join(name).to_str().unwrap()]).parse().unwrap()
 }
 
-/// The examples, by name.
 fn all() -> BTreeMap<String, String> {
     let files = fs::read_dir(folder()).unwrap().map(|entry| entry.unwrap().path());
     let examples = files.filter(|path| path.extension().is_some_and(|extension| extension == "toml"));

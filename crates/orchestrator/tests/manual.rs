@@ -11,13 +11,6 @@ use std::{
 
 use support::Bench;
 
-/// A bench on which the other programs are built.
-fn bench() -> Bench {
-    let bench = Bench::new();
-    bench.run_with(&["setup"]).assert_code(0);
-    bench
-}
-
 /// What bash answers once it has read the script.
 #[track_caller]
 fn in_bash(script: &str, commands: &str) -> String {
@@ -32,7 +25,7 @@ fn in_bash(script: &str, commands: &str) -> String {
 
 #[test]
 fn bash_completes_the_flags_of_all_four_programs() {
-    let bench = bench();
+    let bench = Bench::built();
     for (program, flags) in [
         ("orchestrator", "--precision --preset"),
         ("receiver", ""),
@@ -68,7 +61,7 @@ fn every_shell_has_a_script_and_an_unknown_one_an_error() {
 
 #[test]
 fn man_reads_the_pages_of_all_four_programs_without_a_warning() {
-    let bench = bench();
+    let bench = Bench::built();
     bench.run_with(&["man", "pages"]).assert_code(0);
     let pages: Vec<_> = fs::read_dir(bench.path("pages")).unwrap().map(|entry| entry.unwrap().path()).collect();
     for program in ["orchestrator", "receiver", "sender", "trainer"] {

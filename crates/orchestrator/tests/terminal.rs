@@ -25,7 +25,6 @@ const LIMIT: Duration = Duration::from_secs(300);
 /// So tall that nothing scrolls away.
 const ROWS: u16 = 200;
 
-/// A program in a terminal of its own.
 struct Terminal {
     child: Child,
     controller: File,
@@ -105,13 +104,6 @@ fn run(bench: &Bench, environment: &[(&str, &str)], flags: &[&str]) -> Command {
     command
 }
 
-/// A bench on which the other programs are built: what that prints is another matter.
-fn built() -> Bench {
-    let bench = Bench::new();
-    bench.run_with(&["setup"]).assert_code(0);
-    bench
-}
-
 /// Whether this is a whole line of a run that is over: each has one of these beginnings, and no remains of a bar.
 fn is_whole(line: &str) -> bool {
     let starts = [
@@ -157,7 +149,7 @@ const SLOWLY: [&str; 4] = ["--batch-delay=50ms", "--samples-per-batch=50", "--sa
 
 #[test]
 fn the_live_view_shows_every_stage_is_never_torn_and_leaves_nothing_behind() {
-    let bench = built();
+    let bench = Bench::built();
     let mut terminal = Terminal::start(run(&bench, &[], &[&SLOWLY[..], &["--rounds=3"]].concat()), 120);
     let mut seen = BTreeSet::new();
     let mut killed = false;
@@ -183,7 +175,7 @@ fn the_live_view_shows_every_stage_is_never_torn_and_leaves_nothing_behind() {
 
 #[test]
 fn the_live_view_fits_into_forty_columns_and_into_a_window_that_changes() {
-    let bench = built();
+    let bench = Bench::built();
     let mut terminal = Terminal::start(run(&bench, &[], &[&SLOWLY[..], &["--rounds=2"]].concat()), 40);
     while terminal.next().is_some_and(|screen| !screen.contains("streaming   [")) {}
     while let Some(screen) = terminal.next()
@@ -200,7 +192,7 @@ fn the_live_view_fits_into_forty_columns_and_into_a_window_that_changes() {
 
 #[test]
 fn no_color_means_no_colour_and_a_dumb_terminal_gets_plain_lines() {
-    let bench = built();
+    let bench = Bench::built();
     let flags = ["--batch-delay=0s", "--rounds=1"];
     let mut coloured = Terminal::start(run(&bench, &[LOGS], &flags), 120);
     check_last_screen(&coloured.finish(), 1);
@@ -216,7 +208,7 @@ fn no_color_means_no_colour_and_a_dumb_terminal_gets_plain_lines() {
 
 #[test]
 fn quiet_prints_the_summary_and_nothing_else() {
-    let bench = built();
+    let bench = Bench::built();
     let run = bench.run(&["--quiet", "--batch-delay=0s", "--rounds=1"]);
     run.assert_code(0);
     assert_eq!(run.stderr, "");

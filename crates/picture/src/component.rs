@@ -24,7 +24,6 @@ pub(crate) struct Bounds {
 }
 
 impl Component {
-    /// Both as one.
     pub(crate) fn join(&mut self, mut other: Self) {
         self.pixels.append(&mut other.pixels);
         self.ink += other.ink;
@@ -47,7 +46,6 @@ impl Bounds {
         self.right.min(other.right) as isize - self.left.max(other.left) as isize
     }
 
-    /// How many rows are in both; less than 0 if there are some between them.
     pub(crate) fn common_rows(&self, other: &Self) -> isize {
         self.bottom.min(other.bottom) as isize - self.top.max(other.top) as isize
     }

@@ -18,8 +18,7 @@ const DIGIT: f32 = 20.0;
 /// Where the centre of mass goes, as the index of a pixel: where that of MNIST's images is, on average.
 const CENTRE: f64 = SIDE as f64 / 2.0;
 
-/// The longer side that pictures are worked on with: quick whatever the camera, and a digit on a whole page is still larger
-/// than an image.
+/// The longer side that pictures are worked on with: quick, and a digit on a whole page is still larger than an image.
 const WORKING: usize = 1000;
 /// Where a digit is as black as this share of its blackest ink, it is black.
 const BLACK: f32 = 0.75;
@@ -74,7 +73,6 @@ fn place(bounds: &Bounds, small: &Picture, large: &Picture) -> Place {
     Place { x, y, width: columns(bounds.right) - x, height: rows(bounds.bottom) - y }
 }
 
-/// The digit, and nothing around it.
 fn cut_out(digit: &Component, ink: &Ink) -> Picture {
     let most = quantile(digit.pixels.iter().map(|&pixel| ink.shares[pixel]).collect(), 0.98);
     let (least, full) = (FAINT * most, BLACK * most);

@@ -2,8 +2,7 @@
 //! camera was held.
 
 use crate::{
-    Picture,
-    formats::Format,
+    Picture, formats,
     raster::{Error, Size},
 };
 
@@ -13,7 +12,7 @@ use crate::{
 /// # Errors
 /// When it is of no format that is read, damaged, or too large.
 pub fn read(bytes: &[u8]) -> Result<Picture, Error> {
-    let raster = Format::of(bytes)?.decode(bytes)?;
+    let raster = formats::decode(bytes)?;
     let pixels = match raster.samples.len() / raster.size.pixels() {
         1 => raster.samples,
         2 => on_paper(raster.samples.chunks_exact(2).map(|pixel| [pixel[0], pixel[1]])),
@@ -144,7 +143,6 @@ mod tests {
         assert_eq!(error.to_string(), expect);
     }
 
-    /// The checksum of PNG.
     fn crc32(bytes: &[u8]) -> u32 {
         let step = |sum: u32, _| if sum & 1 == 1 { sum >> 1 ^ 0xedb8_8320 } else { sum >> 1 };
         !bytes.iter().fold(!0, |sum, &byte| (0..8).fold(sum ^ u32::from(byte), step))

@@ -9,50 +9,22 @@ use crate::{
     raster::{Error, MAX_MEMORY, Raster, Size, damaged},
 };
 
-/// Formats of pictures that are read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Format {
-    Bmp,
-    Gif,
-    Jpeg,
-    Png,
-    Tiff,
-    WebP,
-}
-
-impl Format {
-    /// The format of files that begin so.
-    ///
-    /// # Errors
-    /// When it is none of ours; the error names it if it is well known.
-    pub(crate) fn of(bytes: &[u8]) -> Result<Self, Error> {
-        let foreign = |name| Err(Error::Foreign(name));
-        match bytes {
-            [0xff, 0xd8, 0xff, ..] => Ok(Self::Jpeg),
-            [b'B', b'M', _, _, _, _, _, _, _, _, _, _, _, _, 12..=124, 0, 0, 0, ..] => Ok(Self::Bmp),
-            [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => Ok(Self::WebP),
-            [_, _, _, _, b'f', b't', b'y', b'p', b'a', b'v', b'i', ..] => foreign("an AVIF file"),
-            [_, _, _, _, b'f', b't', b'y', b'p', b'h' | b'm', b'e' | b'i', ..] => foreign("a HEIC file"),
-            [0xff, 0x0a, ..] | [0, 0, 0, 12, b'J', b'X', b'L', b' ', ..] => foreign("a JPEG XL file"),
-            _ if bytes.starts_with(b"\x89PNG\r\n\x1a\n") => Ok(Self::Png),
-            _ if bytes.starts_with(b"GIF87a") || bytes.starts_with(b"GIF89a") => Ok(Self::Gif),
-            _ if bytes.starts_with(b"II*\0") || bytes.starts_with(b"MM\0*") => Ok(Self::Tiff),
-            _ if bytes.starts_with(b"%PDF-") => foreign("a PDF file"),
-            _ if bytes.starts_with(b"<svg") || bytes.starts_with(b"<?xml") => foreign("an SVG or XML file"),
-            _ => Err(Error::Format),
-        }
-    }
-
-    /// The picture in a file of this format.
-    pub(crate) fn decode(self, bytes: &[u8]) -> Result<Raster, Error> {
-        match self {
-            Self::Bmp => bmp::decode(bytes),
-            Self::Gif => gif(bytes),
-            Self::Jpeg => jpeg(bytes),
-            Self::Png => png(bytes),
-            Self::Tiff => tiff(bytes),
-            Self::WebP => webp(bytes),
-        }
+/// The picture in a file, whose first bytes say what it is. The error names a format that is not ours if it is well known.
+pub(crate) fn decode(bytes: &[u8]) -> Result<Raster, Error> {
+    let foreign = |name| Err(Error::Foreign(name));
+    match bytes {
+        [0xff, 0xd8, 0xff, ..] => jpeg(bytes),
+        [b'B', b'M', _, _, _, _, _, _, _, _, _, _, _, _, 12..=124, 0, 0, 0, ..] => bmp::decode(bytes),
+        [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => webp(bytes),
+        [_, _, _, _, b'f', b't', b'y', b'p', b'a', b'v', b'i', ..] => foreign("an AVIF file"),
+        [_, _, _, _, b'f', b't', b'y', b'p', b'h' | b'm', b'e' | b'i', ..] => foreign("a HEIC file"),
+        [0xff, 0x0a, ..] | [0, 0, 0, 12, b'J', b'X', b'L', b' ', ..] => foreign("a JPEG XL file"),
+        _ if bytes.starts_with(b"\x89PNG\r\n\x1a\n") => png(bytes),
+        _ if bytes.starts_with(b"GIF87a") || bytes.starts_with(b"GIF89a") => gif(bytes),
+        _ if bytes.starts_with(b"II*\0") || bytes.starts_with(b"MM\0*") => tiff(bytes),
+        _ if bytes.starts_with(b"%PDF-") => foreign("a PDF file"),
+        _ if bytes.starts_with(b"<svg") || bytes.starts_with(b"<?xml") => foreign("an SVG or XML file"),
+        _ => Err(Error::Format),
     }
 }
 

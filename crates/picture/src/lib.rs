@@ -68,13 +68,11 @@ impl Picture {
         Self::new(columns.len(), rows.len(), pixels)
     }
 
-    /// The picture with black as white and white as black.
     pub(crate) fn negative(&self) -> Self {
         let pixels = self.pixels.iter().map(|pixel| 255 - pixel).collect();
         Self { pixels, ..*self }
     }
 
-    /// The picture with rows as columns.
     pub(crate) fn transposed(&self) -> Self {
         Self::new(self.height, self.width, paper::transposed(self.width, &self.pixels))
     }

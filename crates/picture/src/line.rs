@@ -15,7 +15,6 @@ const STEEPEST: f32 = 0.1;
 /// The thickest line, in shares of the picture's longer side; a line is never said to be too thick below three pixels.
 const THICKEST: f32 = 0.012;
 
-/// A nearly level line.
 #[derive(Clone, Debug)]
 pub(crate) struct Line {
     /// Rows a column.
@@ -86,13 +85,8 @@ fn visible(ink: &Ink, slope: f32, row: isize) -> f32 {
     let (width, height, row) = (ink.width as f32, ink.height as f32, row as f32);
     // From the middle column on, to the right and to the left.
     let columns = |slope: f32| match slope {
-        0.0 => {
-            if (0.0..height).contains(&row) {
-                (0.0, width / 2.0)
-            } else {
-                (0.0, 0.0)
-            }
-        }
+        0.0 if (0.0..height).contains(&row) => (0.0, width / 2.0),
+        0.0 => (0.0, 0.0),
         _ => {
             let (top, bottom) = (-row / slope, (height - row) / slope);
             (top.min(bottom).clamp(0.0, width / 2.0), top.max(bottom).clamp(0.0, width / 2.0))

@@ -38,7 +38,6 @@ pub(crate) struct Ink {
 }
 
 impl Ink {
-    /// The same with rows as columns.
     pub(crate) fn transposed(&self) -> Self {
         let [shares, inner] = [&self.shares, &self.inner].map(|shares| transposed(self.width, shares));
         Self { width: self.height, height: self.width, shares, inner }

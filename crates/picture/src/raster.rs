@@ -8,7 +8,6 @@ const MAX_PIXELS: u64 = 64_000_000;
 /// The most memory that a decoder may reserve.
 pub(crate) const MAX_MEMORY: usize = 8 * MAX_PIXELS as usize;
 
-/// Width and height of a picture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Size {
     pub(crate) width: usize,

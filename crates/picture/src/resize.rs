@@ -15,7 +15,6 @@ pub(crate) enum Filter {
 type Parts = (usize, Vec<f32>);
 
 impl Picture {
-    /// The picture in this size.
     pub(crate) fn resized(&self, width: usize, height: usize, filter: Filter) -> Self {
         let (columns, rows) = (filter.parts(self.width, width), filter.parts(self.height, height));
         let mut pixels = Vec::with_capacity(width * height);

@@ -77,9 +77,8 @@ fn kept(ink: &Ink, written: &Ink, lines: &[Line], pen: &Pen) -> Vec<(usize, usiz
     kept
 }
 
-/// What strokes look like.
 struct Pen {
-    /// The share of ink that they have.
+    /// The share of ink that strokes have.
     share: f32,
     /// How broad they are, in pixels.
     breadth: f32,

@@ -167,7 +167,6 @@ mod tests {
         Checkpoint { origin, history: vec![Record::example(1), Record::example(2)], global: SIMPLE_CNN.init(1) }
     }
 
-    /// A run folder with that checkpoint, and its path.
     fn written() -> (tempfile::TempDir, PathBuf) {
         let dir = tempfile::tempdir().unwrap();
         fs::create_dir(dir.path().join(CHECKPOINTS)).unwrap();

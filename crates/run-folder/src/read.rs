@@ -13,7 +13,6 @@ use crate::{CONFIG, Error, IDENTITY};
 
 /// The largest configuration. All flags together take two kilobytes.
 const MAX_CONFIG: u64 = 1 << 16;
-
 /// The largest file of JSON. Ours take a few kilobytes.
 const MAX_JSON: u64 = 1 << 20;
 

@@ -6,9 +6,7 @@ use std::path::{Path, PathBuf};
 /// Where this program was built, and how.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Checkout {
-    /// The workspace's folder.
     pub(crate) root: PathBuf,
-    /// cargo's target folder.
     pub(crate) target_dir: PathBuf,
     /// The target triple, if one was asked for: cargo then adds a folder of that name.
     pub(crate) triple: Option<String>,

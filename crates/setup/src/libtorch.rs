@@ -27,7 +27,6 @@ use crate::{
 /// The link in the checkout, which `.cargo/config.toml` names.
 const LINK: &str = ".libtorch";
 
-/// The directory of libtorch, found or fetched.
 pub(crate) async fn provide(checkout: &Checkout, console: &Console, shutdown: &Shutdown) -> anyhow::Result<PathBuf> {
     if let Some(path) = in_place(checkout)? {
         return Ok(path);
@@ -43,8 +42,7 @@ pub(crate) async fn provide(checkout: &Checkout, console: &Console, shutdown: &S
     Ok(cached)
 }
 
-/// The directory of libtorch if it is there, also if the checkout does not know of it yet; an error if something else is
-/// in its place.
+/// The directory of libtorch if it is there, also if the checkout does not know of it yet; an error if it is another.
 pub(crate) fn find(checkout: &Checkout) -> anyhow::Result<Option<PathBuf>> {
     match in_place(checkout)? {
         Some(path) => Ok(Some(path)),

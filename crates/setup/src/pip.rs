@@ -27,7 +27,6 @@ const SILENCE_LIMIT: Duration = Duration::from_secs(10 * 60);
 const LINE_EVERY: Duration = Duration::from_secs(10);
 const DOWNLOADING: &str = "fetching {msg}: {bytes}, {binary_bytes_per_sec}";
 
-/// pip, ready to fetch something.
 pub(crate) struct Pip<'a> {
     python: &'static str,
     /// What to do where it fails, as a clause.
@@ -37,7 +36,6 @@ pub(crate) struct Pip<'a> {
 }
 
 impl<'a> Pip<'a> {
-    /// Finds the pip that is to fetch `what`.
     pub(crate) async fn find(
         what: &str,
         advice: &'static str,
@@ -125,7 +123,6 @@ impl<'a> Pip<'a> {
     }
 }
 
-/// Python 3 with pip.
 pub(crate) async fn python(what: &str, advice: &str) -> anyhow::Result<&'static str> {
     let mut found = None;
     for python in ["python3", "python"] {

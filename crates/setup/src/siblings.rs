@@ -8,15 +8,14 @@ use std::{
 };
 
 use anyhow::anyhow;
+use clap::ValueEnum;
 use indicatif::ProgressBar;
 use process::{
     exit::{Code, failure},
     shutdown::Shutdown,
 };
-use tokio::process::Command;
-
-use clap::ValueEnum;
 use terminal::Console;
+use tokio::process::Command;
 
 use crate::{checkout::Checkout, libtorch, tool};
 
@@ -82,7 +81,7 @@ pub(crate) async fn build_trainer(
 async fn run(command: Command, what: &str, console: &Console, shutdown: &Shutdown) -> anyhow::Result<()> {
     let start = Instant::now();
     let mut bar: Option<ProgressBar> = None;
-    let mut progress = BuildProgress::default();
+    let mut first = None;
     let mut line_shown = start;
     let mut said = Vec::new();
     let status = tool::run(command, SILENCE_LIMIT, shutdown, |line| match Said::from(line) {
@@ -94,8 +93,9 @@ async fn run(command: Command, what: &str, console: &Console, shutdown: &Shutdow
         }
         Said::Progress { done, of, what } => {
             let Some(bar) = &bar else { return };
-            let left = progress.left(start.elapsed(), done, of).map(|left| format!("{} left, ", about(left)));
-            let left = left.unwrap_or_default();
+            let now = (start.elapsed(), done);
+            let left = left(*first.get_or_insert(now), now, of);
+            let left = left.map(|left| format!("{} left, ", about(left))).unwrap_or_default();
             bar.set_length(of);
             bar.set_position(done);
             bar.set_message(format!("{left}{what}"));
@@ -123,20 +123,10 @@ async fn run(command: Command, what: &str, console: &Console, shutdown: &Shutdow
     Ok(())
 }
 
-/// Guesses the time that a build still takes.
-#[derive(Debug, Default)]
-struct BuildProgress {
-    /// When cargo first said how far it is, and how many crates were built already.
-    first: Option<(Duration, u64)>,
-}
-
-impl BuildProgress {
-    /// The time left, as if the crates that are left took as long as those so far; none before some have been built.
-    fn left(&mut self, elapsed: Duration, done: u64, of: u64) -> Option<Duration> {
-        let (begin, before) = *self.first.get_or_insert((elapsed, done));
-        let built = done.saturating_sub(before);
-        (built >= 10).then(|| (elapsed - begin).mul_f64(of.saturating_sub(done) as f64 / built as f64))
-    }
+/// The time that a build still takes, if crates go on as between these two moments; none before some have been built.
+fn left((begin, before): (Duration, u64), (now, done): (Duration, u64), of: u64) -> Option<Duration> {
+    let built = done.saturating_sub(before);
+    (built >= 10).then(|| (now - begin).mul_f64(of.saturating_sub(done) as f64 / built as f64))
 }
 
 /// `40 s`, or `3 min`.
@@ -147,8 +137,7 @@ fn about(time: Duration) -> String {
     }
 }
 
-/// The command, such that cargo sees what it would see if it were typed by hand: else crates would be rebuilt each time
-/// the one follows the other.
+/// The command, such that cargo sees what it would see if it were typed by hand: else each would rebuild the other's crates.
 fn cargo_build(checkout: &Checkout, programs: &[Program]) -> Command {
     let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     // No `-p`: the features of shared dependencies depend on which packages are chosen. From the root, because cargo
@@ -179,7 +168,6 @@ fn set_by_cargo(name: &OsString) -> bool {
         || ["CARGO", "CARGO_CRATE_NAME", "CARGO_PRIMARY_PACKAGE", "CARGO_TARGET_TMPDIR", "OUT_DIR"].contains(&&*name)
 }
 
-/// A line of cargo's.
 #[derive(Debug, PartialEq, Eq)]
 enum Said<'a> {
     Compiling,
@@ -225,8 +213,7 @@ mod tests {
 
     #[test]
     fn the_time_left_is_guessed_from_the_crates_that_were_built_and_not_from_those_that_were_there() {
-        let mut progress = BuildProgress::default();
-        let mut left = |seconds, done| progress.left(Duration::from_secs(seconds), done, 200);
+        let left = |seconds, done| left((Duration::from_secs(1), 100), (Duration::from_secs(seconds), done), 200);
         assert_eq!(left(1, 100), None);
         assert_eq!(left(5, 109), None, "too few to tell");
         assert_eq!(left(21, 120), Some(Duration::from_secs(80)));

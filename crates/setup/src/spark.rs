@@ -100,7 +100,6 @@ pub(crate) fn present() -> anyhow::Result<Option<PathBuf>> {
     Ok(chosen_by_user()?.or_else(|| is_spark(&cached).then_some(cached)))
 }
 
-/// `$SPARK_HOME`, if it is set.
 fn chosen_by_user() -> anyhow::Result<Option<PathBuf>> {
     let Some(home) = env::var_os("SPARK_HOME").filter(|home| !home.is_empty()).map(PathBuf::from) else {
         return Ok(None);

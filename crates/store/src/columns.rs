@@ -9,11 +9,9 @@ use sample::PIXELS;
 
 use crate::thrift::Struct;
 
-/// What a Parquet file begins and ends with.
 const MAGIC: &[u8; 4] = b"PAR1";
 
-/// Most bytes of metadata: some five thousand streams, and three hundred bytes for all else. Parsed, they take up to
-/// fifty times as much.
+/// Most bytes of metadata: those of some five thousand streams. Parsed, they take up to fifty times as much.
 const MAX_METADATA: usize = 1 << 20;
 
 /// Name, physical type and, for a type of fixed length, bytes of each column.

@@ -18,7 +18,6 @@ use crate::{
     layout::{LOCK, Listing, TEMPORARY},
 };
 
-/// A directory on a file system.
 #[derive(Clone, Debug)]
 pub(crate) struct Directory {
     fs: Arc<dyn FileSystem>,
@@ -34,7 +33,6 @@ impl Directory {
         &self.path
     }
 
-    /// The path of a file in the directory.
     pub(crate) fn join(&self, name: &str) -> PathBuf {
         self.path.join(name)
     }
@@ -59,7 +57,6 @@ impl Directory {
         self.entries().map(Listing::of)
     }
 
-    /// The paths in the directory, in no particular order.
     fn entries(&self) -> Result<Vec<PathBuf>, Error> {
         self.fs.list(&self.path).map_err(|source| match source.kind() {
             io::ErrorKind::NotFound => Error::Missing(self.path.clone()),
@@ -67,7 +64,6 @@ impl Directory {
         })
     }
 
-    /// Reads a whole file.
     pub(crate) fn read(&self, name: &str) -> Result<Vec<u8>, Error> {
         let path = self.join(name);
         self.fs.read(&path).map_err(|source| match source.kind() {
@@ -77,9 +73,7 @@ impl Directory {
     }
 
     /// Makes a file of this name exist with these bytes, durably, or not at all.
-    ///
-    /// # Errors
-    /// [`Error::Full`] if there was no room and nothing is left. After any other error the file may be there.
+    /// Fails with [`Error::Full`] if there was no room and nothing is left. After any other error the file may be there.
     pub(crate) fn write_atomically(&self, name: &str, bytes: &[u8]) -> Result<(), Error> {
         let (temporary, target) = (self.join(&format!("{TEMPORARY}{name}")), self.join(name));
         let renamed = self

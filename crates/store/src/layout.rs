@@ -7,8 +7,7 @@ pub(crate) const SUCCESS: &str = "_SUCCESS";
 pub(crate) const REJECTED: &str = ".rejected";
 pub(crate) const TEMPORARY: &str = ".tmp-";
 
-/// Hex digits of the digest in a chunk's name. Their purpose is to find damage, not to withstand a forger: 64 bits let
-/// a random change pass once in 2^64.
+/// Hex digits of the digest in a chunk's name. They find damage, and no forger: a random change passes once in 2^64.
 const DIGEST_DIGITS: usize = 16;
 
 /// A chunk's file name: its number and the start of its digest.
@@ -19,7 +18,6 @@ pub(crate) struct ChunkName {
 }
 
 impl ChunkName {
-    /// The name of chunk `number` with these bytes.
     pub(crate) fn of(number: u64, bytes: &[u8]) -> Self {
         let digest = blake3::hash(bytes).to_hex()[..DIGEST_DIGITS].to_owned();
         ChunkName { number, digest }
@@ -51,7 +49,6 @@ pub(crate) struct Listing {
 }
 
 impl Listing {
-    /// What a directory with these paths holds.
     pub(crate) fn of(paths: Vec<PathBuf>) -> Self {
         let mut listing = Self::default();
         for path in paths {

@@ -33,7 +33,6 @@ impl Pending {
         self.samples.extend(samples);
     }
 
-    /// The first `samples` samples as a chunk.
     pub(crate) fn chunk(
         &self,
         samples: usize,
@@ -72,7 +71,6 @@ impl Pending {
         }
     }
 
-    /// Forgets the first `samples` samples.
     pub(crate) fn remove(&mut self, samples: usize) {
         self.samples.remove_first(samples);
         let mut left = samples;

@@ -101,13 +101,13 @@ pub fn read_on(fs: Arc<dyn FileSystem>, dir: &Path) -> Result<(Manifest, Rows), 
     Ok((manifest, rows))
 }
 
-/// The rows of the directory that this manifest is of.
 fn rows(directory: &Directory, manifest: &Manifest) -> Result<Rows, Error> {
     check_names(directory, manifest)?;
     let mut assembly = Assembly::new(manifest);
     for entry in &manifest.chunks {
-        let (chunk, _) = read_chunk(directory, &parse_entry(directory.path(), entry)?)?;
-        assembly.append(entry, chunk).map_err(|what| Error::damaged(&directory.join(&entry.name), what))?;
+        let damaged = |what: String| Error::damaged(&directory.join(&entry.name), what);
+        let name = ChunkName::parse(&entry.name).ok_or_else(|| damaged("it is not named as a chunk".into()))?;
+        assembly.append(entry, read_chunk(directory, &name)?.0).map_err(damaged)?;
     }
     assembly.finish().map_err(|what| Error::damaged(&directory.join(SUCCESS), what))
 }
@@ -141,11 +141,6 @@ fn check_names(directory: &Directory, manifest: &Manifest) -> Result<(), Error> 
         Some(path) => Err(Error::Foreign(path)),
         None => Ok(()),
     }
-}
-
-fn parse_entry(dir: &Path, entry: &ChunkEntry) -> Result<ChunkName, Error> {
-    let wrong = || Error::damaged(&dir.join(SUCCESS), format!("`{}` is not the name of a chunk", entry.name));
-    ChunkName::parse(&entry.name).ok_or_else(wrong)
 }
 
 /// The samples of a complete directory while its chunks are read, one after the other. Digests find damage; this finds

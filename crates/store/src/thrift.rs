@@ -7,13 +7,10 @@
 /// Deeper than any metadata of ours, which nests seven values.
 const MAX_DEPTH: u8 = 12;
 
-/// One value.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Value<'a> {
     Bool(bool),
-    /// An integer of any width.
     Int(i64),
-    /// Bytes or a text.
     Binary(&'a [u8]),
     List(Vec<Value<'a>>),
     Struct(Struct<'a>),
@@ -30,10 +27,8 @@ impl<'a> Struct<'a> {
     }
 
     pub(crate) fn int(&self, field: i16) -> Option<i64> {
-        match self.get(field)? {
-            Value::Int(number) => Some(*number),
-            _ => None,
-        }
+        let Value::Int(number) = self.get(field)? else { return None };
+        Some(*number)
     }
 
     pub(crate) fn size(&self, field: i16) -> Option<usize> {
@@ -41,20 +36,15 @@ impl<'a> Struct<'a> {
     }
 
     pub(crate) fn binary(&self, field: i16) -> Option<&'a [u8]> {
-        match self.get(field)? {
-            Value::Binary(bytes) => Some(bytes),
-            _ => None,
-        }
+        let Value::Binary(bytes) = self.get(field)? else { return None };
+        Some(bytes)
     }
 
     pub(crate) fn fields(&self, field: i16) -> Option<&Struct<'a>> {
-        match self.get(field)? {
-            Value::Struct(fields) => Some(fields),
-            _ => None,
-        }
+        let Value::Struct(fields) = self.get(field)? else { return None };
+        Some(fields)
     }
 
-    /// A list of structs.
     pub(crate) fn structs(&self, field: i16) -> Option<Vec<&Struct<'a>>> {
         let Value::List(items) = self.get(field)? else { return None };
         let structs = items.iter().map(|item| match item {

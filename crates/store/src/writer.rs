@@ -255,7 +255,10 @@ impl Store {
     /// [`Error::is_full`] the samples still wait, and a later commit may succeed; after any other error the store refuses
     /// to write until it is opened anew.
     pub fn commit(&mut self) -> Result<Vec<Durable>, Error> {
-        self.check_unbroken()?;
+        if self.broken {
+            let source = std::io::Error::other("an earlier write failed");
+            return Err(Error::Io { action: "write to", path: self.directory.path().to_owned(), source });
+        }
         let number = self.chunks.len() as u64;
         let samples = self.pending.samples.len().min(self.samples_per_chunk);
         if samples == 0 {
@@ -282,14 +285,6 @@ impl Store {
             }
         }
         Ok(durable)
-    }
-
-    fn check_unbroken(&self) -> Result<(), Error> {
-        if self.broken {
-            let source = std::io::Error::other("an earlier write failed");
-            return Err(Error::Io { action: "write to", path: self.directory.path().to_owned(), source });
-        }
-        Ok(())
     }
 
     /// Takes the next chunk of an unfinished directory into account.

@@ -4,14 +4,13 @@ use std::{env, path::PathBuf, process::ExitCode, time::Duration};
 
 use clap::{Args as _, Parser, Subcommand};
 use flags::{
-    Chunking, Directory, Output, Training,
+    Directory, Output, Training,
     layers::{self, Layer},
     path,
 };
 use process::exit;
-use store::Mode;
 use trainer::{
-    commands::import,
+    commands::{import::Import, predict::Predict},
     config::{Config, Folder},
     engine::worker,
     folder_failure,
@@ -42,22 +41,7 @@ pub(crate) enum Command {
         #[arg(long, value_name = "FILE", value_parser = path::parser())]
         logits: Option<PathBuf>,
     },
-    /// Say which digits are in pictures
-    Predict {
-        /// Pictures (PNG, JPEG, WebP, GIF, BMP or TIFF), IDX files, and folders with pictures. A picture shows digits
-        /// that do not touch each other, of any size, dark on light or light on dark
-        #[arg(required = true, value_parser = path::parser())]
-        paths: Vec<PathBuf>,
-        /// A .safetensors or .pth file, or a run folder
-        #[arg(long, value_name = "FILE|RUN", default_value = "runs/latest", value_parser = path::parser())]
-        model: PathBuf,
-        /// Write a picture of what the network saw of each digit, beside the original, into this folder
-        #[arg(long, value_name = "DIR", value_parser = path::parser())]
-        explain: Option<PathBuf>,
-        /// One JSON object a digit, with the probabilities of all ten and with its place in the picture
-        #[arg(long)]
-        json: bool,
-    },
+    Predict(Predict),
     /// Show what a chunk directory holds: streams, labels, the first digits
     Inspect {
         /// A complete chunk directory
@@ -70,7 +54,6 @@ pub(crate) enum Command {
         #[arg(long, value_name = "FILE", value_parser = path::parser())]
         png: Option<PathBuf>,
     },
-    /// Make a chunk directory of the .npz files that the Python original wrote, with arrays `images` and `labels`
     Import(Import),
     /// Check every byte of a chunk directory
     Verify {
@@ -93,23 +76,6 @@ pub(crate) enum Command {
     /// Train partitions of samples from stdin: what Spark's executors run
     #[command(hide = true)]
     Worker(worker::Arguments),
-}
-
-#[derive(Debug, clap::Args)]
-pub(crate) struct Import {
-    /// Directory with .npz files; they are read in the natural order of their names
-    #[arg(value_parser = path::parser())]
-    npz_dir: PathBuf,
-    #[command(flatten)]
-    directory: Directory,
-    #[command(flatten)]
-    chunking: Chunking,
-    /// Remove an earlier run from the chunk directory first (only files of ours)
-    #[arg(long)]
-    fresh: bool,
-    /// Name of the dataset: mnist, or that of the folder that holds its test set
-    #[arg(long, value_name = "NAME", default_value = "mnist")]
-    dataset: String,
 }
 
 #[derive(Debug, clap::Args)]
@@ -149,18 +115,6 @@ pub(crate) fn parse() -> Result<Args, ExitCode> {
     let layer = Layer { name: run.join(run_folder::CONFIG).display().to_string(), values };
     let arguments: Vec<_> = env::args_os().collect();
     layers::resolve(&arguments, &[layer]).map_err(|error| layers::explain(&error))
-}
-
-impl From<Import> for import::Import {
-    fn from(flags: Import) -> Self {
-        import::Import {
-            from: flags.npz_dir,
-            dir: flags.directory.dir,
-            mode: if flags.fresh { Mode::Fresh } else { Mode::Continue },
-            samples_per_chunk: flags.chunking.samples_per_chunk as usize,
-            dataset: flags.dataset,
-        }
-    }
 }
 
 impl Train {

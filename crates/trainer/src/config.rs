@@ -1,11 +1,10 @@
-//! A configuration is everything that one training run is told, as plain values: flags become one of these once, and
-//! after that no code sees a raw flag. [`Config::decisive`] is the part that decides the bits of the model; it is
+//! A configuration is everything that one training run is told: flags become one of these once. [`Config::decisive`] is the part that decides the bits of the model; it is
 //! stored in every checkpoint, so that a run is never resumed under another one.
 
 use std::{num::NonZero, path::PathBuf, thread, time::Duration};
 
 use anyhow::Context;
-use flags::{Directory, Local, Training, Weighting, When};
+use flags::{Directory, Local, Training};
 use model::{Architecture, SIMPLE_CNN};
 
 /// The network that is trained. There is one.
@@ -20,22 +19,10 @@ pub struct Config {
     pub run: Option<String>,
     /// How long to wait until it is complete.
     pub wait: Duration,
-    /// The last round to train.
-    pub rounds: u32,
-    /// Seed of the initial weights, the partitioning and every shuffle.
-    pub seed: u64,
+    /// How to train, and how to measure what comes of it.
+    pub training: Training,
     /// Disjoint parts of the data.
     pub partitions: u32,
-    /// How much each of them counts in the average.
-    pub weighting: Weighting,
-    /// How each of them trains.
-    pub local: Local,
-    /// A model to begin with, instead of fresh weights.
-    pub init: Option<PathBuf>,
-    /// When to measure accuracy on the received data.
-    pub received_accuracy: When,
-    /// The test set's directory, if the user named one.
-    pub test_data: Option<PathBuf>,
     /// Where partitions train.
     pub engine: flags::Engine,
     /// Where results go.
@@ -74,27 +61,13 @@ impl Config {
             dir: directory.dir,
             run: None,
             wait: Duration::ZERO,
-            rounds: training.rounds,
-            seed: training.seed,
+            training,
             partitions,
-            weighting: training.weighting,
-            local: training.local,
-            init: training.init,
-            received_accuracy: training.received_accuracy,
-            test_data: training.test_data,
             engine,
             folder,
             json: false,
             effective,
         })
-    }
-
-    /// Whether accuracy on the received data is measured after this round.
-    pub fn measures_received(&self, round: u32) -> bool {
-        match self.received_accuracy {
-            When::EachRound => true,
-            When::AtEnd => round == self.rounds,
-        }
     }
 
     /// The value of a flag that always has one, as text.
@@ -107,7 +80,11 @@ impl Config {
     /// their values. `rounds` is not among them: a run may be resumed with more.
     pub fn decisive(&self) -> Vec<(String, String)> {
         let own = |name: &str| (name.to_owned(), self.flag(name));
-        [own("seed"), own("partitions")].into_iter().chain(fields(&self.local)).chain([own("weighting")]).collect()
+        [own("seed"), own("partitions")]
+            .into_iter()
+            .chain(fields(&self.training.local))
+            .chain([own("weighting")])
+            .collect()
     }
 }
 
@@ -138,7 +115,6 @@ pub(crate) mod tests {
 
     use super::*;
 
-    /// The configuration of these flags.
     pub(crate) fn config(flags: &[&str]) -> Config {
         let command =
             flags::Engine::augment_args(Training::augment_args(Directory::augment_args(Command::new("trainer"))));

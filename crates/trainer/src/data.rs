@@ -83,9 +83,6 @@ pub(crate) fn wait(
 }
 
 /// Holds a complete chunk directory without waiting.
-///
-/// # Errors
-/// When it is missing, in use, damaged or incomplete, or tells of no sample.
 pub(crate) fn hold(dir: &Path) -> anyhow::Result<Held> {
     let incomplete = || anyhow!("chunk directory `{}` is not complete", dir.display());
     let held = store::hold(dir).map_err(store_failure)?.ok_or_else(incomplete).or_exit(Code::Data)?;
@@ -116,12 +113,10 @@ pub(crate) struct Received {
     arrived: Samples,
     /// Where the samples are in `arrived`, in canonical order.
     canonical: Vec<u32>,
-    /// What identifies them.
     pub(crate) digest: Digest,
 }
 
 impl Received {
-    /// Number of samples.
     pub(crate) fn len(&self) -> usize {
         self.canonical.len()
     }
@@ -134,7 +129,6 @@ impl Received {
         samples
     }
 
-    /// All samples in canonical order.
     pub(crate) fn all(&self) -> Samples {
         self.gather(&(0..self.len() as u32).collect::<Vec<_>>())
     }
@@ -159,9 +153,6 @@ impl Received {
 }
 
 /// Reads and verifies a chunk directory.
-///
-/// # Errors
-/// When anything in it is missing or damaged.
 pub(crate) fn read(held: &Held) -> anyhow::Result<Received> {
     let rows = held.read().map_err(store_failure)?;
     if let Some(label) = rows.samples.labels.iter().find(|&&label| usize::from(label) >= CLASSES) {
@@ -179,21 +170,11 @@ fn store_failure(error: store::Error) -> anyhow::Error {
 mod tests {
     use super::*;
 
-    /// Sample `label` of a stream, with pixels that tell it apart.
-    fn arrived(samples: &[(u32, u64, u8)]) -> Rows {
-        Rows {
-            streams: samples.iter().map(|sample| sample.0).collect(),
-            seqs: samples.iter().map(|sample| sample.1).collect(),
-            samples: Samples {
-                labels: samples.iter().map(|sample| sample.2).collect(),
-                images: samples.iter().flat_map(|sample| [sample.2; PIXELS]).collect(),
-            },
-        }
-    }
-
     #[test]
     fn canonical_order_is_by_index_in_the_dataset_then_by_stream() {
-        let samples = Received::new(arrived(&[(1, 5, 3), (0, 9, 4), (0, 5, 2), (0, 0, 1)])).all();
+        let labels = [3, 4, 2, 1];
+        let samples = Samples { labels: labels.to_vec(), images: labels.map(|label| [label; PIXELS]).concat() };
+        let samples = Received::new(Rows { streams: vec![1, 0, 0, 0], seqs: vec![5, 9, 5, 0], samples }).all();
         assert_eq!(samples.labels, [1, 2, 3, 4]);
         assert_eq!(samples.images.chunks(PIXELS).map(|image| image[0]).collect::<Vec<_>>(), [1, 2, 3, 4]);
     }

@@ -45,9 +45,6 @@ pub trait Engine {
 }
 
 /// Opens the engine that was chosen, with the samples of the chunk directory, which it holds for as long as it reads there.
-///
-/// # Errors
-/// When the samples cannot be read, or the engine is not there.
 pub(crate) fn open(config: &Config, held: Held, on_samples: OnSamples<'_>) -> anyhow::Result<Box<dyn Engine>> {
     match config.engine.engine {
         EngineName::Rayon => Ok(Box::new(Rayon::open(config, &held)?)),

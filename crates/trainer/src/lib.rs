@@ -49,19 +49,20 @@ pub fn run(config: &Config, shutdown: &Shutdown) -> anyhow::Result<()> {
     let held = data::wait(&config.dir, config.run.as_deref(), config.wait, !config.json, shutdown)?;
     let started = Instant::now();
     let manifest = held.manifest.clone();
-    let test_set = test_set::load_for(&manifest.dataset, config.test_data.as_deref())?;
+    let test_set = test_set::load_for(&manifest.dataset, config.training.test_data.as_deref())?;
     partition::check_count(config.partitions, manifest.samples)?;
     let engine = engine::open(config, held, &|_, _| match shutdown.requested() {
         Some(cause) => Err(failure(cause.code(), anyhow!("stopped by {}", cause.as_str()))),
         None => Ok(()),
     })?;
 
-    let init = config.init.as_deref().map(|path| ModelFile::read(path).context("failed to read the model of --init"));
+    let init =
+        config.training.init.as_deref().map(|path| ModelFile::read(path).context("failed to read the model of --init"));
     let init = init.transpose()?.map(|model| model.weights);
     let mut flags = config.decisive();
     flags.extend(init.as_ref().map(|weights| ("init".into(), weights.sha256())));
     let origin = Origin { flags, data: engine.data().to_string(), dataset: manifest.dataset.name.clone() };
-    let initial = init.unwrap_or_else(|| ARCHITECTURE.init(config.seed));
+    let initial = init.unwrap_or_else(|| ARCHITECTURE.init(config.training.seed));
 
     let mut journal = Journal::open(config, origin, initial, shutdown)?;
     let earlier: f64 = journal.history().iter().map(Record::seconds).sum();

@@ -10,7 +10,7 @@ use args::{Args, Command};
 use process::{exit, shutdown};
 use terminal::logging;
 use trainer::{
-    commands::{evaluate, import::Import, inspect, predict::Predict, report},
+    commands::{evaluate, inspect, report},
     engine::worker,
 };
 
@@ -27,11 +27,9 @@ fn run(args: Args) -> anyhow::Result<()> {
         Some(Command::Evaluate { model, test_data, logits }) => {
             return evaluate::run(&model, test_data.as_deref(), logits.as_deref());
         }
-        Some(Command::Predict { model, paths, explain, json }) => {
-            return Predict { model, paths, explain, json }.run();
-        }
+        Some(Command::Predict(predict)) => return predict.run(),
         Some(Command::Inspect { dir, json, png }) => return inspect::inspect(&dir, json, png.as_deref()),
-        Some(Command::Import(import)) => return Import::from(import).run(),
+        Some(Command::Import(import)) => return import.run(),
         Some(Command::Verify { dir }) => return inspect::verify(&dir),
         Some(Command::Report { runs, out, test_data }) => {
             return report::run(&runs, out.as_deref(), test_data.as_deref());

@@ -20,6 +20,7 @@ use std::time::Instant;
 
 use anyhow::{Context, anyhow};
 use dataset::Dataset;
+use flags::When;
 use model::{Evaluation, StateDict, logits, measure};
 use process::{
     exit::{Code, failure},
@@ -37,7 +38,6 @@ use self::{
 };
 use crate::{config::Config, engine::Engine};
 
-/// What the rounds of a run work with.
 pub(crate) struct TrainingLoop<'a> {
     pub(crate) config: &'a Config,
     pub(crate) engine: &'a dyn Engine,
@@ -47,12 +47,10 @@ pub(crate) struct TrainingLoop<'a> {
     pub(crate) shutdown: &'a Shutdown,
 }
 
-/// What a run is given, beside its configuration.
 #[derive(Clone, Copy)]
 pub(crate) struct RunInputs<'a> {
     pub(crate) manifest: &'a Manifest,
     pub(crate) test_set: &'a Dataset,
-    /// The engine's name.
     pub(crate) engine: &'a str,
 }
 
@@ -64,17 +62,14 @@ pub(crate) struct FinalEvaluation {
 }
 
 impl TrainingLoop<'_> {
-    /// Trains the rounds that are not in the journal yet.
-    ///
-    /// # Errors
-    /// When training diverges, the engine fails, a round cannot be recorded, or the run is told to stop.
     pub(crate) fn train(
         &self,
         strategy: &mut dyn Strategy,
         journal: &mut Journal<'_>,
     ) -> anyhow::Result<FinalEvaluation> {
         let mut last_scores = None;
-        for round in journal.next_round()..=self.config.rounds {
+        let flags = &self.config.training;
+        for round in journal.next_round()..=flags.rounds {
             let training = Instant::now();
             let updates = self.train_partitions(round, journal)?; // Every partition takes part.
             let global = strategy.step(journal.global(), &updates);
@@ -84,7 +79,8 @@ impl TrainingLoop<'_> {
             let scores = logits(&global, &self.test_set.samples.images);
             let test = self.measure(round, &scores)?;
             check_shutdown(self.shutdown, journal)?;
-            let received = self.config.measures_received(round).then(|| self.received_accuracy(&global, journal));
+            let measures_received = round == flags.rounds || flags.received_accuracy == When::EachRound;
+            let received = measures_received.then(|| self.received_accuracy(&global, journal));
             let record = Record {
                 round,
                 train_loss: mean_train_loss(&updates),
@@ -106,9 +102,8 @@ impl TrainingLoop<'_> {
         Ok(FinalEvaluation { received_accuracy: received, scores })
     }
 
-    /// Has every partition trained, and shows how far that is.
     fn train_partitions(&self, round: u32, journal: &Journal<'_>) -> anyhow::Result<Updates> {
-        let of = self.samples * u64::from(self.config.local.local_epochs);
+        let of = self.samples * u64::from(self.config.training.local.local_epochs);
         let progress = Progress::new(self.config.json, round, of, self.config.partitions);
         let shutdown = self.shutdown;
         let on_samples = |partition, samples| {
@@ -116,7 +111,8 @@ impl TrainingLoop<'_> {
             check_shutdown(shutdown, journal)
         };
         let updates = self.engine.train_round(round, journal.global(), &on_samples)?;
-        let diverged = |update: &&LocalUpdate| !update.train_loss.is_finite() || !update.state_dict.is_finite();
+        let diverged =
+            |update: &&LocalUpdate| !update.train_loss.is_finite() || update.state_dict.not_finite().is_some();
         match updates.iter().find(diverged) {
             Some(update) => Err(self.diverged(&format!("round {round}, partition {}", update.partition))),
             None => Ok(updates),
@@ -141,7 +137,7 @@ impl TrainingLoop<'_> {
     /// Divergence ends a run at once, as a usage error: the cure is another flag, and going on would only hide where it
     /// began.
     fn diverged(&self, place: &str) -> anyhow::Error {
-        let rate = self.config.local.learning_rate;
+        let rate = self.config.training.local.learning_rate;
         let error = anyhow!(
             "training diverged in {place}: a loss or weight is not finite; try a smaller --learning-rate than {rate}"
         );
@@ -180,7 +176,6 @@ mod tests {
         adds: f32,
         /// The second one's loss.
         loss: f64,
-        /// The rounds that were trained.
         rounds: RefCell<Vec<u32>>,
     }
 

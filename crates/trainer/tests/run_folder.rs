@@ -57,14 +57,12 @@ fn a_run_folder_holds_configuration_events_rounds_checkpoints_model_and_summary(
     assert_eq!(place.names("run/checkpoints"), ["round-001.safetensors", "round-002.safetensors"]);
 
     let summary = place.summary("run");
-    assert_eq!(summary["dataset"], "blobs");
-    assert_eq!(summary["n_samples"], N);
-    assert_eq!(summary["n_chunks"], 3);
-    assert_eq!(summary["engine"], "rayon");
-    assert_eq!(summary["partitions"], 3);
-    assert_eq!(summary["rounds"], 2);
-    assert_eq!(summary["seed"], 42);
-    assert_eq!(summary["precision"], "f32");
+    for (key, text) in [("dataset", "blobs"), ("engine", "rayon"), ("precision", "f32")] {
+        assert_eq!(summary[key], text);
+    }
+    for (key, number) in [("n_samples", N), ("n_chunks", 3), ("partitions", 3), ("rounds", 2), ("seed", 42)] {
+        assert_eq!(summary[key], number, "{key}");
+    }
     assert_eq!(summary["seconds"]["send"], 0.5);
     assert_eq!(summary["samples_per_second"]["ingest"], 500.0);
     assert!(summary["seconds"]["total"].as_f64() > summary["seconds"]["train"].as_f64());

@@ -49,21 +49,6 @@ fn the_way_the_samples_arrived_changes_nothing() {
 }
 
 #[test]
-fn a_kill_in_the_middle_of_writing_a_checkpoint_costs_that_round_only() {
-    let place = Place::received();
-    let hash = place.hash_of("run", &[]);
-    // What such a kill leaves: half a file under a hidden name, and nothing of what follows.
-    let checkpoints = place.path("run/checkpoints");
-    let last = fs::read(checkpoints.join("round-002.safetensors")).unwrap();
-    fs::write(checkpoints.join(".tmp-round-002.safetensors"), &last[..last.len() / 2]).unwrap();
-    for name in ["checkpoints/round-002.safetensors", "summary.json", "rounds.csv"] {
-        fs::remove_file(place.path("run").join(name)).unwrap();
-    }
-    place.resumes_to(&hash, "run", &[]);
-    assert_eq!(place.names("run/checkpoints"), ["round-001.safetensors", "round-002.safetensors"]);
-}
-
-#[test]
 fn more_rounds_are_the_rounds_that_a_longer_run_would_have_had() {
     let place = Place::received();
     let seed = ["--seed", "18446744073709551615"];

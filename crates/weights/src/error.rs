@@ -22,9 +22,6 @@ pub enum Error {
         /// What is wrong with it.
         source: Box<Error>,
     },
-    /// Neither of the two formats.
-    #[error("neither a safetensors file nor a PyTorch file (`.pth`, as `torch.save` writes it)")]
-    UnknownFormat,
     /// The bytes are not a well-formed safetensors file.
     #[error("not a valid safetensors file: {0}")]
     Safetensors(String),
@@ -34,43 +31,9 @@ pub enum Error {
     /// A tensor of the architecture is absent.
     #[error("the tensor `{0}` is missing")]
     MissingTensor(String),
-    /// There is a tensor that the architecture does not have.
-    #[error("the tensor `{key}` does not belong to {architecture}")]
-    UnexpectedTensor {
-        /// The tensor's name.
-        key: String,
-        /// The architecture's name.
-        architecture: &'static str,
-    },
-    /// A tensor has another shape than in the architecture.
-    #[error("the tensor `{key}` has shape {found:?} instead of {expected:?}")]
-    Shape {
-        /// The tensor's name.
-        key: String,
-        /// The shape in the file.
-        found: Vec<usize>,
-        /// The shape in the architecture.
-        expected: Vec<usize>,
-    },
-    /// The part of a PyTorch file that looks most like weights does not fit.
-    #[error("its entry `{entry}` does not fit")]
-    Entry {
-        /// The key of that part.
-        entry: String,
-        /// What is wrong with it.
-        source: Box<Error>,
-    },
-    /// A PyTorch file holds the weights of several models.
-    #[error("several of its entries fit: `{}`; save the one that is meant in a file of its own", .0.join("`, `"))]
-    SeveralEntries(Vec<String>),
-    /// A tensor has elements that are no floating-point numbers, or of a rare kind.
-    #[error("the tensor `{key}` has elements of type {found} instead of float32: convert it with `.float()` first")]
-    ElementType {
-        /// The tensor's name.
-        key: String,
-        /// The type of its elements.
-        found: String,
-    },
+    /// The tensors are not exactly the architecture's, or there are none that can be read.
+    #[error("{0}")]
+    Other(String),
 }
 
 impl Error {

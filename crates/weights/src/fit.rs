@@ -6,9 +6,8 @@ use crate::{Architecture, Error, architecture::NamedShape};
 /// A tensor of a file: its name, its shape, and whatever stands for it.
 pub(crate) type Found<'a, T> = (&'a str, &'a [usize], T);
 
-/// The tensors of a file that are those of a model.
+/// The tensors of a file that are those of a model, in its order.
 pub(crate) struct Fit<'a, T> {
-    /// In the model's order.
     pub(crate) tensors: Vec<T>,
     /// What was taken off every name: nothing, or one that ends with a dot.
     pub(crate) prefix: &'a str,
@@ -18,41 +17,30 @@ pub(crate) struct Fit<'a, T> {
 const MAX_PREFIX: usize = 256;
 
 /// The tensors in `found` that are the architecture's, if they are exactly those, but for one prefix.
-///
-/// # Errors
-/// When a tensor is missing, does not belong there, or has another shape.
 pub(crate) fn fit<'a, T: Copy>(found: &[Found<'a, T>], architecture: &Architecture) -> Result<Fit<'a, T>, Error> {
     let expected = architecture.tensors;
     let prefix = found.iter().find_map(|(key, ..)| prefix_of(key, expected)).unwrap_or_default();
-    let belongs = |key: &str| is_expected(key.strip_prefix(prefix), expected);
+    let belongs = |key: &str| expected.iter().any(|(name, _)| key.strip_prefix(prefix) == Some(*name));
     if let Some((key, ..)) = found.iter().find(|(key, ..)| !belongs(key)) {
-        return Err(Error::UnexpectedTensor { key: shown(key), architecture: architecture.name });
+        return Err(Error::Other(format!("the tensor `{}` does not belong to {}", shown(key), architecture.name)));
     }
     let tensor = |&(name, shape): &NamedShape| {
         // Python keeps the last of two entries with one key.
         let last = found.iter().rfind(|(key, ..)| key.strip_prefix(prefix) == Some(name));
         let (key, found, tensor) = last.ok_or_else(|| Error::MissingTensor(shown(&format!("{prefix}{name}"))))?;
         if *found != shape {
-            return Err(Error::Shape { key: shown(key), found: found.to_vec(), expected: shape.to_vec() });
+            let key = shown(key);
+            return Err(Error::Other(format!("the tensor `{key}` has shape {found:?} instead of {shape:?}")));
         }
         Ok(*tensor)
     };
     Ok(Fit { tensors: expected.iter().map(tensor).collect::<Result<_, _>>()?, prefix })
 }
 
-/// Whether a tensor of the model has this name behind some prefix.
-pub(crate) fn is_named(key: &str, expected: &[NamedShape]) -> bool {
-    prefix_of(key, expected).is_some()
-}
-
 /// What stands before the name of a tensor of the model: nothing, or names of wrappers with a dot behind each.
-fn prefix_of<'a>(key: &'a str, expected: &[NamedShape]) -> Option<&'a str> {
+pub(crate) fn prefix_of<'a>(key: &'a str, expected: &[NamedShape]) -> Option<&'a str> {
     let is_wrapper = |prefix: &&str| prefix.is_empty() || (prefix.ends_with('.') && prefix.len() <= MAX_PREFIX);
     expected.iter().filter_map(|(name, _)| key.strip_suffix(name)).find(is_wrapper)
-}
-
-fn is_expected(name: Option<&str>, expected: &[NamedShape]) -> bool {
-    expected.iter().any(|(expected, _)| Some(*expected) == name)
 }
 
 /// A name out of a file, as an error shows it.

@@ -68,7 +68,6 @@ impl<'a> Pickle<'a> {
         Machine::new(bytes).run()
     }
 
-    /// The value that was pickled.
     pub(crate) fn root(&self) -> &Value<'a> {
         &self.values[self.root]
     }

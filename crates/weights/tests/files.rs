@@ -6,10 +6,8 @@ use std::io::{Cursor, Write};
 use weights::{SIMPLE_CNN, StateDict};
 use zip::write::{SimpleFileOptions, ZipWriter};
 
-/// The tensors of the model that the files are of.
 const TENSORS: &[(&str, &[usize])] = SIMPLE_CNN.tensors;
 
-/// The bytes of a tensor's number.
 type Encode = fn(usize) -> Vec<u8>;
 
 /// The types of number, by PyTorch's classes for storages of them.
@@ -23,7 +21,6 @@ const TYPES: [(&str, Encode); 4] = [
 ];
 const FLOAT: &str = TYPES[0].0;
 
-/// A text, as a pickle has it.
 fn text(text: &str) -> Vec<u8> {
     [b"X", &(text.len() as u32).to_le_bytes()[..], text.as_bytes()].concat()
 }
@@ -45,7 +42,6 @@ fn tensor(i: usize, class: &str, none: &[u8]) -> Vec<u8> {
     [global("torch._utils", "_rebuild_tensor_v2"), tuple(arguments.concat()), b"R".to_vec()].concat()
 }
 
-/// A dict of these entries.
 fn dict(entries: &[(&str, Vec<u8>)]) -> Vec<u8> {
     let entries: Vec<u8> = entries.iter().flat_map(|(key, value)| [text(key), value.clone()].concat()).collect();
     [b"}(", &entries[..], b"u"].concat()

@@ -44,7 +44,6 @@ fn train(chunks: &Path, precision: Precision, seed: u64) -> anyhow::Result<f64> 
     Ok(100.0 * programs::train(chunks, &flags)?.0.test_accuracy)
 }
 
-/// How far the means of the two are apart.
 fn distance(one: Option<&Series>, other: Option<&Series>) -> Option<Series> {
     let mean = |series: &Series| series.values.iter().sum::<f64>() / series.values.len() as f64;
     let values = vec![(mean(one?) - mean(other?)).abs()];

@@ -1,9 +1,9 @@
 //! A child is a program that is run to its end, within a limit, and whose stdout is kept.
 
 use std::{
+    fs::File,
     io::{Read, Seek},
     process::{Command, ExitStatus, Stdio},
-    sync::mpsc,
     thread,
     time::{Duration, Instant},
 };
@@ -15,27 +15,20 @@ use torture::{last_lines, programs::Killed};
 /// stderr is shown if it fails.
 pub(crate) fn output(command: &mut Command, limit: Duration) -> anyhow::Result<String> {
     let name = command.get_program().to_string_lossy().into_owned();
-    let mut words = tempfile::tempfile()?; // A file and not a pipe: nobody has to empty it.
-    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(words.try_clone()?);
+    let (out, err) = (tempfile::tempfile()?, tempfile::tempfile()?); // Files and not pipes: nobody has to empty them.
+    command.stdin(Stdio::piped()).stdout(out.try_clone()?).stderr(err.try_clone()?);
     let mut child = Killed(command.spawn().with_context(|| format!("failed to start `{name}`"))?);
-    let mut stdout = child.0.stdout.take().context("the child has no stdout")?;
-    let (sender, all) = mpsc::channel();
-    thread::spawn(move || {
-        let mut text = String::new();
-        let read = stdout.read_to_string(&mut text).map(|_| text);
-        sender.send(read) // Nobody listens any more where the limit is over.
-    });
-    let Ok(text) = all.recv_timeout(limit) else { bail!("`{name}` was not done within {limit:?}") };
-    let text = text.with_context(|| format!("failed to read what `{name}` says"))?;
-    // The end of stdout is the end of a program that does not close it early.
-    let status = child.0.wait().with_context(|| format!("failed to wait for `{name}`"))?;
-    if !status.success() {
+    let status = watch(&mut child, limit, || {}).with_context(|| format!("`{name}`"))?;
+    let read = |mut file: File| {
         let mut bytes = Vec::new();
-        words.rewind()?;
-        words.read_to_end(&mut bytes)?;
-        bail!("`{name}` failed ({status}): {}", last_lines(&String::from_utf8_lossy(&bytes)));
+        file.rewind()?;
+        file.read_to_end(&mut bytes)?;
+        anyhow::Ok(String::from_utf8_lossy(&bytes).into_owned())
+    };
+    if !status.success() {
+        bail!("`{name}` failed ({status}): {}", last_lines(&read(err)?));
     }
-    Ok(text)
+    read(out)
 }
 
 const LOOK_EVERY: Duration = Duration::from_millis(2);

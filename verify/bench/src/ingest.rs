@@ -29,11 +29,9 @@ const SAMPLES: usize = 60_000;
 /// Defaults of sender and receiver.
 const BATCH: usize = 500;
 const CHUNK: usize = 1000;
-/// Bytes of a sample on the wire: label and image.
 const SAMPLE_BYTES: f64 = (1 + PIXELS) as f64;
 /// Bytes over raw loopback in a turn: enough for some tenths of a second.
 const LOOPBACK_BYTES: usize = 2_000_000_000;
-/// No read or write over loopback takes longer.
 const SOCKET_LIMIT: Duration = Duration::from_secs(30);
 
 const OURS: &str = "ours, one sender";
@@ -43,7 +41,7 @@ const CODEC: &str = "chunk codec, one core, nothing written";
 
 pub(crate) fn measure(turns: u32) -> anyhow::Result<Measurement> {
     let data = mnist()?;
-    let chunk = codec(&data)?.chunk_bytes;
+    let chunk = codec(&data)?.1;
     let mut results = turns::take(
         turns,
         &mut [
@@ -57,7 +55,7 @@ pub(crate) fn measure(turns: u32) -> anyhow::Result<Measurement> {
                 let bytes = (SAMPLES / CHUNK * chunk) as f64;
                 Ok(both(DISK, bytes / disk(dir.path(), chunk)?, chunk as f64 / CHUNK as f64))
             }),
-            Contestant::of(CODEC, Unit::SamplesPerSecond, || Ok(SAMPLES as f64 / codec(&data)?.seconds)),
+            Contestant::of(CODEC, Unit::SamplesPerSecond, || Ok(SAMPLES as f64 / codec(&data)?.0)),
         ],
     )?;
     let limit = limit(&results);
@@ -73,7 +71,6 @@ pub(crate) fn measure(turns: u32) -> anyhow::Result<Measurement> {
     Ok(Measurement { title: "Ingest".into(), about, series: results.series, targets, notes: Vec::new() })
 }
 
-/// The lower of 250,000 samples/s and 60 % of what the slower of disk and codec allows.
 fn limit(results: &Results) -> Option<Series> {
     let lower = |disk: f64, codec: f64| (0.6 * disk.min(codec)).min(250_000.0);
     let name = "the lower of 250,000 and 60 % of the slower of disk and codec";
@@ -123,13 +120,8 @@ fn disk(dir: &Path, bytes: usize) -> anyhow::Result<f64> {
     Ok(start.elapsed().as_secs_f64())
 }
 
-struct Encoded {
-    seconds: f64,
-    chunk_bytes: usize,
-}
-
-/// Passes all samples through a store that writes nothing.
-fn codec(data: &Dataset) -> anyhow::Result<Encoded> {
+/// Passes all samples through a store that writes nothing; returns the seconds, and the bytes of a chunk.
+fn codec(data: &Dataset) -> anyhow::Result<(f64, usize)> {
     let nowhere = Arc::new(Nowhere::default());
     let mut store = Store::open_on(nowhere.clone(), Path::new("/nowhere"), Mode::Fresh, CHUNK, |_| {})?;
     let id = DatasetId { name: data.name.clone(), digest: "0".repeat(64) };
@@ -141,5 +133,5 @@ fn codec(data: &Dataset) -> anyhow::Result<Encoded> {
             store.commit()?;
         }
     }
-    Ok(Encoded { seconds: start.elapsed().as_secs_f64(), chunk_bytes: nowhere.bytes() / (SAMPLES / CHUNK) })
+    Ok((start.elapsed().as_secs_f64(), nowhere.bytes() / (SAMPLES / CHUNK)))
 }

@@ -23,11 +23,14 @@ mod startup;
 mod step;
 mod turns;
 
-use std::{io::Write, process::ExitCode};
+use std::process::ExitCode;
 
 use anyhow::ensure;
 use clap::{Parser, ValueEnum};
-use torture::record::{self as records, Origin, name};
+use torture::{
+    progress,
+    record::{self as records, Origin, name},
+};
 
 use measurement::{Bound, Measurement, PRECISIONS, Precision, Target, mnist, mnist_dir};
 use record::{RECORDS, Record};
@@ -79,7 +82,7 @@ fn measure_all(flags: &Flags) -> anyhow::Result<()> {
     let (origin, mut failed) = (Origin::here()?, Vec::new());
     for kind in kinds {
         let load = record::load();
-        say(&format!("== {}", name(kind)));
+        progress(&format!("== {}", name(kind)));
         match measure(*kind, flags.repeats) {
             Ok(measurement) => {
                 records::save(RECORDS, kind, &Record { measurement, origin: origin.clone(), load })?;
@@ -87,7 +90,7 @@ fn measure_all(flags: &Flags) -> anyhow::Result<()> {
                 records::write("BENCHMARKS.md", &report::report(&records::load::<Kind, _>(RECORDS)?))?;
             }
             Err(error) => {
-                say(&format!("{} could not be measured: {error:#}", name(kind)));
+                progress(&format!("{} could not be measured: {error:#}", name(kind)));
                 failed.push(name(kind));
             }
         }
@@ -106,10 +109,6 @@ fn measure(kind: Kind, turns: u32) -> anyhow::Result<Measurement> {
         Kind::Startup => startup::measure(turns),
         Kind::Scaling => scaling::measure(turns),
     }
-}
-
-fn say(line: &str) {
-    let _ = writeln!(std::io::stderr(), "{line}"); // Nobody may be watching; the report says it all.
 }
 
 #[cfg(test)]

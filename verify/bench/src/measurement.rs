@@ -13,25 +13,18 @@ use crate::series::{Series, Unit};
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Measurement {
     pub(crate) title: String,
-    /// What was measured and how, in a few sentences.
     pub(crate) about: String,
-    /// What the contestants showed, and what follows from it turn by turn.
     pub(crate) series: Vec<Series>,
     pub(crate) targets: Vec<Target>,
     /// Who did not take part, and why; with which versions the others did.
     pub(crate) notes: Vec<String>,
 }
 
-/// What was to be reached, and what was.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Target {
-    /// Whose what.
     pub(crate) what: String,
-    /// How much.
     pub(crate) bound: Bound,
-    /// Of what.
     pub(crate) unit: Unit,
-    /// What was measured, unless it could not be.
     pub(crate) measured: Option<Series>,
 }
 
@@ -59,7 +52,6 @@ impl Target {
     }
 }
 
-/// What a model is trained in.
 pub(crate) const PRECISIONS: [Precision; 2] = [Precision::F32, Precision::Bf16];
 
 /// The directory of MNIST: `$MNIST_DIR`, else `data/mnist` in the checkout.
@@ -68,7 +60,6 @@ pub(crate) fn mnist_dir() -> PathBuf {
     given.map_or_else(|| checkout().join("data/mnist"), PathBuf::from)
 }
 
-/// The 60,000 samples that MNIST is trained on.
 pub(crate) fn mnist() -> anyhow::Result<Dataset> {
     let advice = "set MNIST_DIR, or fetch MNIST with `cargo run --bin sender -- --prepare --dataset mnist`";
     dataset::load(&mnist_dir(), Split::Train).context(advice)

@@ -22,7 +22,6 @@ pub(crate) fn measure(turns: u32) -> anyhow::Result<Measurement> {
     Ok(Measurement { title: "Memory".into(), about, series: results.series, targets, notes: Vec::new() })
 }
 
-/// Peaks of one run of each program.
 fn processes() -> anyhow::Result<Vec<Series>> {
     let dir = record::scratch()?;
     let chunks = dir.path().join("chunks");

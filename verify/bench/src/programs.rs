@@ -12,7 +12,6 @@ use torture::programs::{self, Killed, Receiver};
 
 use crate::{child, mnist_dir};
 
-/// No program is given longer.
 pub(crate) const LIMIT: Duration = Duration::from_secs(30 * 60);
 
 pub(crate) fn command(name: &str) -> anyhow::Result<Command> {

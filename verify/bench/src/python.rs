@@ -18,16 +18,12 @@ use crate::child;
 const PACKAGES: [&str; 3] = ["torch==2.13.0", "pyspark==4.3.0", "numpy"];
 /// Where PyTorch is found without CUDA, which is a tenth of the size.
 const CPU_INDEX: &str = "https://download.pytorch.org/whl/cpu";
-/// A pip that takes longer is stuck.
 const INSTALL_LIMIT: Duration = Duration::from_secs(60 * 60);
-/// So is a script.
 const SCRIPT_LIMIT: Duration = Duration::from_secs(30 * 60);
 
-/// An environment that is ready.
 #[derive(Debug)]
 pub(crate) struct Python {
     program: PathBuf,
-    /// Of Python and of all that the scripts import.
     pub(crate) versions: String,
 }
 
@@ -58,7 +54,6 @@ impl Python {
     }
 }
 
-/// What the report says of the environment, or of its absence.
 pub(crate) fn note(python: &anyhow::Result<Python>) -> String {
     match python {
         Ok(python) => python.versions.clone(),

@@ -26,7 +26,6 @@ each turn, and what is shown is the median over the turns with its spread. Read 
 machine.
 ";
 
-/// Where a target that is missed is explained at length.
 const WHY: &str = "docs/performance.md#what-is-left-and-why";
 
 /// What stands in the way of a target, by what it is of. It is said of those that are missed.
@@ -75,51 +74,4 @@ fn section(record: &Record) -> String {
 
 fn spread(series: &Series) -> String {
     format!("{} to {}", series.unit.show(series.least()), series.unit.show(series.most()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::series::Unit;
-
-    #[test]
-    fn a_report_says_of_each_target_whether_it_is_met_and_what_stands_in_the_way() {
-        let series = |values: &[f64]| Series { name: "ours".into(), unit: Unit::Seconds, values: values.into() };
-        let targets = vec![
-            Target::at_most(14.0, Unit::Seconds, "fast enough", Some(series(&[15.0, 13.0, 14.0]))),
-            Target::at_least(15.0, Unit::Seconds, "slow enough", Some(series(&[14.0]))),
-            Target::at_most(10.0, Unit::Seconds, "in bf16", None),
-            Target::at_most(50.0, Unit::Seconds, "start-up, `trainer --help`", Some(series(&[225.0]))),
-        ];
-        let measurement = Measurement {
-            title: "Runs".into(),
-            about: "Whole runs.".into(),
-            series: vec![series(&[15.0, 13.0, 14.0])],
-            targets,
-            notes: vec!["Python 3.11".into()],
-        };
-        let origin = Origin { commit: "abc".into(), date: "2026-01-01".into(), machine: "2 cores".into() };
-        let text = report(&[Record { measurement, origin, load: 0.125 }]);
-        let expect = "
-| what | target | median | least to most | |
-|---|---:|---:|---:|---|
-| fast enough | at most 14.00 s | 14.00 s | 13.00 s to 15.00 s | met |
-| slow enough | at least 15.00 s | 14.00 s | 14.00 s to 14.00 s | **not met** |
-| in bf16 | at most 10.00 s | | | not measured |
-| start-up, `trainer --help` | at most 50.00 s | 225.00 s | 225.00 s to 225.00 s | **not met**: the system loads libtorch before `main` ([why](docs/performance.md#what-is-left-and-why)) |
-
-## Runs
-
-Whole runs.
-
-On 2 cores; commit abc, 2026-01-01; turns: 3; load before: 0.12.
-
-| | median | least to most |
-|---|---:|---:|
-| ours | 14.00 s | 13.00 s to 15.00 s |
-
-Python 3.11
-";
-        assert_eq!(text.strip_prefix(INTRODUCTION), Some(expect));
-    }
 }

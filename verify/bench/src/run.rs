@@ -21,7 +21,6 @@ const SAMPLES: u32 = 20_000;
 const ROUNDS: u32 = 5;
 const PYSPARK: &str = "the original's algorithm on PySpark";
 const FAST: &str = "ours, --preset fast";
-/// What that preset is to reach on the test set.
 const ACCURACY: f64 = 0.99;
 
 pub(crate) fn measure(turns: u32) -> anyhow::Result<Measurement> {
@@ -79,7 +78,6 @@ fn default_run(orchestrator: &Path, precision: Precision) -> anyhow::Result<Vec<
     Ok(run(orchestrator, &ours(precision), &[&flags[..], &[precision_flag]].concat())?.0)
 }
 
-/// A run that fails if it is not as good as it is to be.
 fn fast_run(orchestrator: &Path) -> anyhow::Result<Vec<Series>> {
     let (figures, summary) = run(orchestrator, FAST, &["--preset=fast".into()])?;
     let accuracy = summary.test_accuracy;
@@ -87,7 +85,6 @@ fn fast_run(orchestrator: &Path) -> anyhow::Result<Vec<Series>> {
     Ok(figures)
 }
 
-/// The seconds of a run and of its phases, and its summary.
 fn run(orchestrator: &Path, name: &str, flags: &[String]) -> anyhow::Result<(Vec<Series>, Summary)> {
     let folder = record::scratch()?;
     let mut command = Command::new(orchestrator);
@@ -110,7 +107,6 @@ fn phases(name: &str, total: f64, parts: &[(&str, f64)]) -> Vec<Series> {
     all.map(|(name, seconds)| Series::one(name, Unit::Seconds, seconds)).collect()
 }
 
-/// The name of the time that a contestant trains.
 fn training(contestant: &str) -> String {
     format!("{contestant}: training")
 }

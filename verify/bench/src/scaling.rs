@@ -49,14 +49,12 @@ pub(crate) fn measure(turns: u32) -> anyhow::Result<Measurement> {
     Ok(Measurement { title: "Scaling".into(), about, series, targets: Vec::new(), notes: Vec::new() })
 }
 
-/// A chunk directory with so many samples.
 fn received(samples: u64) -> anyhow::Result<TempDir> {
     let directory = record::scratch()?;
     programs::ingest(&directory.path().join("chunks"), samples)?;
     Ok(directory)
 }
 
-/// Samples per second of a round of training.
 fn train(directory: &Path, partitions: u32) -> anyhow::Result<f64> {
     let (summary, _) =
         programs::train(&directory.join("chunks"), &["--rounds=1".into(), format!("--partitions={partitions}")])?;

@@ -3,10 +3,8 @@
 
 use serde::{Deserialize, Serialize};
 
-/// One quantity, turn by turn.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Series {
-    /// Whose what.
     pub(crate) name: String,
     pub(crate) unit: Unit,
     /// One value for each turn, never none.
@@ -29,7 +27,6 @@ pub(crate) enum Unit {
 }
 
 impl Series {
-    /// What one turn showed.
     pub(crate) fn one(name: impl Into<String>, unit: Unit, value: f64) -> Series {
         Series { name: name.into(), unit, values: vec![value] }
     }
@@ -62,7 +59,6 @@ impl Series {
         Series { name: name.into(), unit, values }
     }
 
-    /// How many times the other this one is.
     pub(crate) fn over(&self, other: &Series) -> Series {
         self.with(other, format!("{} / {}", self.name, other.name), Unit::Times, |a, b| a / b)
     }

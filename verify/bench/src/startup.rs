@@ -2,9 +2,11 @@
 
 use std::time::Instant;
 
+use anyhow::{Context, ensure};
+
 use crate::{
-    Measurement, Target, child,
-    programs::{LIMIT, command},
+    Measurement, Target,
+    programs::command,
     series::Unit,
     turns::{self, Contestant},
 };
@@ -31,6 +33,8 @@ fn start(name: &str) -> anyhow::Result<f64> {
     let mut command = command(name)?;
     command.arg("--help");
     let start = Instant::now();
-    child::output(&mut command, LIMIT)?;
-    Ok(start.elapsed().as_secs_f64() * 1e3)
+    let status = command.output().with_context(|| format!("failed to start `{name}`"))?.status;
+    let milliseconds = start.elapsed().as_secs_f64() * 1e3;
+    ensure!(status.success(), "`{name} --help` failed: {status}");
+    Ok(milliseconds)
 }

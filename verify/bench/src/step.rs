@@ -23,18 +23,14 @@ use crate::{
     turns::{self, Contestant, Results},
 };
 
-/// Samples per step, for everybody.
 const BATCH: u32 = 64;
-/// Steps that are measured in a turn, in each partition or process.
 const STEPS: usize = 100;
-/// Steps before that which are not.
 const WARM_UP: usize = 10;
 /// What a step computes for each sample: 8.48 MFLOP forward (0.45 conv1, 7.23 conv2, 0.80 fc1), twice that backward.
 const FLOP_PER_SAMPLE: f64 = 25.4e6;
 
 /// Rows and columns of a matrix: large enough to be limited by arithmetic, small enough for a fraction of a second.
 const MATRIX_SIDE: i64 = 2048;
-/// Products are repeated for at least so long.
 const PEAK_TIME: Duration = Duration::from_secs(1);
 
 pub(crate) fn measure(turns: u32) -> anyhow::Result<Measurement> {
@@ -83,7 +79,6 @@ fn product(precision: Precision) -> String {
     format!("matrix product, 1 core, {}", flag_value(&precision))
 }
 
-/// What part of the peak our step on one core reaches.
 fn share(results: &Results, precision: Precision) -> Option<Series> {
     let percent = |samples, gflop| 100.0 * samples * FLOP_PER_SAMPLE / (gflop * 1e9);
     let (ours, peak) = (results.get(&ours(1, precision))?, results.get(&product(precision))?);
@@ -132,7 +127,6 @@ fn train(data: &Dataset, partitions: usize, precision: Precision) -> anyhow::Res
     Ok((partitions * STEPS * BATCH as usize) as f64 / longest.as_secs_f64())
 }
 
-/// GFLOP per second of matrix products on one core.
 fn matrix_product(precision: Precision) -> anyhow::Result<f64> {
     // In a thread of its own, because the number of threads that libtorch computes on belongs to the calling one.
     thread::scope(|scope| scope.spawn(|| multiply(precision)).join()).map_err(|_| anyhow!("the product panicked"))?

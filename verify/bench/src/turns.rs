@@ -1,8 +1,6 @@
 //! A turn is one go of every contestant of a kind, one after the other. Turns are repeated, so that each contestant is
 //! measured under the same conditions as the others, whatever else the machine does meanwhile.
 
-use std::io::Write;
-
 use anyhow::Context;
 
 use crate::series::{Series, Unit};
@@ -33,10 +31,8 @@ impl<'a> Contestant<'a> {
     }
 }
 
-/// What the contestants showed.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Results {
-    /// One for each quantity, in the order of the contestants.
     pub(crate) series: Vec<Series>,
 }
 
@@ -66,7 +62,7 @@ pub(crate) fn take(turns: u32, contestants: &mut [Contestant<'_>]) -> anyhow::Re
             let shown = (contestant.measure)().with_context(|| format!("{}, turn {turn}", contestant.name))?;
             for series in shown {
                 let (name, value) = (&series.name, series.unit.show(series.median()));
-                let _ = writeln!(std::io::stderr(), "turn {turn} of {turns}: {name}: {value}"); // Nobody may be watching.
+                torture::progress(&format!("turn {turn} of {turns}: {name}: {value}"));
                 results.add(series);
             }
         }

@@ -174,7 +174,6 @@ fn manifests() -> Seeds {
     ]
 }
 
-/// The header of a safetensors file.
 fn header() -> String {
     let metadata = BTreeMap::from([("round".to_owned(), "3".to_owned()), ("đ".to_owned(), "\"\\\n".to_owned())]);
     let file = SIMPLE_CNN.zeros().to_safetensors(&metadata);

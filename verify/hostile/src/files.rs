@@ -1,7 +1,8 @@
-//! Files of data: chunks, the manifest, IDX files; and what TensorBoard is told.
+//! Files of data: chunks, the manifest, IDX files; what TensorBoard is told; and configuration files.
 
 use std::path::Path;
 
+use orchestrator::config::{Config, parse_layer};
 use store::Manifest;
 
 /// A chunk file. Its digest stands in its name, so that bytes cannot contradict it.
@@ -42,4 +43,11 @@ pub fn event(data: &[u8]) -> bool {
         tensorboard::put_record(&mut file, event);
     }
     tensorboard::kept(&file, 2).0 == file.len()
+}
+
+/// A configuration file of the orchestrator; of flags there are none.
+pub fn config(data: &[u8]) -> bool {
+    let Ok(text) = std::str::from_utf8(data) else { return false };
+    let layer = parse_layer("run.toml", text);
+    layer.and_then(|layer| flags::layers::resolve::<Config>(&["orchestrator".into()], &[layer])).is_ok()
 }

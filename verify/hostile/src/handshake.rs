@@ -23,7 +23,7 @@ pub fn handshake(data: &[u8]) -> bool {
     }
 }
 
-/// A conversation of two honest sides: what each of them says to prove itself.
+/// What each of two honest sides says to prove itself.
 struct Honest {
     sender: [Message; 2],
     receiver: [Message; 3],
@@ -40,7 +40,6 @@ static HONEST: LazyLock<Honest> = LazyLock::new(|| {
     Honest { sender: [hello, proof], receiver: [greeting, challenge, counterproof] }
 });
 
-/// A receiver whose peer has proved itself.
 pub(crate) fn authenticated_receiver() -> ReceiverSession {
     let mut receiver = ReceiverSession::new(credentials(1, 2));
     HONEST.sender.iter().for_each(|message| drop(receiver.receive(message.clone())));
@@ -48,7 +47,6 @@ pub(crate) fn authenticated_receiver() -> ReceiverSession {
     receiver
 }
 
-/// A sender whose peer has proved itself.
 pub(crate) fn authenticated_sender(first: u64, end: u64) -> SenderSession {
     let (mut sender, _) = SenderSession::new(open(first, end), credentials(1, 1));
     HONEST.receiver.iter().for_each(|message| drop(sender.receive(message.clone())));
@@ -73,7 +71,6 @@ fn sender(steps: &mut Steps<'_>) -> bool {
     false
 }
 
-/// A stranger tries to pass for a receiver.
 fn receiver(steps: &mut Steps<'_>) -> bool {
     let (mut sender, _) = SenderSession::new(open(0, 1), credentials(1, 1));
     let mut said = Vec::new();
@@ -85,8 +82,7 @@ fn receiver(steps: &mut Steps<'_>) -> bool {
             return true;
         }
         match event {
-            Ok(SenderEvent::Alive) => {}
-            Ok(SenderEvent::Send(Message::Proof(_))) => {}
+            Ok(SenderEvent::Alive | SenderEvent::Send(Message::Proof(_))) => {}
             Ok(SenderEvent::Failed(failure)) => {
                 assert!(OUR_WORDS.contains(&&*failure.text), "a stranger's words were heard: {}", failure.text);
                 return false;
@@ -98,7 +94,6 @@ fn receiver(steps: &mut Steps<'_>) -> bool {
     false
 }
 
-/// What the stranger says next.
 fn next(steps: &mut Steps<'_>, honest: &[Message]) -> Option<Message> {
     while let Some(step) = steps.byte() {
         if step < OWN {

@@ -12,7 +12,6 @@
 
 #![forbid(unsafe_code)]
 
-mod config;
 mod files;
 mod handshake;
 mod samples;
@@ -21,8 +20,7 @@ mod steps;
 mod weights;
 mod wire;
 
-pub use config::config;
-pub use files::{chunk, event, gzip, images, labels, manifest};
+pub use files::{chunk, config, event, gzip, images, labels, manifest};
 pub use handshake::handshake;
 pub use samples::{npy, npz};
 pub use session::{receiver_session, sender_session};
@@ -49,23 +47,12 @@ pub fn feed(target: Target, data: &[u8]) -> bool {
     accepted
 }
 
+macro_rules! by_name {
+    ($($target:ident)*) => { [$((stringify!($target), $target as Target)),*] };
+}
+
 /// All functions, by name.
-pub const TARGETS: [(&str, Target); 17] = [
-    ("frame", frame),
-    ("handshake", handshake),
-    ("sender_session", sender_session),
-    ("receiver_session", receiver_session),
-    ("chunk", chunk),
-    ("manifest", manifest),
-    ("safetensors", safetensors),
-    ("checkpoint", checkpoint),
-    ("pth", pth),
-    ("pickle", pickle),
-    ("images", images),
-    ("labels", labels),
-    ("gzip", gzip),
-    ("npz", npz),
-    ("npy", npy),
-    ("event", event),
-    ("config", config),
-];
+pub const TARGETS: [(&str, Target); 17] = by_name! {
+    frame handshake sender_session receiver_session chunk manifest safetensors checkpoint pth pickle images labels gzip
+    npz npy event config
+};

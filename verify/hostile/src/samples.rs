@@ -2,7 +2,6 @@
 
 use crate::weights::stored;
 
-/// Samples of the file that [`npy`] puts labels into.
 const SAMPLES: usize = 3;
 
 /// An `.npz` file, be it a chunk or a dataset.

@@ -13,7 +13,6 @@ use crate::{
     steps::{OWN, Steps},
 };
 
-/// A receiver after the handshake.
 static RECEIVER: LazyLock<ReceiverSession> = LazyLock::new(authenticated_receiver);
 
 /// A sender whose receiver says anything.

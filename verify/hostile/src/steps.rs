@@ -12,7 +12,6 @@ use crate::wire::message;
 /// Steps from here on are not messages of the peer.
 pub(crate) const OWN: u8 = 0x80;
 
-/// What is left of the list of steps.
 pub(crate) struct Steps<'a>(pub(crate) &'a [u8]);
 
 impl<'a> Steps<'a> {

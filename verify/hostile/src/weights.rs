@@ -14,7 +14,6 @@ use zip::{
     write::{SimpleFileOptions, ZipWriter},
 };
 
-/// The longest header of a safetensors file that is tried.
 const MAX_HEADER: usize = 1 << 14;
 
 /// A PyTorch file of a few kilobytes, whose tensors repeat a few numbers.
@@ -100,7 +99,6 @@ pub fn legacy(pickle: &[u8]) -> Vec<u8> {
     [START, pickle, &STORAGES].concat()
 }
 
-/// [`SAVED`] with another pickle.
 pub(crate) fn archive(pickle: &[u8]) -> Vec<u8> {
     static ENTRIES: LazyLock<Vec<(String, Vec<u8>)>> = LazyLock::new(|| entries(SAVED));
     let with = |(name, content): &'static (String, Vec<u8>)| {

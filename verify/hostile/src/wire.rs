@@ -34,7 +34,6 @@ pub fn put_frame(stream: &mut Vec<u8>, kind: u8, body: &[u8]) {
     seal(&mut stream[at..]);
 }
 
-/// The message in a frame of this type and body.
 pub(crate) fn message(kind: u8, body: &[u8]) -> Option<Message> {
     let mut frame = Vec::with_capacity(HEADER_BYTES + body.len());
     put_frame(&mut frame, kind, body);

@@ -4,7 +4,7 @@
 mod source;
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     fs,
     path::{Path, PathBuf},
     process::{Command, Stdio},
@@ -19,19 +19,16 @@ use crate::{Finding, kept::Kept, progress, record::checkout};
 /// A test that runs longer hangs, which is a way to fail.
 const TEST_LIMIT: &str = "15m";
 
-/// A bug to seed.
 #[derive(Clone, Debug, Deserialize)]
 struct Bug {
     /// What is broken, as a clause.
     what: String,
-    /// Where its function is.
     #[serde(flatten)]
     place: Place,
     /// Its path: `name` or `Type::method`.
     function: String,
     /// What stands in its body, exactly once.
     old: String,
-    /// What is put in its place.
     new: String,
     /// The arguments of `cargo test` that must fail.
     test: String,
@@ -47,12 +44,8 @@ enum Place {
 }
 
 fn list() -> anyhow::Result<Vec<Bug>> {
-    #[derive(Deserialize)]
-    struct List {
-        bug: Vec<Bug>,
-    }
-    let list: List = toml::from_str(include_str!("../seeded-bugs.toml")).context("failed to read seeded-bugs.toml")?;
-    Ok(list.bug)
+    let list = toml::from_str::<BTreeMap<String, Vec<Bug>>>(include_str!("../seeded-bugs.toml"));
+    list.context("failed to read seeded-bugs.toml")?.remove("bug").context("there are no bugs in seeded-bugs.toml")
 }
 
 impl Bug {

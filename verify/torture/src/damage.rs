@@ -48,7 +48,6 @@ pub fn run(weight_bits: usize) -> anyhow::Result<Finding> {
     Ok(finding)
 }
 
-/// Who reads the directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Reader {
     Complete,   // A trainer, once everything is there.
@@ -56,7 +55,6 @@ enum Reader {
 }
 
 impl Reader {
-    /// The number of samples that were found.
     fn read(self, dir: &Path) -> Result<usize, Error> {
         match self {
             Reader::Complete => store::read(dir).map(|(_, rows)| rows.samples.len()),
@@ -199,7 +197,6 @@ impl Trial {
         Ok(())
     }
 
-    /// Files that are no chunks and no manifest.
     fn add_files(&mut self) -> io::Result<()> {
         const ANYTHING: Option<&[u8]> = Some(b"anything");
         for name in [".lock", ".tmp-chunk-00000003", ".hidden", ".chunk-00000003-0123456789abcdef.parquet"] {

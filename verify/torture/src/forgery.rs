@@ -16,20 +16,9 @@ use sample::random::Stream;
 use crate::{Finding, Tally, programs};
 use forger::{Forger, Forgery};
 
-/// How many forgeries.
-#[derive(Clone, Copy, Debug)]
-pub struct Config {
-    /// Against the state machines: every other one is a forged sender, the rest are forged receivers.
-    pub machines: u64,
-    /// Against a receiver's sockets.
-    pub sockets: u64,
-    /// Of all that is random.
-    pub seed: u64,
-}
-
-/// Tries every way to forge, again and again.
-pub async fn run(config: Config) -> anyhow::Result<Finding> {
-    let Config { machines, sockets, seed } = config;
+/// Tries every way to forge, again and again: `machines` times against the state machines, where every other one is a
+/// forged sender and the rest are forged receivers, and `sockets` times against a receiver's sockets.
+pub async fn run(machines: u64, sockets: u64, seed: u64) -> anyhow::Result<Finding> {
     programs::path("receiver")?; // It may have to be built, which is not part of the time.
     let start = Instant::now();
     let mut tally = Tally { cases: machines + sockets, ..Tally::default() };

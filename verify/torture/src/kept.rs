@@ -3,20 +3,15 @@
 use std::{collections::BTreeMap, fs, path::PathBuf};
 
 use anyhow::Context;
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde::{Serialize, de::DeserializeOwned};
 
 use crate::record::{checkout, commit};
 
 /// Results by name, in a file below `target/torture`.
 pub(crate) struct Kept<T> {
     path: PathBuf,
-    at: At<T>,
-}
-
-#[derive(Serialize, Deserialize)]
-struct At<T> {
-    commit: String,
-    results: BTreeMap<String, T>,
+    /// The commit, and what is kept of it.
+    at: (String, BTreeMap<String, T>),
 }
 
 impl<T: Serialize + DeserializeOwned> Kept<T> {
@@ -24,17 +19,17 @@ impl<T: Serialize + DeserializeOwned> Kept<T> {
     pub(crate) fn load(kind: &str) -> anyhow::Result<Kept<T>> {
         let path = checkout().join("target/torture").join(kind).with_extension("json");
         let commit = commit()?;
-        let read = fs::read(&path).ok().and_then(|bytes| serde_json::from_slice::<At<T>>(&bytes).ok());
-        let same = read.filter(|at| at.commit == commit && !commit.ends_with('+'));
-        Ok(Kept { path, at: same.unwrap_or_else(|| At { commit, results: BTreeMap::new() }) })
+        let read = fs::read(&path).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
+        let same = read.filter(|(of, _): &(String, _)| *of == commit && !commit.ends_with('+'));
+        Ok(Kept { path, at: same.unwrap_or_else(|| (commit, BTreeMap::new())) })
     }
 
     pub(crate) fn get(&self, name: &str) -> Option<&T> {
-        self.at.results.get(name)
+        self.at.1.get(name)
     }
 
     pub(crate) fn put(&mut self, name: &str, result: T) -> anyhow::Result<()> {
-        self.at.results.insert(name.to_owned(), result);
+        self.at.1.insert(name.to_owned(), result);
         fs::create_dir_all(checkout().join("target/torture"))?;
         fs::write(&self.path, serde_json::to_vec_pretty(&self.at)?)
             .with_context(|| format!("failed to write `{}`", self.path.display()))

@@ -13,7 +13,7 @@ mod verdict;
 use std::{
     path::{Path, PathBuf},
     sync::{
-        Mutex, PoisonError,
+        Mutex,
         atomic::{AtomicU64, Ordering},
     },
     thread,
@@ -23,18 +23,7 @@ use std::{
 use dataset::Split;
 use tempfile::TempDir;
 
-use crate::{Finding, Tally, programs, samples};
-
-/// How many kills, or pairs of runs.
-#[derive(Clone, Copy, Debug)]
-pub struct Config {
-    /// Kills, of living processes only, or pairs; the runs under way when the last one is counted are finished.
-    pub cases: u64,
-    /// Decides what happens in each trial.
-    pub seed: u64,
-    /// Trials at the same time.
-    pub at_once: usize,
-}
+use crate::{Finding, Tally, locked, programs, samples};
 
 /// What decides the model of a run, as far as it varies here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,29 +49,35 @@ struct Bench {
     models: Vec<String>,
 }
 
-/// Kills until the number is reached.
-pub fn run(config: Config) -> anyhow::Result<Finding> {
-    trials("Kills", config, trial::run)
+/// Kills living processes, so many, in trials of which `at_once` run at the same time; those under way when the last one
+/// is counted are finished. What happens in each is decided by the seed.
+pub fn run(cases: u64, seed: u64, at_once: usize) -> anyhow::Result<Finding> {
+    trials("Kills", cases, seed, at_once, trial::run)
 }
 
 /// Tries again and again, in some threads, until there were enough cases or something is clearly wrong.
-fn trials(title: &str, config: Config, trial: fn(&Bench, u64, u64) -> Tally) -> anyhow::Result<Finding> {
+fn trials(
+    title: &str,
+    cases: u64,
+    seed: u64,
+    at_once: usize,
+    trial: fn(&Bench, u64, u64) -> Tally,
+) -> anyhow::Result<Finding> {
     let bench = Bench::new()?;
     let start = Instant::now(); // The programs may have had to be built.
     let (all, next) = (Mutex::new(Tally::default()), AtomicU64::new(0));
-    let tally = || all.lock().unwrap_or_else(PoisonError::into_inner);
-    let is_enough = |tally: &Tally| tally.cases >= config.cases || tally.violations.len() >= ENOUGH;
+    let is_enough = |tally: &Tally| tally.cases >= cases || tally.violations.len() >= ENOUGH;
     thread::scope(|scope| {
-        for _ in 0..config.at_once {
+        for _ in 0..at_once {
             scope.spawn(|| {
-                while !is_enough(&tally()) {
-                    let tried = trial(&bench, config.seed, next.fetch_add(1, Ordering::Relaxed));
-                    tally().add(tried);
+                while !is_enough(&locked(&all)) {
+                    let tried = trial(&bench, seed, next.fetch_add(1, Ordering::Relaxed));
+                    locked(&all).add(tried);
                 }
             });
         }
     });
-    Ok(all.into_inner().unwrap_or_else(PoisonError::into_inner).finding(title, config.seed, start))
+    Ok(std::mem::take(&mut *locked(&all)).finding(title, seed, start))
 }
 
 impl Bench {

@@ -25,6 +25,7 @@ pub mod samples;
 use std::{
     collections::BTreeMap,
     io::{self, Write},
+    sync::{Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -86,12 +87,16 @@ impl Tally {
         self.violations.extend(other.violations);
     }
 
-    /// The counts are the figures.
     fn finding(self, title: &str, seed: u64, start: Instant) -> Finding {
         let Tally { cases, counts, violations } = self;
         let figures = counts.into_iter().map(|(name, count)| (name, count.to_string())).collect();
         Finding { cases, took: start.elapsed(), figures, violations, ..Finding::new(title, seed) }
     }
+}
+
+/// Whoever panicked with the lock has left nothing by halves.
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The end of what a program has said.
@@ -101,6 +106,6 @@ pub fn last_lines(text: &str) -> String {
 }
 
 /// Says on stderr how far a kind of trouble that takes long has come.
-fn progress(line: &str) {
+pub fn progress(line: &str) {
     let _ = writeln!(io::stderr(), "{line}"); // Nobody may be watching.
 }

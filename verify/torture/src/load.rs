@@ -32,7 +32,6 @@ pub struct Config {
     pub throughput: f64,
 }
 
-/// No sender waits longer for progress.
 const DEADLINE: Duration = Duration::from_secs(60);
 /// By then a receiver has noticed that its connections are gone.
 const SETTLED: Duration = Duration::from_secs(30);
@@ -44,36 +43,30 @@ pub async fn run(config: Config) -> anyhow::Result<Finding> {
     programs::path("receiver")?; // It may have to be built, which is not part of the time.
     let start = Instant::now();
     let mut tally = Tally::default();
-    let alone = stream(config, 0, &mut tally).await.context("senders alone")?;
-    let beside = stream(config, config.strangers, &mut tally).await.context("senders beside strangers")?;
+    let (rate_alone, alone) = stream(config, 0, &mut tally).await.context("senders alone")?;
+    let (rate_beside, beside) =
+        stream(config, config.strangers, &mut tally).await.context("senders beside strangers")?;
     let leaked = cycles(config.cycles).await.context("connections that come and go")?;
-    let part = beside.rate / alone.rate;
+    let part = rate_beside / rate_alone;
     let left = format!("{:.0} %", 100.0 * part);
-    tally.hold(alone.memory <= MEMORY.0, || format!("the receiver held {} MiB", alone.memory));
-    tally.hold(beside.memory <= MEMORY.1, || format!("beside strangers, the receiver held {} MiB", beside.memory));
+    tally.hold(alone <= MEMORY.0, || format!("the receiver held {} MiB", alone));
+    tally.hold(beside <= MEMORY.1, || format!("beside strangers, the receiver held {} MiB", beside));
     tally.hold(part >= config.throughput, || format!("beside strangers, {left} of the throughput was left"));
     tally.hold(leaked == 0, || format!("{leaked} descriptors leaked"));
     let Config { senders, samples, strangers, cycles, .. } = config;
     tally.cases = 2 * senders + cycles;
     let mut finding = tally.finding("Load", 0, start);
     finding.figure("samples sent", format!("{} by {senders} senders, twice", senders * samples));
-    finding.figure("samples/s, senders alone", format!("{:.0}", alone.rate));
-    finding.figure("samples/s beside strangers", format!("{:.0} ({left}), with {strangers} of them", beside.rate));
-    let memory = format!("{} MiB; {} MiB beside strangers", alone.memory, beside.memory);
+    finding.figure("samples/s, senders alone", format!("{:.0}", rate_alone));
+    finding.figure("samples/s beside strangers", format!("{:.0} ({left}), with {strangers} of them", rate_beside));
+    let memory = format!("{} MiB; {} MiB beside strangers", alone, beside);
     finding.figure("peak memory of the receiver", memory);
     finding.figure("connections made and dropped", format!("{cycles}; {leaked} descriptors leaked"));
     Ok(finding)
 }
 
-/// What one pass showed.
-struct Pass {
-    /// Samples per second.
-    rate: f64,
-    /// Peak resident memory of the receiver in MiB.
-    memory: u64,
-}
-
-async fn stream(config: Config, strangers: usize, tally: &mut Tally) -> anyhow::Result<Pass> {
+/// Returns samples per second, and the peak memory of the receiver in MiB.
+async fn stream(config: Config, strangers: usize, tally: &mut Tally) -> anyhow::Result<(f64, u64)> {
     let Config { senders, samples, .. } = config;
     let dir = tempfile::tempdir()?;
     let chunks = dir.path().join("chunks");
@@ -102,7 +95,7 @@ async fn stream(config: Config, strangers: usize, tally: &mut Tally) -> anyhow::
     let memory = following.await??.div_ceil(1 << 20);
     crowd.shutdown().await;
     tally.violations.extend(samples::check(&chunks, senders * samples).into_iter().take(10));
-    Ok(Pass { rate: (senders * samples) as f64 / seconds, memory })
+    Ok(((senders * samples) as f64 / seconds, memory))
 }
 
 /// Connects, again and again, and sends one byte a second of a greeting that never ends.

@@ -58,7 +58,6 @@ fn main() -> ExitCode {
         Ok(flags) => flags,
         Err(code) => return code,
     };
-
     process::exit::report("torture", run(&flags))
 }
 
@@ -94,17 +93,17 @@ fn run(flags: &Flags) -> anyhow::Result<()> {
 async fn torture(kind: Kind, flags: &Flags) -> anyhow::Result<Finding> {
     let only = flags.only.as_deref();
     match kind {
-        Kind::Kill => kill::run(kill::Config { cases: 1000, seed: SEED, at_once: 4 }),
-        Kind::Pairs => kill::pairs::run(kill::Config { cases: 200, seed: SEED, at_once: 4 }),
-        Kind::Crash => crash::states(&crash::Config { seed: SEED, cases: 100_000 }),
-        Kind::Errors => crash::errors(&crash::Config { seed: SEED, cases: 100_000 }),
+        Kind::Kill => kill::run(1000, SEED, 4),
+        Kind::Pairs => kill::pairs::run(200, SEED, 4),
+        Kind::Crash => crash::states(SEED, 100_000),
+        Kind::Errors => crash::errors(SEED, 100_000),
         Kind::Network => {
             // A case may be one of a test's, which are of other seeds.
             let (seed, seeds) = if only.is_none() { (SEED, 20) } else { (0, 100) };
             let only = flags.only.clone();
             network::run(network::Config { seed, seeds, cut_step: 1, at_once: 24, only }).await
         }
-        Kind::Forgery => forgery::run(forgery::Config { machines: 90_000, sockets: 10_000, seed: SEED }).await,
+        Kind::Forgery => forgery::run(90_000, 10_000, SEED).await,
         Kind::Damage => damage::run(100_000),
         Kind::Fuzz => fuzz::run(flags.inputs, SEED, only),
         Kind::Load => {

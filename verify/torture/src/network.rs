@@ -23,7 +23,7 @@ use tokio::{sync::Semaphore, task::JoinSet};
 use self::{
     ends::Shape,
     fault::{Break, Fault},
-    kind::{Kind, Lasts, Lengths, Way},
+    kind::{Kind, Lengths, Way},
     proxy::{Meeting, Treatment},
     scenario::{Passed, Scene},
     strangers::Strangers,
@@ -56,11 +56,11 @@ pub async fn run(config: Config) -> anyhow::Result<Finding> {
     let started = Instant::now();
     panics::watch();
     let tls = |shape| Shape { tls: true, ..shape };
-    let mut lengths = Vec::new();
+    let mut lengths = Measured::new();
     for shape in [PLAIN, LONG, SMALL, tls(PLAIN), tls(SMALL)] {
-        lengths.push((shape.kind(), scenario::measure(shape).await?));
+        lengths.insert(shape.kind(), scenario::measure(shape).await?);
     }
-    let lengths = Measured(lengths.into());
+    let lengths = Arc::new(lengths);
     let is_wanted =
         |case: &Case| config.only.as_ref().is_none_or(|only| [case.kind(), case.to_string()].contains(only));
     let cases: Vec<Case> = cases(&config, &lengths).filter(is_wanted).collect();
@@ -69,17 +69,20 @@ pub async fn run(config: Config) -> anyhow::Result<Finding> {
     let places = Arc::new(Semaphore::new(all as usize));
     let mut playing = JoinSet::new();
     for case in cases {
-        let (places, lengths) = (Arc::clone(&places), lengths.clone());
+        let (places, lengths) = (Arc::clone(&places), Arc::clone(&lengths));
         playing.spawn(async move {
             let _place = places.acquire_many_owned(case.weight(all)).await;
             (case, case.play_until_struck(&lengths).await)
         });
     }
-    let (mut violations, mut passes) = (Vec::new(), BTreeMap::<String, Vec<(u64, Duration)>>::new());
+    let (mut violations, mut passes) = (Vec::new(), BTreeMap::<String, (u64, u64, Duration)>::new());
     while let Some(played) = playing.join_next().await {
         let (case, played) = played.context("a case panicked")?;
         match played {
-            Ok(passed) => passes.entry(case.kind()).or_default().push((passed.reconnects, passed.took)),
+            Ok(Passed { reconnects, took, .. }) => {
+                let (cases, sum, longest) = passes.entry(case.kind()).or_default();
+                (*cases, *sum, *longest) = (*cases + 1, *sum + reconnects, took.max(*longest));
+            }
             Err(error) => violations.push(format!("{case}: {error:#}")),
         }
     }
@@ -87,10 +90,8 @@ pub async fn run(config: Config) -> anyhow::Result<Finding> {
     violations.extend(panics::take().into_iter().map(|panic| format!("a panic: {panic}")));
     let mut finding =
         Finding { cases: count, took: started.elapsed(), violations, ..Finding::new("Faulty network", config.seed) };
-    for (kind, passed) in passes {
-        let (reconnects, longest) =
-            passed.iter().fold((0, Duration::ZERO), |(sum, longest), (count, took)| (sum + count, longest.max(*took)));
-        let (cases, longest) = (passed.len(), longest.as_secs_f64());
+    for (kind, (cases, reconnects, longest)) in passes {
+        let longest = longest.as_secs_f64();
         finding.figure(kind, format!("{cases} cases, {reconnects} reconnects, longest {longest:.1} s"));
     }
     Ok(finding)
@@ -100,7 +101,7 @@ fn cases(config: &Config, lengths: &Measured) -> impl Iterator<Item = Case> {
     let seeds = config.seed..config.seed + config.seeds;
     let troubles = kind::ALL.iter().flat_map(move |kind| seeds.clone().map(|seed| Case::Trouble { kind: *kind, seed }));
     let (step, offset) = (config.cut_step, config.seed % config.cut_step);
-    let sessions = [false, true].map(|tls| (tls, lengths.of(Shape { tls, ..SMALL }))).into_iter();
+    let sessions = [false, true].map(|tls| (tls, lengths[&Shape { tls, ..SMALL }.kind()])).into_iter();
     let directions = sessions.flat_map(|(tls, lengths)| (0..2).map(move |side| (tls, side, lengths.bytes[side])));
     let cuts = directions.flat_map(move |(tls, side, length)| {
         let bytes = (offset..=length).step_by(step as usize);
@@ -110,15 +111,7 @@ fn cases(config: &Config, lengths: &Measured) -> impl Iterator<Item = Case> {
 }
 
 /// Sessions in which nothing goes wrong, by their shapes.
-#[derive(Clone, Debug)]
-struct Measured(Arc<[((u64, bool), Lengths)]>);
-
-impl Measured {
-    fn of(&self, shape: Shape) -> Lengths {
-        let found = self.0.iter().find(|(kind, _)| *kind == shape.kind());
-        found.expect("every shape was measured").1
-    }
-}
+type Measured = BTreeMap<(u64, bool), Lengths>;
 
 const PLAIN: Shape = Shape {
     samples: 60,
@@ -152,9 +145,9 @@ impl Case {
         match self {
             Case::Trouble { kind, seed } => {
                 let (shape, strangers) = (shape(kind), kind.strangers());
-                let lengths = lengths.of(shape);
+                let lengths = lengths[&shape.kind()];
                 let treat = move |connection| kind.treatment(seed, connection, lengths);
-                Scene { shape, seed, lasts: kind.lasts, treat, strangers }.play().await
+                Scene { shape, seed, forever: kind.forever, treat, strangers }.play().await
             }
             Case::Cut { how, tls, side, byte } => {
                 let shape = Shape { tls, ..SMALL };
@@ -165,7 +158,7 @@ impl Case {
                     });
                     Treatment { faults, ..Treatment::default() }
                 };
-                Scene { shape, seed: byte, lasts: Lasts::AWhile, treat, strangers: None }.play().await
+                Scene { shape, seed: byte, forever: false, treat, strangers: None }.play().await
             }
         }
     }
@@ -202,10 +195,7 @@ fn shape(kind: Kind) -> Shape {
         Way::Strangers(_) => Shape { batch_delay: Duration::from_millis(10), ..PLAIN },
         _ => Shape { tls: kind.tls, ..PLAIN },
     };
-    match kind.lasts {
-        Lasts::AWhile => shape,
-        Lasts::Forever => Shape { deadline: Duration::from_secs(1), ..shape },
-    }
+    if kind.forever { Shape { deadline: Duration::from_secs(1), ..shape } } else { shape }
 }
 
 impl fmt::Display for Case {

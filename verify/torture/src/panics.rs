@@ -3,8 +3,10 @@
 
 use std::{
     panic,
-    sync::{Mutex, Once, PoisonError},
+    sync::{Mutex, Once},
 };
+
+use crate::locked;
 
 static SEEN: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
@@ -14,7 +16,7 @@ pub(crate) fn watch() {
     ONCE.call_once(|| {
         let print = panic::take_hook();
         panic::set_hook(Box::new(move |panic| {
-            SEEN.lock().unwrap_or_else(PoisonError::into_inner).push(panic.to_string());
+            locked(&SEEN).push(panic.to_string());
             print(panic);
         }));
     });
@@ -22,7 +24,7 @@ pub(crate) fn watch() {
 
 /// The panics since the last call, in any thread.
 pub(crate) fn take() -> Vec<String> {
-    std::mem::take(&mut SEEN.lock().unwrap_or_else(PoisonError::into_inner))
+    std::mem::take(&mut *locked(&SEEN))
 }
 
 #[cfg(test)]

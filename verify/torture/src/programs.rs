@@ -28,7 +28,6 @@ pub fn path(name: &str) -> anyhow::Result<PathBuf> {
     }
 }
 
-/// Builds the programs, and returns their directory.
 fn build() -> anyhow::Result<PathBuf> {
     // This program lies in the target directory of its profile, or, when it is a test, in `deps` there.
     let own = std::env::current_exe().context("failed to find this program's own path")?;

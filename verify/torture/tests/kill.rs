@@ -2,11 +2,11 @@
 
 #![cfg(target_os = "linux")]
 
-use torture::kill::{self, Config, pairs};
+use torture::kill::{self, pairs};
 
 #[test]
 fn of_two_runs_in_one_directory_none_ends_with_the_others_model() {
-    let finding = pairs::run(Config { cases: 20, seed: 1, at_once: 2 }).unwrap();
+    let finding = pairs::run(20, 1, 2).unwrap();
     assert!(finding.violations.is_empty(), "{:#?}\n{}", finding, finding.violations.join("\n\n"));
     let (_, right) = finding.figures.iter().find(|(name, _)| name == "runs that ended with their own model").unwrap();
     assert!(right.parse::<u64>().unwrap() >= 20, "one of each pair: {finding:#?}");
@@ -14,7 +14,7 @@ fn of_two_runs_in_one_directory_none_ends_with_the_others_model() {
 
 #[test]
 fn a_run_whose_processes_are_killed_again_and_again_ends_as_if_nothing_had_happened() {
-    let finding = kill::run(Config { cases: 60, seed: 1, at_once: 4 }).unwrap();
+    let finding = kill::run(60, 1, 4).unwrap();
     assert!(finding.violations.is_empty(), "{:#?}\n{}", finding, finding.violations.join("\n\n"));
     assert!(finding.cases >= 60, "{finding:#?}");
     for victim in ["receiver", "sender", "trainer", "orchestrator"] {

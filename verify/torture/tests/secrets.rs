@@ -13,7 +13,6 @@ use std::{
 use dataset::Split;
 use torture::programs;
 
-/// Nothing here takes longer.
 const LIMIT: Duration = Duration::from_secs(60);
 
 /// A program at its most talkative, with its output in a file.

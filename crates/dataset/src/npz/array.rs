@@ -59,7 +59,6 @@ fn grey_of_float(element: &[u8], is_big_endian: bool) -> Result<u8, f64> {
     if is_exact { Ok(grey) } else { Err(value.into()) }
 }
 
-/// As [`grey_of_float`].
 fn grey_of_double(element: &[u8], is_big_endian: bool) -> Result<u8, f64> {
     let bytes = element.try_into().expect("a double has eight bytes");
     let value = if is_big_endian { f64::from_be_bytes(bytes) } else { f64::from_le_bytes(bytes) };

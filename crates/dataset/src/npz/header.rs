@@ -7,7 +7,6 @@ use std::io::Read;
 /// The longest text that is read. That of a plain array takes 118 bytes.
 const MAX_TEXT: usize = 1 << 10;
 
-/// What a header says.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Header {
     /// Kind and size in bytes, such as `i` and 8.
@@ -17,10 +16,7 @@ pub(crate) struct Header {
 }
 
 impl Header {
-    /// Reads it from the begin of an array file, and leaves the elements to be read.
-    ///
-    /// # Errors
-    /// A clause about the array: when it has no such header, or its elements are objects or in another order.
+    /// Reads it from the begin of an array file, up to the elements. The error is a clause about the array.
     pub(crate) fn read(file: &mut impl Read) -> Result<Self, String> {
         let cut = |error: std::io::Error| format!("cannot be read: {error}");
         let mut start = [0; 8];

@@ -42,9 +42,7 @@ fn one_line(name: &str, text: &str, error: &toml::de::Error) -> String {
 }
 
 /// A group of flags as a flat table: long flags without dashes, and their values.
-///
-/// # Errors
-/// When a path is not UTF-8. The same holds for the functions below.
+/// Fails when a path is not UTF-8. The same holds for the functions below.
 pub(crate) fn table(flags: &impl Serialize) -> anyhow::Result<Map<String, Value>> {
     match serde_json::to_value(flags).context("a path is not UTF-8").or_exit(Code::Usage)? {
         Value::Object(table) => Ok(table),
@@ -67,7 +65,6 @@ pub(crate) fn values(config: &Config) -> anyhow::Result<toml::Table> {
     Ok(table(config)?.into_iter().map(|(key, given)| (key, value(given))).collect())
 }
 
-/// The text of the file.
 pub(crate) fn text(config: &Config) -> anyhow::Result<String> {
     let body =
         toml::to_string(&values(config)?).context("failed to write the configuration").or_exit(Code::Software)?;

@@ -12,7 +12,6 @@ pub enum Preset {
 }
 
 impl Preset {
-    /// Its name and its values.
     pub(super) fn layer(self) -> (&'static str, &'static str) {
         match self {
             Preset::Original => ("preset original", ORIGINAL),
@@ -21,7 +20,6 @@ impl Preset {
     }
 }
 
-/// `--preset original`.
 const ORIGINAL: &str = r#"
 samples = 20000
 samples-per-batch = 500

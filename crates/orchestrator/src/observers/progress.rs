@@ -6,10 +6,7 @@ use std::{collections::BTreeMap, mem};
 use event::Event;
 use terminal::{Console, count};
 
-use super::{
-    Observer,
-    stage::{Stage, speed},
-};
+use super::stage::{Stage, speed};
 use crate::{
     child_event::{ChildEvent, What},
     phases::Phases,
@@ -51,12 +48,10 @@ enum Step {
 }
 
 impl Progress {
-    /// Nothing shown yet.
     pub(crate) fn new(console: Console) -> Progress {
         Progress { console, ..Progress::default() }
     }
 
-    /// Begins the stage of `samples` samples to send.
     pub(crate) fn sending(&mut self, samples: u64) {
         self.enter(Step::Stream, "streaming", samples);
         self.show_streaming();
@@ -211,10 +206,8 @@ impl Progress {
             true => [format!("round {round}/{rounds}")].into_iter().chain(last).collect(),
         });
     }
-}
 
-impl Observer for Progress {
-    fn hear(&mut self, heard: &ChildEvent) {
+    pub(super) fn hear(&mut self, heard: &ChildEvent) {
         if let What::Event(event) = &heard.what
             && !self.ended
         {

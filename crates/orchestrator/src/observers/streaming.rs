@@ -5,7 +5,6 @@ use std::{env, path::Path, time::Instant};
 use event::Event;
 use run_folder::{Point, STREAMING, Streaming};
 
-use super::Observer;
 use crate::child_event::{ChildEvent, What};
 
 /// More points than a chart can show; beyond it every second one is dropped, however small the chunks are.
@@ -31,10 +30,8 @@ impl StreamingLog {
         let text = serde_json::to_string(&Streaming::new(command, phases, self.points.clone()))?;
         process::file::replace(&run.join(STREAMING), text.as_bytes())
     }
-}
 
-impl Observer for StreamingLog {
-    fn hear(&mut self, heard: &ChildEvent) {
+    pub(super) fn hear(&mut self, heard: &ChildEvent) {
         let What::Event(Event::Stored { samples, .. }) = heard.what else { return };
         let Some(start) = self.start else { return };
         let seconds = heard.at.saturating_duration_since(start).as_secs_f64();

@@ -35,7 +35,6 @@ const LAST_LINES: usize = 10;
 /// Where children report; an error when one cannot be waited for.
 pub(super) type Sender = mpsc::Sender<io::Result<ChildEvent>>;
 
-/// A child, running or not.
 #[derive(Debug)]
 pub(super) struct Child {
     pub(super) tag: child_event::Child,
@@ -101,7 +100,6 @@ impl Child {
         self.kill = None;
     }
 
-    /// Takes note of a line of its log.
     pub(super) fn logged(&mut self, line: &str) {
         if self.last_lines.len() == LAST_LINES {
             self.last_lines.pop_front();

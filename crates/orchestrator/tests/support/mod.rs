@@ -23,14 +23,12 @@ const CHILDREN_LIMIT: Duration = Duration::from_secs(15);
 
 pub(crate) struct Bench(tempfile::TempDir);
 
-/// A run that is over.
 pub(crate) struct Finished {
     pub(crate) code: Option<i32>,
     pub(crate) stdout: String,
     pub(crate) stderr: String,
 }
 
-/// A run under way.
 pub(crate) struct Running {
     child: Child,
     stdout: Lines,
@@ -55,6 +53,13 @@ impl Bench {
         Bench(dir)
     }
 
+    /// A bench on which the other programs are built: what that prints is another matter.
+    pub(crate) fn built() -> Bench {
+        let bench = Bench::new();
+        bench.run_with(&["setup"]).assert_code(0);
+        bench
+    }
+
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.0.path().join(name)
     }
@@ -76,7 +81,6 @@ impl Bench {
         Running::of(self.command_on_data(flags))
     }
 
-    /// A run on the bench's data.
     pub(crate) fn command_on_data(&self, flags: &[&str]) -> Command {
         let mut command = self.command();
         command.arg("--data").arg(self.path("squares")).arg("--dir").arg(self.path("chunks"));
@@ -84,7 +88,6 @@ impl Bench {
         command
     }
 
-    /// The orchestrator, in the bench's folder.
     pub(crate) fn command(&self) -> Command {
         let program = env!("CARGO_BIN_EXE_orchestrator");
         let mut command = Command::new(if cfg!(target_os = "linux") { "env" } else { program });
@@ -100,12 +103,10 @@ impl Bench {
         entries.filter(|entry| entry.file_name().to_string_lossy().ends_with(".parquet")).count()
     }
 
-    /// How many checkpoints the newest run has.
     pub(crate) fn checkpoints(&self) -> usize {
         fs::read_dir(self.path("runs/latest/checkpoints")).unwrap().count()
     }
 
-    /// `summary.json` of the newest run.
     pub(crate) fn summary(&self) -> serde_json::Value {
         serde_json::from_slice(&fs::read(self.path("runs/latest/summary.json")).unwrap()).unwrap()
     }
@@ -151,7 +152,6 @@ impl Running {
         Running { child, stdout, stderr }
     }
 
-    /// Waits for a child whose command line holds `what`.
     #[track_caller]
     pub(crate) fn wait_for_child(&mut self, bench: &Bench, what: &str) {
         self.wait_until(what, || !bench.children(what).is_empty());

@@ -20,10 +20,8 @@ const FILES: [(&str, u64); 4] = [
     ("t10k-images-idx3-ubyte", 784),
     ("t10k-labels-idx1-ubyte", 1),
 ];
-/// The most samples that a file may hold.
 const MAX_SAMPLES: u64 = 1_000_000;
 
-/// Looks for the data of a run.
 pub(crate) fn examine(streaming: &Streaming) -> Finding {
     let (dir, given) = directory(streaming);
     let name = dir.display();
@@ -113,7 +111,7 @@ mod tests {
     use flate2::{Compression, bufread::GzEncoder};
 
     use super::*;
-    use crate::doctor::finding::{Plan, State};
+    use crate::doctor::finding::Plan;
 
     fn streaming(flags: &[&str]) -> Streaming {
         Plan::of("chunks", flags).streaming
@@ -125,24 +123,24 @@ mod tests {
         let path = dir.path().to_str().unwrap();
         let streaming = streaming(&["--data", path]);
         let missing = examine(&streaming);
-        assert!(missing.state == State::Missing && !missing.stops, "{missing:?}");
+        assert!(missing.state == "missing" && !missing.stops, "{missing:?}");
         let nowhere = examine(&self::streaming(&["--data", "no/such/folder"]));
-        assert!(nowhere.state == State::Missing && nowhere.stops, "{nowhere:?}");
+        assert!(nowhere.state == "missing" && nowhere.stops, "{nowhere:?}");
         for split in [Split::Train, Split::Test] {
             dataset::write_idx(dir.path(), split, &[7; 3 * 784], &[1, 2, 3]).unwrap();
         }
         let whole = examine(&streaming);
-        assert!(whole.state == State::Ok && !whole.stops, "{whole:?}");
+        assert!(whole.state == "ok" && !whole.stops, "{whole:?}");
         let file = dir.path().join(FILES[2].0);
         let bytes = fs::read(&file).unwrap();
         fs::write(&file, &bytes[..bytes.len() - 1]).unwrap();
         let cut = examine(&streaming);
-        assert!(cut.state == State::Wrong && cut.stops, "{cut:?}");
+        assert!(cut.state == "wrong" && cut.stops, "{cut:?}");
         assert!(cut.text.contains("t10k-images-idx3-ubyte` is not whole: 2367 bytes instead of 2368"), "{cut:?}");
         fs::write(&file, [&bytes[..], &[0]].concat()).unwrap();
-        assert_eq!(examine(&streaming).state, State::Wrong);
+        assert_eq!(examine(&streaming).state, "wrong");
         fs::write(&file, &bytes[..7]).unwrap();
-        assert_eq!(examine(&streaming).state, State::Wrong);
+        assert_eq!(examine(&streaming).state, "wrong");
     }
 
     #[test]

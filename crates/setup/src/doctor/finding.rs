@@ -21,18 +21,10 @@ pub struct Plan {
     pub run_dir: PathBuf,
 }
 
-/// How things stand with something that a run may need.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum State {
-    Ok,
-    Missing,
-    Wrong,
-}
-
-/// What one probe has found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Finding {
-    pub(super) state: State,
+    /// `ok`, `missing` or `wrong`.
+    pub(super) state: &'static str,
     /// What was found, and the command that mends it.
     pub(super) text: String,
     /// A run cannot go ahead like this.
@@ -41,37 +33,31 @@ pub(super) struct Finding {
 
 impl Finding {
     pub(super) fn ok(text: impl Into<String>) -> Finding {
-        Finding { state: State::Ok, text: text.into(), stops: false }
+        Finding { state: "ok", text: text.into(), stops: false }
     }
 
     pub(super) fn missing(text: impl Into<String>) -> Finding {
-        Finding { state: State::Missing, ..Finding::ok(text) }
+        Finding { state: "missing", ..Finding::ok(text) }
     }
 
     pub(super) fn wrong(text: impl Into<String>) -> Finding {
-        Finding { state: State::Wrong, ..Finding::ok(text) }
+        Finding { state: "wrong", ..Finding::ok(text) }
     }
 
     /// That this stands in the way of a run, if it is so and `needed` too.
     pub(super) fn stops_if(self, needed: bool) -> Finding {
-        Finding { stops: needed && self.state != State::Ok, ..self }
+        Finding { stops: needed && self.state != "ok", ..self }
     }
 
     /// One line, whatever a path or a program's words may hold.
     pub(super) fn line(&self, subject: &str) -> String {
-        let state = match self.state {
-            State::Ok => "ok",
-            State::Missing => "missing",
-            State::Wrong => "wrong",
-        };
         let text = self.text.replace(char::is_control, " ");
-        format!("{state:<8} {subject:<12} {text}")
+        format!("{:<8} {subject:<12} {text}", self.state)
     }
 }
 
 #[cfg(test)]
 impl Plan {
-    /// What these flags say.
     pub(super) fn of(dir: &str, flags: &[&str]) -> Plan {
         #[derive(clap::Parser)]
         struct Args {

@@ -41,7 +41,6 @@ impl Tools {
         Tools { is_checkout: checkout.is_some(), libtorch, unbuilt }
     }
 
-    /// Whether a run would fetch libtorch.
     pub(crate) fn fetches_libtorch(&self) -> bool {
         self.is_checkout && self.libtorch == Ok(None)
     }

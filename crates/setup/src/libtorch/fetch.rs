@@ -90,8 +90,7 @@ fn wheels_in(cache: &Path) -> PathBuf {
     cache.join(format!("libtorch-{VERSION}.wheels"))
 }
 
-/// `libtorch.so` is a shell that only names other libraries, here that of CUDA, which we leave out. An empty one in its
-/// place satisfies the linker.
+/// `libtorch.so` only names other libraries, here that of CUDA, which we leave out. An empty one satisfies the linker.
 async fn replace_shell(compiler: &OsStr, path: &Path) -> anyhow::Result<()> {
     let mut command = Command::new(compiler);
     command.args(["-shared", "-Wl,-soname,libtorch.so", "-x", "c++", "/dev/null", "-o"]).arg(path);

@@ -8,6 +8,7 @@ use std::{
 };
 
 use anyhow::Context;
+use flags::{Chunking, Directory, path};
 use process::exit::{Code, OrExit, failure};
 use sample::Samples;
 use store::{DatasetId, Mode, Store};
@@ -15,22 +16,24 @@ use terminal::count;
 
 use crate::{data::digest::Digest, output};
 
-/// The name of the one stream that an imported directory has.
 const STREAM: &str = "import";
 
-/// One import.
-#[derive(Clone, Debug)]
+/// Make a chunk directory of the .npz files that the Python original wrote, with arrays `images` and `labels`
+#[derive(clap::Args, Clone, Debug)]
 pub struct Import {
-    /// The directory with `.npz` files.
-    pub from: PathBuf,
-    /// The chunk directory to be written.
-    pub dir: PathBuf,
-    /// Whether an earlier run in it is removed first.
-    pub mode: Mode,
-    /// Samples of a chunk in it.
-    pub samples_per_chunk: usize,
-    /// The dataset's name, which is also that of its test set.
-    pub dataset: String,
+    /// Directory with .npz files; they are read in the natural order of their names
+    #[arg(value_parser = path::parser())]
+    npz_dir: PathBuf,
+    #[command(flatten)]
+    directory: Directory,
+    #[command(flatten)]
+    chunking: Chunking,
+    /// Remove an earlier run from the chunk directory first (only files of ours)
+    #[arg(long)]
+    fresh: bool,
+    /// Name of the dataset: mnist, or that of the folder that holds its test set
+    #[arg(long, value_name = "NAME", default_value = "mnist")]
+    dataset: String,
 }
 
 impl Import {
@@ -42,17 +45,17 @@ impl Import {
     /// written to, or holds other data.
     pub fn run(&self) -> anyhow::Result<()> {
         let started = Instant::now();
-        let files = files(&self.from)?;
+        let files = files(&self.npz_dir)?;
         let samples = read(&files)?;
         if samples.is_empty() {
-            fail!(Code::Data, "the .npz files in `{}` hold no samples", self.from.display());
+            fail!(Code::Data, "the .npz files in `{}` hold no samples", self.npz_dir.display());
         }
         let chunks = self.write(&samples, started).map_err(|error| failure(error.exit_code(), error))?;
         output::say(&format!(
             "imported {} from {} into `{}`: {}",
             count(samples.len(), "sample"),
             count(files.len(), "file"),
-            self.dir.display(),
+            self.directory.dir.display(),
             count(chunks, "chunk")
         ));
         Ok(())
@@ -60,14 +63,16 @@ impl Import {
 
     /// Writes the samples, and returns the number of chunks.
     fn write(&self, samples: &Samples, started: Instant) -> Result<usize, store::Error> {
-        let mut store = Store::open(&self.dir, self.mode, self.samples_per_chunk)?;
+        let mode = if self.fresh { Mode::Fresh } else { Mode::Continue };
+        let samples_per_chunk = self.chunking.samples_per_chunk as usize;
+        let mut store = Store::open(&self.directory.dir, mode, samples_per_chunk)?;
         let samples_and_seqs = samples.as_slice().iter().zip(0..);
         let digest: Digest = samples_and_seqs.map(|((label, image), seq)| Digest::of(seq, label, image)).sum();
         let dataset = DatasetId { name: self.dataset.clone(), digest: digest.to_string() };
         let end = samples.len();
         let mut at = store.open_stream(STREAM, &dataset, 0, end as u64)? as usize;
         while at < end {
-            let next = (at + self.samples_per_chunk).min(end);
+            let next = (at + samples_per_chunk).min(end);
             store.append(STREAM, at as u64, samples.slice(at..next))?;
             store.commit()?;
             at = next;

@@ -17,13 +17,8 @@ use crate::{
 /// Digits that are drawn, and how many of them beside each other: a line of them fits into 80 columns.
 const DRAWN: usize = 10;
 const BESIDE: usize = 5;
-
-/// Rows and columns of digits in a picture.
-const SHEET: usize = 10;
-
-/// Length of the longest bar of the histogram.
-const BAR: usize = 40;
-
+const SHEET: usize = 10; // Rows and columns of digits in a picture.
+const BAR: usize = 40; // The longest of the histogram.
 /// A dot of a drawn digit is set where the pixel is at least so bright.
 const BRIGHT: u8 = 100;
 
@@ -114,7 +109,6 @@ fn by_label(labels: &[u8]) -> [usize; CLASSES] {
     counts
 }
 
-/// The first digits, row by row, on black.
 fn contact_sheet(images: &[u8]) -> Picture {
     let width = SHEET * COLS;
     let mut pixels = vec![0; width * SHEET * ROWS];

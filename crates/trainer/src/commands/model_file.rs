@@ -12,9 +12,7 @@ use run_folder::{FINAL_MODEL, checkpoint, seal};
 
 use crate::{config::ARCHITECTURE, folder_failure};
 
-/// A model that was read from a file.
 pub(crate) struct ModelFile {
-    /// The file.
     pub(crate) path: PathBuf,
     pub(crate) weights: StateDict,
     /// What the file says about itself; nothing if it is not ours.
@@ -23,9 +21,6 @@ pub(crate) struct ModelFile {
 
 impl ModelFile {
     /// Reads a `.safetensors` or `.pth` file, or a run folder's final model or else its newest checkpoint.
-    ///
-    /// # Errors
-    /// When there is no such model, or it is damaged, or a weight of it is not finite: it would see nothing in any image.
     pub(crate) fn read(path: &Path) -> anyhow::Result<Self> {
         if !path.exists() {
             fail!(

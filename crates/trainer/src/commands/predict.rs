@@ -10,6 +10,7 @@ use std::{
 };
 
 use anyhow::{Context, anyhow, ensure};
+use flags::path;
 use model::StateDict;
 use picture::{Picture, Place};
 use process::exit::{Code, OrExit, failure};
@@ -22,24 +23,27 @@ use crate::output;
 
 /// The largest file that is read: a picture of as many pixels as may be, not compressed at all.
 const MAX_BYTES: u64 = 512 << 20;
-
 /// Endings of the files that are taken of a folder.
 const PICTURES: [&str; 11] = ["png", "jpg", "jpeg", "jpe", "jfif", "webp", "gif", "bmp", "dib", "tif", "tiff"];
-
 /// How many classes are told after the most probable one.
 const RUNNERS_UP: usize = 2;
 
-/// What to predict, and how to show it.
-#[derive(Clone, Debug)]
+/// Say which digits are in pictures
+#[derive(clap::Args, Clone, Debug)]
 pub struct Predict {
-    /// A model file or a run folder.
-    pub model: PathBuf,
-    /// Pictures, IDX files, and folders with pictures.
-    pub paths: Vec<PathBuf>,
-    /// A folder for pictures of what the network saw.
-    pub explain: Option<PathBuf>,
-    /// As JSON lines instead of text.
-    pub json: bool,
+    /// Pictures (PNG, JPEG, WebP, GIF, BMP or TIFF), IDX files, and folders with pictures. A picture shows digits
+    /// that do not touch each other, of any size, dark on light or light on dark
+    #[arg(required = true, value_parser = path::parser())]
+    paths: Vec<PathBuf>,
+    /// A .safetensors or .pth file, or a run folder
+    #[arg(long, value_name = "FILE|RUN", default_value = "runs/latest", value_parser = path::parser())]
+    model: PathBuf,
+    /// Write a picture of what the network saw of each digit, beside the original, into this folder
+    #[arg(long, value_name = "DIR", value_parser = path::parser())]
+    explain: Option<PathBuf>,
+    /// One JSON object a digit, with the probabilities of all ten and with its place in the picture
+    #[arg(long)]
+    json: bool,
 }
 
 /// What a file holds: images to be classified.
@@ -50,11 +54,9 @@ struct Images {
     images: Vec<Image>,
 }
 
-/// An image to be classified.
 struct Image {
     /// Which it is in its file, from 0, if the file is an IDX file or shows several digits.
     index: Option<usize>,
-    /// Where it is in its picture.
     place: Option<Place>,
     pixels: Vec<u8>,
 }
@@ -134,7 +136,6 @@ fn files(paths: &[PathBuf]) -> anyhow::Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-/// The images in a file.
 fn images(path: &Path) -> anyhow::Result<Images> {
     let bytes = read(path)?;
     if dataset::is_images(&bytes) {

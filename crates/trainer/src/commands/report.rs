@@ -25,8 +25,6 @@ use process::file;
 
 /// What several runs are compared in, in the first one's folder.
 const COMPARISON: &str = "comparison.html";
-
-/// Mistakes that are shown.
 const SHOWN: usize = 24;
 
 /// Makes the report of the first of these runs, with the others beside it, and prints where it is.
@@ -39,7 +37,7 @@ pub fn run(folders: &[PathBuf], out: Option<&Path>, test_data: Option<&Path>) ->
         fail!(Code::Usage, "name a run folder, such as runs/latest");
     };
     let test_set = test_set_of(first, test_data)?;
-    let scores = logits(&first.global, &test_set.samples.images);
+    let scores = logits(&first.checkpoint.global, &test_set.samples.images);
     let others = others.iter().map(other).collect();
     let name = if kept.len() > 1 { COMPARISON } else { REPORT };
     let path = out.map_or_else(|| first.folder.join(name), Path::to_owned);
@@ -95,7 +93,7 @@ fn page(kept: &Kept, test_set: &Dataset, scores: &[[f32; CLASSES]], others: Vec<
             confusion: measure(scores, &test_set.samples.labels).confusion,
             wrong: wrong(test_set, scores),
         }),
-        filters: filters(&kept.global),
+        filters: filters(&kept.checkpoint.global),
         others,
         settings,
         seconds,
@@ -107,7 +105,7 @@ fn other(kept: &Kept) -> Other {
     let text = |value: &toml::Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
     Other {
         name: kept.name.clone(),
-        rounds: kept.history.iter().map(round).collect(),
+        rounds: kept.checkpoint.history.iter().map(round).collect(),
         settings: kept.config.iter().map(|(key, value)| (key.clone(), text(value))).collect(),
         seconds: kept.summary.seconds.total,
     }
@@ -132,7 +130,6 @@ fn notes(kept: &Kept) -> Vec<String> {
     generated.into_iter().chain(kept.damage.clone()).collect()
 }
 
-/// What was run, and where.
 fn facts(kept: &Kept) -> Vec<(String, String)> {
     let (summary, origin) = (&kept.summary, &kept.summary.provenance);
     let command = kept.streaming.as_ref().map_or(&origin.command, |streaming| &streaming.command);
@@ -146,7 +143,7 @@ fn facts(kept: &Kept) -> Vec<(String, String)> {
     let facts = [
         ("command", known(&typed(command))),
         ("data", Some(data)),
-        ("data digest", Some(kept.data.clone())),
+        ("data digest", Some(kept.checkpoint.origin.data.clone())),
         ("streamed by", streams),
         ("training", Some(training(kept, &setting))),
         ("seed", Some(summary.seed.to_string())),
@@ -160,14 +157,12 @@ fn facts(kept: &Kept) -> Vec<(String, String)> {
 }
 
 fn training(kept: &Kept, setting: &dyn Fn(&str) -> Option<String>) -> String {
-    let summary = &kept.summary;
+    let Summary { rounds, partitions, precision, engine, .. } = &kept.summary;
     let flags = ["optimizer", "learning-rate", "batch-size"].map(|key| (key, setting(key)));
     let flags = flags.into_iter().filter_map(|(key, value)| Some(format!("{} {}", key.replace('-', " "), value?)));
-    let (rounds, partitions, precision, engine) =
-        (summary.rounds, summary.partitions, &summary.precision, &summary.engine);
     let first = [
-        count(rounds, "round"),
-        count(partitions, "partition"),
+        count(*rounds, "round"),
+        count(*partitions, "partition"),
         format!("precision {precision}"),
         format!("engine {engine}"),
     ];
@@ -193,7 +188,6 @@ fn phases(kept: &Kept) -> Vec<(String, f64)> {
     before.into_iter().chain(after.map(|(name, seconds)| (name.to_owned(), seconds))).collect()
 }
 
-/// The mistakes of which the model is surest.
 fn wrong(test_set: &Dataset, scores: &[[f32; CLASSES]]) -> Vec<Wrong> {
     let mistake = |(index, (scores, &label)): (usize, (&[f32; CLASSES], &u8))| {
         let shares = probabilities(scores);

@@ -9,10 +9,6 @@ use store::DatasetId;
 
 /// Loads the test set for the received data: the one that the user has `chosen`, whatever it is; else that which belongs to
 /// the data, from where the sender finds such data.
-///
-/// # Errors
-/// When it is missing or damaged, or is itself what was received; when nobody has chosen it, and the samples beside it are not
-/// those received.
 pub(crate) fn load_for(received: &DatasetId, chosen: Option<&Path>) -> anyhow::Result<Dataset> {
     let dir = chosen.map_or_else(|| dataset::default_dir(&received.name), Path::to_owned);
     let test_set = load(&dir)?;
@@ -39,7 +35,6 @@ fn belongs(test_set: &Dataset, dir: &Path, received: &DatasetId) -> bool {
     is_mnist || dataset::load(dir, Split::Train).is_ok_and(|beside| hex(beside.digest()) == received.digest)
 }
 
-/// A digest as it is written down.
 pub(crate) fn hex(digest: [u8; 32]) -> String {
     digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }
@@ -50,10 +45,6 @@ pub(crate) fn foreign(test_set: &str, data: &str) -> String {
     if test_set == data { String::new() } else { format!(" of `{test_set}`, which is not the data's own test set") }
 }
 
-/// Loads the test set in `dir`.
-///
-/// # Errors
-/// When it is missing, damaged or empty.
 pub(crate) fn load(dir: &Path) -> anyhow::Result<Dataset> {
     let context = "failed to load the test set (--test-data)";
     let test_set =

@@ -6,12 +6,10 @@ use store::StreamEntry;
 
 use crate::round::partition::{self, Assignment};
 
-/// The places of a directory's samples.
 #[derive(Debug)]
 pub(super) struct Placement {
     /// For each stream, by name: the place of each of its samples when all partitions stand end to end.
     pub(super) streams: Vec<(StreamEntry, Vec<u32>)>,
-    /// The partitions, as ranges of those places.
     pub(super) ranges: Vec<Range<usize>>,
 }
 
@@ -38,7 +36,7 @@ mod tests {
     use sample::{PIXELS, Samples};
 
     use super::*;
-    use crate::{data::Received, round::partition::Partitions};
+    use crate::data::Received;
 
     #[test]
     fn every_sample_gets_the_place_that_it_has_in_process() {
@@ -50,17 +48,17 @@ mod tests {
         canonical.sort_unstable();
         let image = |(seq, stream): &(u64, u8)| [&[*seq as u8, *stream][..], &[0; PIXELS - 2]].concat();
         let samples = Samples { labels: vec![0; canonical.len()], images: canonical.iter().flat_map(image).collect() };
-        let partitions = Partitions::new(&Received::of(samples), partition::shuffled(canonical.len(), 42, 7));
+        let assignment = partition::shuffled(canonical.len(), 42, 7);
+        let gathered = Received::of(samples).gather(&assignment.order);
 
         let placement = Placement::new(&streams, 42, 7);
         assert_eq!(placement.ranges.len(), 7);
         for (stream, (entry, places)) in placement.streams.iter().enumerate() {
             for (seq, &place) in (entry.first..).zip(places) {
-                let image = &partitions.all().images[place as usize * PIXELS..];
+                let image = gathered.image(place as usize);
                 assert_eq!((u64::from(image[0]), usize::from(image[1])), (seq, stream));
             }
         }
-        let sizes: Vec<usize> = (0..7).map(|part| partitions.get(part).len()).collect();
-        assert_eq!(placement.ranges.iter().map(|range| range.len()).collect::<Vec<_>>(), sizes);
+        assert_eq!(placement.ranges, assignment.ranges);
     }
 }

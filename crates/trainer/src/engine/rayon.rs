@@ -1,7 +1,10 @@
 //! Partitions on the threads of this process, one partition to a thread.
 
+use std::ops::Range;
+
 use ::rayon::prelude::*;
 use model::{StateDict, evaluate};
+use sample::Samples;
 use store::Held;
 
 use super::Engine;
@@ -10,31 +13,33 @@ use crate::{
     data::{self, Received, digest::Digest},
     round::{
         local::{Local, OnSamples, Turn, Updates, train_partition},
-        partition::{Partitions, shuffled},
+        partition::{Assignment, shuffled},
     },
 };
 
-/// The engine `rayon`.
 #[derive(Debug)]
 pub(super) struct Rayon {
-    partitions: Partitions,
+    /// The partitions end to end, so that each is a slice.
+    samples: Samples,
+    ranges: Vec<Range<usize>>,
     digest: Digest,
     seed: u64,
     local: Local,
 }
 
 impl Rayon {
-    /// Reads the samples of the chunk directory.
-    ///
-    /// # Errors
-    /// When it is damaged.
     pub(super) fn open(config: &Config, held: &Held) -> anyhow::Result<Self> {
-        Ok(Self::new(&data::read(held)?, config.seed, config.partitions as usize, config.local.clone()))
+        Ok(Self::new(
+            &data::read(held)?,
+            config.training.seed,
+            config.partitions as usize,
+            config.training.local.clone(),
+        ))
     }
 
     pub(super) fn new(received: &Received, seed: u64, partitions: usize, local: Local) -> Self {
-        let partitions = Partitions::new(received, shuffled(received.len(), seed, partitions));
-        Self { partitions, digest: received.digest, seed, local }
+        let Assignment { order, ranges } = shuffled(received.len(), seed, partitions);
+        Self { samples: received.gather(&order), ranges, digest: received.digest, seed, local }
     }
 }
 
@@ -48,15 +53,16 @@ impl Engine for Rayon {
     }
 
     fn train_round(&self, round: u32, global: &StateDict, on_samples: OnSamples<'_>) -> anyhow::Result<Updates> {
-        let train = |index| {
+        let train = |index: usize| {
             let turn = Turn { seed: self.seed, round, partition: index as u32 };
-            train_partition(&self.local, turn, global, self.partitions.get(index), on_samples)
+            let samples = self.samples.slice(self.ranges[index].clone());
+            train_partition(&self.local, turn, global, samples, on_samples)
         };
-        (0..self.partitions.count()).into_par_iter().map(train).collect()
+        (0..self.ranges.len()).into_par_iter().map(train).collect()
     }
 
     fn count_correct(&self, global: &StateDict, _: OnSamples<'_>) -> anyhow::Result<u64> {
-        let sample::Samples { images, labels } = self.partitions.all();
+        let Samples { images, labels } = &self.samples;
         Ok(evaluate(global, images, labels).correct as u64)
     }
 }

@@ -45,23 +45,19 @@ use query::{News, quoted};
 use table::PARTITIONS;
 use wait::GoOn;
 
-/// The engine `spark`.
 pub(super) struct Spark {
     cluster: Cluster,
     /// The partitions, held by the executors.
     table: DataFrame,
-    /// Starts a worker.
     command: String,
     seed: u64,
     local: Local,
     patience: Duration,
-    /// Samples in each partition.
     sizes: Vec<u64>,
     /// What identifies the samples of each partition.
     digests: Vec<Digest>,
     /// The weights that were shipped last, by SHA-256.
     shipped: RefCell<String>,
-    /// Files that are being shipped.
     dir: TempDir,
     /// The chunk directory, which executors may have to read again.
     _held: Held,
@@ -69,9 +65,6 @@ pub(super) struct Spark {
 
 impl Spark {
     /// Has the cluster read the chunk directory and keep its partitions.
-    ///
-    /// # Errors
-    /// When the cluster cannot be reached, does not see the directory, or reads other samples there than the manifest says.
     pub(super) fn open(config: &Config, held: Held, on_samples: OnSamples<'_>) -> anyhow::Result<Self> {
         let (flags, manifest) = (&config.engine.spark, &held.manifest);
         if i32::try_from(manifest.samples).is_err() {
@@ -89,7 +82,7 @@ impl Spark {
             None if cluster.is_here(&go_on) => shipping::command_here()?,
             None => ship_trainer(&cluster, dir.path(), &go_on)?,
         };
-        let placement = Placement::new(&manifest.streams, config.seed, config.partitions as usize);
+        let placement = Placement::new(&manifest.streams, config.training.seed, config.partitions as usize);
         let sizes = placement.ranges.iter().map(|range| range.len() as u64).collect();
         let uri = match &flags.spark_dir {
             Some(uri) => uri.clone(),
@@ -99,20 +92,20 @@ impl Spark {
                 .to_string(),
         };
         let reading = || format!("failed to read `{uri}` (--spark-dir) through Spark");
-        let epochs = config.local.local_epochs;
+        let epochs = config.training.local.local_epochs;
         let table = table::prepare(&cluster, &uri, manifest, placement, epochs, &go_on).with_context(reading)?;
-        let (seed, local, patience) = (config.seed, config.local.clone(), flags.spark_patience);
+        let (seed, local, patience) = (config.training.seed, config.training.local.clone(), flags.spark_patience);
         let (digests, shipped) = Default::default();
         let mut spark =
             Spark { cluster, table, command, seed, local, patience, sizes, digests, shipped, dir, _held: held };
         // The first query also brings every sample to its executor.
-        let replies = spark.ask(&Job::Count, on_samples).with_context(reading)?;
+        let replies = spark.ask(&Job::Count, 1, on_samples).with_context(reading)?;
         spark.digests = replies.iter().map(|reply| reply.digest).collect();
         Ok(spark)
     }
 
-    /// Has every partition's worker do the job; returns the replies in partition order.
-    fn ask(&self, job: &Job, on_samples: OnSamples<'_>) -> anyhow::Result<Vec<Reply>> {
+    /// Has every partition's worker do the job, in which each sample passes by so often; returns the replies in partition order.
+    fn ask(&self, job: &Job, passes: usize, on_samples: OnSamples<'_>) -> anyhow::Result<Vec<Reply>> {
         let columns = Reply::FIELDS.map(|name| format!("{name} STRING")).join(", ");
         let format = r"ROW FORMAT DELIMITED FIELDS TERMINATED BY '\t'";
         let command = format!("{} {}", self.command, job.arguments());
@@ -122,7 +115,7 @@ impl Spark {
              FROM {PARTITIONS}"
         );
         let mut replies: Vec<Option<Reply>> = vec![None; self.sizes.len()];
-        let (told, passes) = (Cell::new(0), job.passes());
+        let told = Cell::new(0);
         tracing::debug!("asking {} partitions", self.sizes.len());
         let all: u64 = self.sizes.iter().sum();
         self.cluster.query(sql, &|| on_samples(None, 0), &mut |news| {
@@ -198,7 +191,7 @@ impl Engine for Spark {
             }
             _ => Err(unexpected()),
         };
-        self.ask(&job, on_samples)?.into_iter().map(update).collect()
+        self.ask(&job, self.local.local_epochs as usize, on_samples)?.into_iter().map(update).collect()
     }
 
     fn count_correct(&self, global: &StateDict, on_samples: OnSamples<'_>) -> anyhow::Result<u64> {
@@ -207,7 +200,7 @@ impl Engine for Spark {
             Outcome::Evaluated(correct) => Ok(correct),
             _ => Err(unexpected()),
         };
-        self.ask(&job, &|_, _| on_samples(None, 0))?.into_iter().map(correct).sum()
+        self.ask(&job, 1, &|_, _| on_samples(None, 0))?.into_iter().map(correct).sum()
     }
 }
 

@@ -3,7 +3,6 @@
 //! command line, the weights and the samples: whoever runs it twice gets the same bytes.
 
 mod job;
-mod reader;
 mod row;
 
 use std::{
@@ -49,7 +48,6 @@ pub fn run(arguments: &Arguments, input: impl BufRead, mut output: impl Write) -
     output.flush().context("failed to write to stdout")
 }
 
-/// A partition's samples by place, in whatever order they came.
 type Places = BTreeMap<u32, Sample>;
 
 /// The rows, which are read partition by partition: a worker holds one at a time.
@@ -61,7 +59,6 @@ struct Rows<R> {
     line: Vec<u8>,
     /// The first row of the next partition.
     ahead: Option<Sample>,
-    /// The partitions that were read.
     read: BTreeSet<u32>,
 }
 
@@ -88,7 +85,6 @@ impl<R: BufRead> Rows<R> {
         Ok(Some((number, places)))
     }
 
-    /// The next sample; nothing at the end.
     fn next(&mut self) -> anyhow::Result<Option<Sample>> {
         self.number += 1;
         let (number, line) = (self.number, &mut self.line);
@@ -104,7 +100,6 @@ impl<R: BufRead> Rows<R> {
     }
 }
 
-/// Does the job with the samples of a partition.
 fn reply(partition: u32, places: Places, job: &Job, global: Option<&StateDict>) -> anyhow::Result<Reply> {
     let n = places.len();
     if let Some((expected, _)) = (0..).zip(places.keys()).find(|(expected, place)| expected != *place) {
@@ -133,12 +128,27 @@ fn reply(partition: u32, places: Places, job: &Job, global: Option<&StateDict>) 
     Ok(Reply { partition, samples: n as u64, digest, result })
 }
 
-/// Ends training when it is for nobody.
 fn go_on(_partition: Option<u32>, _samples: usize) -> anyhow::Result<()> {
-    if reader::is_gone() {
+    if is_gone() {
         fail!(Code::Unavailable, "nobody reads the replies any more");
     }
     Ok(())
+}
+
+/// Whether nobody reads what goes to stdout: the task was cancelled, or Spark is gone, which does not end its workers. It
+/// can only be told of a pipe, and on Unix.
+fn is_gone() -> bool {
+    #[cfg(unix)]
+    {
+        use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+        let stdout = std::io::stdout();
+        let mut descriptors = [PollFd::new(&stdout, PollFlags::empty())]; // Errors are reported unasked.
+        let found = poll(&mut descriptors, Some(&Timespec::default()));
+        found.is_ok() && descriptors[0].revents().contains(PollFlags::ERR)
+    }
+    #[cfg(not(unix))]
+    false
 }
 
 /// The name of the file that weights are shipped in.

@@ -13,13 +13,11 @@ use run_folder::{Checkpoint, Origin, TENSORBOARD, record::Record};
 use sample::CLASSES;
 use tensorboard::{EventFile, Hyperparameter, Value};
 
-/// The side of a cell of the confusion matrix, in pixels.
 const CELL: usize = 20;
 
 /// How many images of each class (first index) were taken for each class (second index).
 pub(crate) type Confusion = [[u64; CLASSES]; CLASSES];
 
-/// The event file of a run.
 #[derive(Debug)]
 pub(crate) struct Board {
     events: EventFile,
@@ -40,7 +38,6 @@ impl Board {
         Ok(board)
     }
 
-    /// Adds a round.
     pub(crate) fn record(&mut self, record: &Record, global: &StateDict, confusion: &Confusion) -> anyhow::Result<()> {
         let picture = picture_of(confusion);
         let mut values = figures(record);
@@ -52,7 +49,6 @@ impl Board {
         self.write(record.round, values)
     }
 
-    /// Adds that the run has ended well.
     pub(crate) fn finish(&mut self) -> anyhow::Result<()> {
         let written = self.events.finish();
         written.with_context(|| format!("failed to write `{}`", self.events.path().display()))
@@ -71,7 +67,6 @@ fn hyperparameters(origin: &Origin) -> BTreeMap<String, Hyperparameter> {
     origin.flags.iter().map(|(name, text)| (name.clone(), value(text))).chain([text]).collect()
 }
 
-/// The figures of `rounds.csv`.
 fn figures(record: &Record) -> Vec<Value> {
     let always = [
         ("loss/train", record.train_loss),

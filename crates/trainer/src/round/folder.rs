@@ -34,10 +34,6 @@ pub(crate) struct RunFolder {
 
 impl RunFolder {
     /// Makes a new run folder, or opens an earlier one.
-    ///
-    /// # Errors
-    /// When it cannot be made or written to, when a new one is not empty of results, or another trainer uses it and
-    /// goes on doing so.
     pub(crate) fn open(folder: &Folder, shutdown: &Shutdown) -> anyhow::Result<Self> {
         let path = match folder {
             Folder::New(Some(path)) => {
@@ -70,7 +66,6 @@ impl RunFolder {
         Ok(Self { path, events, _lock: lock })
     }
 
-    /// Where it is.
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
@@ -118,12 +113,10 @@ impl RunFolder {
         Ok(events.filter_map(round).collect())
     }
 
-    /// Writes a checkpoint.
     pub(crate) fn write_checkpoint(&self, checkpoint: &Checkpoint) -> anyhow::Result<()> {
         file::replace(&self.path.join(CHECKPOINTS).join(checkpoint.file_name()), &checkpoint.to_bytes())
     }
 
-    /// Writes `rounds.csv` and `partitions.csv`.
     pub(crate) fn write_rounds(&self, history: &[Record]) -> anyhow::Result<()> {
         file::replace(&self.path.join(ROUNDS), record::csv(history).as_bytes())?;
         file::replace(&self.path.join(PARTITIONS), record::partitions_csv(history).as_bytes())
@@ -142,7 +135,6 @@ impl RunFolder {
         Ok(())
     }
 
-    /// Writes another file of the run.
     pub(crate) fn write(&self, name: &str, bytes: &[u8]) -> anyhow::Result<()> {
         file::replace(&self.path.join(name), bytes)
     }

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, path::Path};
 
 use anyhow::anyhow;
 use event::Event;
-use flags::When;
+use flags::{Training, When};
 use model::StateDict;
 use process::{
     exit::{Code, failure},
@@ -53,22 +53,21 @@ impl<'a> Journal<'a> {
             None => Checkpoint { origin, history: Vec::new(), global: initial },
         };
         let (path, done) = (folder.path().display(), state.history.len());
-        if config.rounds < done as u32 {
+        if config.training.rounds < done as u32 {
             fail!(
                 Code::Usage,
                 "run folder `{path}` already has {}; --rounds {} is fewer",
                 count(done, "round"),
-                config.rounds
+                config.training.rounds
             );
         }
-        if config.rounds == done as u32 {
+        if config.training.rounds == done as u32 {
             tracing::info!("run folder `{path}` already has all its rounds ({done}); to train more, raise --rounds");
-        } else if done > 0 {
-            tracing::info!("resuming after round {done}");
-        }
-        // Not earlier: a refused resume must leave the folder as it is.
-        if (done as u32) < config.rounds {
-            // Until the run ends, they would be the results of a shorter one.
+        } else {
+            if done > 0 {
+                tracing::info!("resuming after round {done}");
+            }
+            // Until the run ends, they would be the results of a shorter one. A refused resume leaves them as they are.
             folder.remove_results()?;
         }
         folder.write_config(&config.effective)?;
@@ -93,9 +92,8 @@ impl<'a> Journal<'a> {
         self.state.history.len() as u32 + 1
     }
 
-    /// Announces what comes.
     pub(crate) fn start(&mut self, RunInputs { manifest, test_set, engine }: RunInputs<'_>) -> anyhow::Result<()> {
-        let Config { rounds, partitions, seed, .. } = self.config;
+        let Config { training: Training { rounds, seed, .. }, partitions, .. } = self.config;
         let (samples, chunks) = (manifest.samples, manifest.chunks.len());
         let text = format!(
             "{}: {} received in {}, {}{}\n\
@@ -174,7 +172,7 @@ impl<'a> Journal<'a> {
     }
 
     fn shows_received(&self) -> bool {
-        self.config.received_accuracy == When::EachRound
+        self.config.training.received_accuracy == When::EachRound
     }
 
     fn show(&mut self, event: &Event, text: &str) -> anyhow::Result<()> {

@@ -3,32 +3,27 @@
 
 use std::ops::Range;
 
-use anyhow::anyhow;
-use process::exit::{Code, failure};
-use sample::{SampleSlice, Samples, random::Stream};
+use process::exit::Code;
+use sample::random::Stream;
 use terminal::count;
-
-use crate::data::Received;
 
 /// All of a round's updates are in memory until they are averaged, at 1.69 MB of weights each: 1.7 GB for this many.
 const MAX_PARTITIONS: u32 = 1024;
 
 /// Refuses numbers of partitions that cannot be.
 pub(crate) fn check_count(partitions: u32, samples: u64) -> anyhow::Result<()> {
-    let error = if partitions > MAX_PARTITIONS {
-        anyhow!(
+    if partitions > MAX_PARTITIONS {
+        fail!(
+            Code::Usage,
             "the models of {partitions} partitions do not fit into memory together; give --partitions {MAX_PARTITIONS} \
              or fewer"
-        )
-    } else if u64::from(partitions) > samples {
-        anyhow!(
-            "{} cannot fill {partitions} partitions; give --partitions {samples} or fewer",
-            count(samples, "sample")
-        )
-    } else {
-        return Ok(());
-    };
-    Err(failure(Code::Usage, error))
+        );
+    }
+    if u64::from(partitions) > samples {
+        let given = count(samples, "sample");
+        fail!(Code::Usage, "{given} cannot fill {partitions} partitions; give --partitions {samples} or fewer");
+    }
+    Ok(())
 }
 
 /// Who gets which samples. Every sample is in exactly one partition.
@@ -36,14 +31,10 @@ pub(crate) fn check_count(partitions: u32, samples: u64) -> anyhow::Result<()> {
 pub(crate) struct Assignment {
     /// The samples by their indices in canonical order, the partitions end to end.
     pub(crate) order: Vec<u32>,
-    /// The partitions, as ranges of `order`.
     pub(crate) ranges: Vec<Range<usize>>,
 }
 
 /// The partitioner: a seeded shuffle, cut into `count` partitions, of which the first `total % count` have one sample more.
-///
-/// # Panics
-/// If `count` is zero: there would be no place for the samples.
 pub(crate) fn shuffled(total: usize, seed: u64, count: usize) -> Assignment {
     assert!(count > 0, "at least one partition");
     let mut order: Vec<u32> = (0..total as u32).collect();
@@ -52,40 +43,10 @@ pub(crate) fn shuffled(total: usize, seed: u64, count: usize) -> Assignment {
     Assignment { order, ranges: (0..count).map(|part| start(part)..start(part + 1)).collect() }
 }
 
-/// The samples of all partitions.
-#[derive(Debug)]
-pub(crate) struct Partitions {
-    /// The partitions end to end, so that each is a slice.
-    samples: Samples,
-    ranges: Vec<Range<usize>>,
-}
-
-impl Partitions {
-    /// The received samples as they are assigned.
-    pub(crate) fn new(received: &Received, assignment: Assignment) -> Self {
-        Self { samples: received.gather(&assignment.order), ranges: assignment.ranges }
-    }
-
-    /// The samples of partition `index`.
-    pub(crate) fn get(&self, index: usize) -> SampleSlice<'_> {
-        self.samples.slice(self.ranges[index].clone())
-    }
-
-    /// Number of partitions.
-    pub(crate) fn count(&self) -> usize {
-        self.ranges.len()
-    }
-
-    /// The samples of all partitions, one partition after the other.
-    pub(crate) fn all(&self) -> &Samples {
-        &self.samples
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::example;
+    use crate::data::{Received, example};
 
     #[test]
     fn partitions_are_disjoint_and_complete_and_their_sizes_differ_by_at_most_one() {
@@ -100,17 +61,13 @@ mod tests {
     }
 
     #[test]
-    fn labels_stay_with_their_images_and_partitions_with_their_samples() {
+    fn labels_stay_with_their_images() {
         let samples = example(50);
         let assignment = shuffled(50, 1, 3);
-        let partitions = Partitions::new(&Received::of(samples.clone()), assignment.clone());
-        for (part, range) in assignment.ranges.into_iter().enumerate() {
-            let slice = partitions.get(part);
-            for (place, &index) in assignment.order[range].iter().enumerate() {
-                let index = index as usize;
-                assert_eq!(slice.labels[place], samples.labels[index]);
-                assert_eq!(slice.slice(place..place + 1).images, samples.image(index));
-            }
+        let gathered = Received::of(samples.clone()).gather(&assignment.order);
+        for (place, &index) in assignment.order.iter().enumerate() {
+            let index = index as usize;
+            assert_eq!((gathered.labels[place], gathered.image(place)), (samples.labels[index], samples.image(index)));
         }
     }
 

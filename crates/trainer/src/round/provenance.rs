@@ -4,7 +4,6 @@ use std::{env, fs, num::NonZero, thread};
 
 use run_folder::Provenance;
 
-/// Of this process, now.
 pub(super) fn here() -> Provenance {
     Provenance {
         command: env::args_os().map(|argument| argument.to_string_lossy().into_owned()).collect(),

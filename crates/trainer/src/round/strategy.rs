@@ -16,9 +16,8 @@ pub trait Strategy {
     fn step(&mut self, global: &StateDict, updates: &[LocalUpdate]) -> StateDict;
 }
 
-/// The strategy of a run.
 pub(crate) fn chosen(config: &Config) -> FedAvg {
-    FedAvg { weighting: config.weighting }
+    FedAvg { weighting: config.training.weighting }
 }
 
 /// The sum of n_k/n * w_k (McMahan et al., "Communication-Efficient Learning of Deep Networks from Decentralized Data",
@@ -38,9 +37,6 @@ impl Strategy for FedAvg {
 /// The average of `updates`, which must be in partition order: sums of floating-point numbers depend on their order, so
 /// a fixed one is part of "the same seed gives the same model". Sums are in f64, where the rounding of up to millions of
 /// terms stays below half a unit of f32; the average of equal weights is therefore that weight, bit for bit.
-///
-/// # Panics
-/// If there is no update.
 fn average(updates: &[LocalUpdate], weighting: Weighting) -> StateDict {
     assert!(updates.is_sorted_by_key(|update| update.partition), "updates come in partition order");
     let (first, rest) = updates.split_first().expect("every round has at least one partition");
@@ -63,7 +59,6 @@ fn average(updates: &[LocalUpdate], weighting: Weighting) -> StateDict {
     global
 }
 
-/// The mean of the partitions' train losses, weighted by samples.
 pub(crate) fn mean_train_loss(updates: &[LocalUpdate]) -> f64 {
     let total: f64 = updates.iter().map(|update| update.n_samples as f64).sum();
     updates.iter().map(|update| update.n_samples as f64 * update.train_loss).sum::<f64>() / total

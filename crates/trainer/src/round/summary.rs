@@ -19,7 +19,7 @@ pub(super) fn of(
     let RunInputs { manifest, test_set, engine } = given;
     let last = history.last().expect("a run has at least one round");
     let train: f64 = history.iter().map(|record| record.train_seconds).sum();
-    let passes = history.len() as f64 * f64::from(config.local.local_epochs);
+    let passes = history.len() as f64 * f64::from(config.training.local.local_epochs);
     let rate = |samples: f64, seconds: f64| Some(samples / seconds).filter(|rate| rate.is_finite());
     Summary {
         dataset: manifest.dataset.name.clone(),
@@ -31,7 +31,7 @@ pub(super) fn of(
         engine: engine.to_owned(),
         partitions: config.partitions,
         rounds: last.round,
-        seed: config.seed,
+        seed: config.training.seed,
         precision: config.flag("precision"),
         test_loss: last.test_loss,
         test_accuracy: last.test_accuracy,
@@ -51,7 +51,6 @@ pub(super) fn of(
     }
 }
 
-/// The lines for people.
 pub(super) fn text(summary: &Summary, test_set: &str, run_folder: &Path) -> String {
     let Summary { n_samples, n_test_samples, model_sha256, .. } = summary;
     let Seconds { total, send, train, evaluate } = summary.seconds;

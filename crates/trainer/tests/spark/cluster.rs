@@ -17,18 +17,15 @@ use std::{
 
 /// How long anything may take that a test waits for.
 const LIMIT: Duration = Duration::from_secs(90);
-
 const MARK: &str = "TRIBUTARY_TEST_CLUSTER";
 
 pub(crate) struct Cluster {
     dir: PathBuf,
     pub(crate) remote: String,
-    /// Where Spark's own pages are.
     ui: String,
     reaper: Child,
 }
 
-/// A process of a cluster.
 #[derive(Clone, Debug)]
 pub(crate) struct Process {
     pub(crate) pid: u32,
@@ -169,7 +166,6 @@ impl Cluster {
         executors
     }
 
-    /// Kills the processes whose command line holds this.
     pub(crate) fn kill(&self, text: &str) {
         let found = self.processes(text);
         assert!(!found.is_empty(), "there is no `{text}`");
@@ -193,7 +189,6 @@ impl Cluster {
         get(&format!("{base}/{id}/{what}")).to_string()
     }
 
-    /// Nothing runs, and nothing is kept.
     pub(crate) fn check_clean(&self) {
         wait_until("jobs to end", || self.says("jobs?status=running") == "[]");
         wait_until("partitions to be forgotten", || self.says("storage/rdd") == "[]");

@@ -53,7 +53,6 @@ fn on_spark(place: &Place, cluster: &Cluster, worker: &str, run_dir: &str, flags
     place.train(run_dir, &[&engine(cluster, worker), flags].concat())
 }
 
-/// How such a run ends.
 fn ends(place: &Place, cluster: &Cluster, worker: &str, run_dir: &str, flags: &[&str]) -> Ended {
     Running::start(place, on_spark(place, cluster, worker, run_dir, flags)).end()
 }

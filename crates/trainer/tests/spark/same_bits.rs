@@ -3,7 +3,9 @@
 use std::{fs, os::unix::fs::symlink};
 
 use crate::{
-    Cluster, Place, Running, TRAINER, ends, engine, held, mnist, on_spark, script, support::succeed, wait_until,
+    Cluster, Place, Running, TRAINER, ends, engine, held, id, mnist, on_spark, script,
+    support::{N, succeed},
+    wait_until,
 };
 
 /// Losses, accuracies and model of every round: all of `rounds.csv` but the times.
@@ -100,7 +102,7 @@ fn what_a_killed_run_has_left_on_the_cluster_is_not_taken_for_other_samples() {
     fs::write(place.path("go"), "").unwrap();
     assert_ne!(cluster.says("storage/rdd"), "[]");
     // The same names, numbers and places; other samples.
-    place.receive_others();
+    place.receive_of(id("blobs", "00".repeat(32)), 2, 100, &[("one", 0, N)]);
     let hash = place.hash_of("threads", &[]);
     ends(&place, &cluster, TRAINER, "spark", &[]).well();
     assert_eq!(place.summary("spark")["model_sha256"], hash.as_str());

@@ -55,7 +55,6 @@ impl Place {
         fs::read_to_string(self.path(name)).unwrap()
     }
 
-    /// The names in a folder, sorted.
     pub(crate) fn names(&self, folder: &str) -> Vec<String> {
         let entries = fs::read_dir(self.path(folder)).unwrap();
         let mut names: Vec<String> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
@@ -63,12 +62,10 @@ impl Place {
         names
     }
 
-    /// The names of the chunks, in the order of their numbers.
     pub(crate) fn chunks(&self) -> Vec<String> {
         self.names("chunks").into_iter().filter(|name| name.ends_with(".parquet")).collect()
     }
 
-    /// Flips a bit in the middle of a file.
     pub(crate) fn damage(&self, name: &str) {
         let mut bytes = fs::read(self.path(name)).unwrap();
         let middle = bytes.len() / 2;
@@ -79,11 +76,6 @@ impl Place {
     /// Receives the streams, a few samples of each in turn, in chunks of this size.
     pub(crate) fn receive(&self, samples_per_chunk: usize, streams: &[Stream<'_>]) {
         self.receive_of(id("blobs", "00".repeat(32)), 0, samples_per_chunk, streams);
-    }
-
-    /// Receives other samples, as [`received`](Self::received) does.
-    pub(crate) fn receive_others(&self) {
-        self.receive_of(id("blobs", "00".repeat(32)), 2, 100, &[("one", 0, N)]);
     }
 
     /// Receives samples of this kind, as those of a dataset.
@@ -113,19 +105,16 @@ impl Place {
         command
     }
 
-    /// What a command that must succeed says on stdout.
     #[track_caller]
     pub(crate) fn says(&self, flags: &[&str]) -> String {
         succeed(&mut self.command(flags))
     }
 
-    /// A command that must fail, as [`fail`] says.
     #[track_caller]
     pub(crate) fn fails(&self, flags: &[&str], code: i32, expect: &str) {
         fail(&mut self.command(flags), code, expect);
     }
 
-    /// A new run in `run_dir`.
     pub(crate) fn train(&self, run_dir: &str, flags: &[&str]) -> Command {
         let mut command = self.command(&["--dir", "chunks", "--test-data", "blobs", "--run-dir", run_dir]);
         for default in [["--partitions", "3"], ["--rounds", "2"], ["--batch-size", "16"]] {
@@ -137,7 +126,6 @@ impl Place {
         command
     }
 
-    /// The hash of the final model of a run that must succeed.
     #[track_caller]
     pub(crate) fn hash_of(&self, run_dir: &str, flags: &[&str]) -> String {
         succeed(&mut self.train(run_dir, flags));
@@ -155,14 +143,12 @@ impl Place {
         serde_json::from_str(&self.read(&format!("{run_dir}/summary.json"))).unwrap()
     }
 
-    /// The rows of a run's `rounds.csv`.
     pub(crate) fn rounds(&self, run_dir: &str) -> Vec<Vec<String>> {
         let text = self.read(&format!("{run_dir}/rounds.csv"));
         text.lines().skip(1).map(|row| row.split(',').map(String::from).collect()).collect()
     }
 }
 
-/// The dataset of this name and digest.
 pub(crate) fn id(name: &str, digest: String) -> DatasetId {
     DatasetId { name: name.into(), digest }
 }
@@ -175,12 +161,10 @@ pub(crate) fn complete(mut store: Store) {
     store.complete(None, 0.5).unwrap();
 }
 
-/// A digest as it is written down.
 pub(crate) fn hex(digest: [u8; 32]) -> String {
     digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// The JSON objects in these lines.
 pub(crate) fn json_lines(text: &str) -> Vec<Value> {
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
@@ -201,7 +185,6 @@ fn blobs(kind: u64, count: usize) -> (Vec<u8>, Vec<u8>) {
     (labels, images)
 }
 
-/// Runs a command that must succeed; its stdout.
 #[track_caller]
 pub(crate) fn succeed(command: &mut Command) -> String {
     let Output { status, stdout, stderr } = command.output().unwrap();

@@ -5,15 +5,8 @@ use super::TOO_SHORT;
 pub(super) struct Input<'a>(pub(super) &'a [u8]);
 
 impl<'a> Input<'a> {
-    /// An unsigned little-endian integer of at most four bytes that is part of an instruction.
-    pub(super) fn index(&mut self, width: usize) -> Result<u32, String> {
-        let mut wide = [0; 4];
-        wide[..width].copy_from_slice(self.take(width)?);
-        Ok(u32::from_le_bytes(wide))
-    }
-
-    /// The length of what follows, in as many bytes.
-    pub(super) fn length(&mut self, width: usize) -> Result<usize, String> {
+    /// An unsigned little-endian integer of so many bytes: the length of what follows, or an index.
+    pub(super) fn number(&mut self, width: usize) -> Result<usize, String> {
         let mut wide = [0; 8];
         wide[..width].copy_from_slice(self.take(width)?);
         usize::try_from(u64::from_le_bytes(wide)).map_err(|_| TOO_SHORT.into())

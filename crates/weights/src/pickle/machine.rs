@@ -10,7 +10,7 @@ pub(super) struct Machine<'a> {
     pub(super) stack: Vec<Id>,
     /// Heights of the stack at which a group of values began.
     marks: Vec<usize>,
-    memo: HashMap<u32, Id>,
+    memo: HashMap<usize, Id>,
 }
 
 impl<'a> Machine<'a> {
@@ -45,7 +45,7 @@ impl<'a> Machine<'a> {
                 b'r' => self.memoize(4)?,
                 0x94 => {
                     let top = self.top()?;
-                    self.memo.insert(self.memo.len() as u32, top);
+                    self.memo.insert(self.memo.len(), top);
                 }
                 b'h' => self.recall(1)?,
                 b'j' => self.recall(4)?,
@@ -54,7 +54,7 @@ impl<'a> Machine<'a> {
                 b'M' => self.int(2, false)?,
                 b'J' => self.int(4, true)?,
                 opcode @ (0x8a | 0x8b) => {
-                    let len = self.input.length(if opcode == 0x8a { 1 } else { 4 })?;
+                    let len = self.input.number(if opcode == 0x8a { 1 } else { 4 })?;
                     self.int(len, true)?;
                 }
                 b'I' | b'L' => {
@@ -73,10 +73,7 @@ impl<'a> Machine<'a> {
                 b'N' => self.push(Value::None),
                 opcode @ (0x88 | 0x89) => self.push(Value::Bool(opcode == 0x88)),
                 // BINFLOAT, FLOAT, SHORT_BINBYTES, BINBYTES, BINBYTES8, BYTEARRAY8
-                b'G' => {
-                    self.input.take(8)?;
-                    self.push(Value::Opaque);
-                }
+                b'G' => self.skip(8)?,
                 b'F' => {
                     self.input.line()?;
                     self.push(Value::Opaque);
@@ -187,14 +184,14 @@ impl<'a> Machine<'a> {
     }
 
     fn memoize(&mut self, width: usize) -> Result<(), String> {
-        let index = self.input.index(width)?;
+        let index = self.input.number(width)?;
         let top = self.top()?;
         self.memo.insert(index, top);
         Ok(())
     }
 
     fn recall(&mut self, width: usize) -> Result<(), String> {
-        let index = self.input.index(width)?;
+        let index = self.input.number(width)?;
         let id = *self.memo.get(&index).ok_or_else(|| format!("it recalls value {index}, which it never stored"))?;
         self.stack.push(id);
         Ok(())
@@ -218,7 +215,6 @@ impl<'a> Machine<'a> {
         self.marks.last().copied().unwrap_or(0)
     }
 
-    /// A little-endian integer.
     fn int(&mut self, width: usize, signed: bool) -> Result<(), String> {
         let bytes = self.input.take(width)?;
         let negative = signed && bytes.last().is_some_and(|&byte| byte >= 0x80);
@@ -236,15 +232,18 @@ impl<'a> Machine<'a> {
 
     /// A text behind its length. One that is not UTF-8, as none is that matters, is not looked into.
     fn text(&mut self, width: usize) -> Result<(), String> {
-        let len = self.input.length(width)?;
+        let len = self.input.number(width)?;
         let text = str::from_utf8(self.input.take(len)?);
         self.push(text.map_or(Value::Opaque, Value::Text));
         Ok(())
     }
 
-    /// Bytes behind their length.
     fn bytes(&mut self, width: usize) -> Result<(), String> {
-        let len = self.input.length(width)?;
+        let len = self.input.number(width)?;
+        self.skip(len)
+    }
+
+    fn skip(&mut self, len: usize) -> Result<(), String> {
         self.input.take(len)?;
         self.push(Value::Opaque);
         Ok(())

@@ -6,7 +6,6 @@ use super::{Id, Storage, Tensor, Value, machine::Machine};
 
 /// The most bytes of a storage's key. PyTorch numbers them.
 const MAX_KEY: usize = 64;
-
 /// More dimensions than any tensor of a network has.
 const MAX_DIMENSIONS: usize = 8;
 

@@ -6,9 +6,8 @@ use std::io::{Cursor, Read};
 use zip::ZipArchive;
 
 use super::MAX_PICKLE;
-use crate::{Error, fit::shown, pickle::Storage};
+use crate::{Error, fit::shown};
 
-/// What a zip archive begins with.
 pub(super) const MAGIC: &[u8] = b"PK\x03\x04";
 
 pub(super) struct Archive<'a> {
@@ -34,13 +33,8 @@ impl<'a> Archive<'a> {
         self.entry("data.pkl", MAX_PICKLE)?.ok_or_else(|| Error::Pth("it has no `data.pkl`".into()))
     }
 
-    /// The bytes of a storage, if it is there and has no more of them than that.
-    pub(super) fn storage(&mut self, storage: &Storage<'_>, max_len: usize) -> Result<Option<Vec<u8>>, Error> {
-        self.entry(&format!("data/{}", storage.key), max_len)
-    }
-
-    /// A whole entry; `None` if there is none of that name. Its CRC is checked.
-    fn entry(&mut self, name: &str, max_len: usize) -> Result<Option<Vec<u8>>, Error> {
+    /// A whole entry, of at most so many bytes; `None` if there is none of that name. Its CRC is checked.
+    pub(super) fn entry(&mut self, name: &str, max_len: usize) -> Result<Option<Vec<u8>>, Error> {
         let path = format!("{}{name}", self.folder);
         let Some(index) = self.zip.index_for_name(&path) else { return Ok(None) };
         let wrong = |problem: String| Error::Pth(format!("its entry `{}`: {problem}", shown(&path)));

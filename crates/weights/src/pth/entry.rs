@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use crate::{
     Architecture, Error,
-    fit::{Fit, fit, is_named, shown},
+    fit::{Fit, fit, prefix_of, shown},
     pickle::{Id, Pickle, Tensor, Value},
 };
 
@@ -30,13 +30,16 @@ pub(super) fn state_dict<'p, 'a>(
         match candidate(pickle, entries, architecture) {
             Ok(fit) => fits.push((label(pickle.get(key)), fit)),
             Err((likeness, error)) if likeness > closest.0 => {
-                closest = (likeness, Error::Entry { entry: label(pickle.get(key)), source: Box::new(error) });
+                let entry = label(pickle.get(key));
+                closest = (likeness, Error::Other(format!("its entry `{entry}` does not fit: {error}")));
             }
             Err(_) => {}
         }
     }
     if fits.len() > 1 {
-        return Err(Error::SeveralEntries(fits.into_iter().map(|(entry, _)| entry).collect()));
+        let entries = fits.into_iter().map(|(entry, _)| entry).collect::<Vec<_>>().join("`, `");
+        let advice = "save the one that is meant in a file of its own";
+        return Err(Error::Other(format!("several of its entries fit: `{entries}`; {advice}")));
     }
     match fits.pop() {
         Some((entry, fit)) => Ok((Some(entry), fit)),
@@ -72,27 +75,22 @@ fn candidate<'p, 'a>(
     let tensors: Vec<_> = named.clone().filter_map(tensor).collect();
     fit(&tensors, architecture).map_err(|error| {
         let likeness = match () {
-            () if named.clone().any(|(key, _)| is_named(key, architecture.tensors)) => Likeness::Keys,
+            () if named.clone().any(|(key, _)| prefix_of(key, architecture.tensors).is_some()) => Likeness::Keys,
             () if !tensors.is_empty() => Likeness::Tensors,
             () => Likeness::None,
         };
-        let other = |missing: &str| named.clone().find(|(key, _)| *key == missing);
-        match &error {
-            Error::MissingTensor(missing) => match other(missing) {
-                Some((key, Value::Object(module, name))) => {
-                    let made =
-                        format!("its entry `{}` is made by `{}`", shown(key), shown(&format!("{module}.{name}")));
-                    (likeness, Error::Pth(format!("{made}, which is not understood; save a plain tensor")))
-                }
-                Some((key, _)) => (likeness, Error::Pth(format!("its entry `{}` is not a tensor", shown(key)))),
-                None => (likeness, error),
-            },
-            _ => (likeness, error),
+        let Error::MissingTensor(missing) = &error else { return (likeness, error) };
+        match named.clone().find(|(key, _)| key == missing) {
+            Some((key, Value::Object(module, name))) => {
+                let made = format!("its entry `{}` is made by `{}`", shown(key), shown(&format!("{module}.{name}")));
+                (likeness, Error::Pth(format!("{made}, which is not understood; save a plain tensor")))
+            }
+            Some((key, _)) => (likeness, Error::Pth(format!("its entry `{}` is not a tensor", shown(key)))),
+            None => (likeness, error),
         }
     })
 }
 
-/// The name of an entry.
 fn label(key: &Value<'_>) -> String {
     match key {
         Value::Text(text) => shown(text),

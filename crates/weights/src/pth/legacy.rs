@@ -13,7 +13,6 @@ use crate::{
 
 /// The number that marks the format.
 const MAGIC: Value<'_> = Value::Int(0x1950_a86a_20f9_469c_fc6c);
-
 /// The only version there ever was.
 const VERSION: Value<'_> = Value::Int(1001);
 
@@ -85,7 +84,6 @@ fn storages<'a>(object: &Pickle<'a>, keys: &Pickle<'a>, mut bytes: &'a [u8]) -> 
 
 const CUT: &str = "it ends before its numbers do";
 
-/// The bytes of an element in a storage of this class.
 fn size(class: &str) -> Option<usize> {
     match class.strip_suffix("Storage")? {
         "ComplexDouble" => Some(16),

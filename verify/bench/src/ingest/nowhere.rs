@@ -18,7 +18,6 @@ pub(super) struct Nowhere {
 }
 
 impl Nowhere {
-    /// Bytes written to all files so far.
     pub(super) fn bytes(&self) -> usize {
         self.bytes.load(Ordering::Relaxed)
     }

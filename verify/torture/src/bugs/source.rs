@@ -74,20 +74,3 @@ impl Visit<'_> for Search<'_> {
         self.note(&method.sig.ident, &method.block);
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_function_is_found_by_its_path_whatever_braces_and_comments_stand_around_it() {
-        let text = r##"
-            fn f() { "}"; /* } */ '{'; r#"}"#; 1 } // fn g() {
-            impl<T: Into<u8>> Trait for a::B<T> { fn f(&self) -> u8 { 2 } }
-            mod tests { fn f() { 3 } }"##;
-        let bodies = |path| bodies(text, path).unwrap().into_iter().map(|body| &text[body]).collect::<Vec<_>>();
-        assert_eq!(bodies("f"), [r##"{ "}"; /* } */ '{'; r#"}"#; 1 }"##]);
-        assert_eq!(bodies("B::f"), ["{ 2 }"]);
-        assert!(bodies("g").is_empty());
-    }
-}

@@ -1,16 +1,18 @@
-//! A disk on which the store's operations are counted. The state before each is kept, so that one run shows every moment
+//! A disk on which the store's operations are counted. The state before each is kept, so that one run shows every step
 //! at which the power could go; and any of them can be made to fail.
 
 use std::{
+    collections::BTreeMap,
     fs::TryLockError,
     io,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard},
 };
 
 use store::{FileSystem, Lock, NewFile};
 
 use super::tree::Tree;
+use crate::locked;
 
 #[derive(Clone, Debug)]
 pub(super) struct SimulatedDisk(Arc<Mutex<State>>);
@@ -18,30 +20,45 @@ pub(super) struct SimulatedDisk(Arc<Mutex<State>>);
 #[derive(Debug)]
 struct State {
     tree: Tree,
+    acknowledged: Acknowledged,
     operations: usize,
     fault: Option<Fault>,
-    moments: Vec<Moment>,
+    steps: Vec<Step>,
     locked: bool,
-    crimes: Vec<String>,
+    crime: Option<String>,
 }
 
-/// The disk just before an operation that changes it.
+/// What others were told, and count on.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(super) struct Acknowledged {
+    /// By stream: every sample before this one is durable.
+    pub(super) durable: BTreeMap<String, u64>,
+    pub(super) complete: bool,
+}
+
+impl Acknowledged {
+    pub(super) fn is_none(&self) -> bool {
+        *self == Acknowledged::default()
+    }
+}
+
+/// The disk just before an operation that changes it, and what was acknowledged by then.
 #[derive(Clone, Debug)]
-pub(super) struct Moment {
+pub(super) struct Step {
     /// How many operations came before.
     pub(super) at: usize,
     pub(super) next: String,
     pub(super) tree: Tree,
+    pub(super) acknowledged: Acknowledged,
 }
 
-impl Moment {
-    /// Whether operation `at` is next and is a step of writing a file, up to its rename.
+impl Step {
+    /// Whether operation `at` is next and is a part of writing a file, up to its rename.
     pub(super) fn is_writing(&self, at: usize) -> bool {
         self.at == at && self.next.contains("/.tmp-") && !self.next.starts_with("remove")
     }
 }
 
-/// An operation that fails.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Fault {
     /// Which: the number of operations before it.
@@ -70,13 +87,14 @@ impl Fault {
 pub(super) const ERRORS: [i32; 6] = [5, 28, 122, 30, 24, 13];
 
 impl SimulatedDisk {
-    pub(super) fn new(tree: Tree, fault: Option<Fault>) -> Self {
-        let (moments, crimes) = (Vec::new(), Vec::new());
-        SimulatedDisk(Arc::new(Mutex::new(State { tree, operations: 0, fault, moments, locked: false, crimes })))
+    pub(super) fn new(tree: Tree, acknowledged: Acknowledged, fault: Option<Fault>) -> Self {
+        let (steps, operations, locked, crime) = (Vec::new(), 0, false, None);
+        SimulatedDisk(Arc::new(Mutex::new(State { tree, acknowledged, operations, fault, steps, locked, crime })))
     }
 
-    pub(super) fn operations(&self) -> usize {
-        self.state().operations
+    /// Whatever is acknowledged here, others count on from the next operation on.
+    pub(super) fn acknowledge<T>(&self, act: impl FnOnce(&mut Acknowledged) -> T) -> T {
+        act(&mut self.state().acknowledged)
     }
 
     /// What is on it, as processes see it and as a power cut may leave it.
@@ -84,27 +102,25 @@ impl SimulatedDisk {
         self.state().tree.clone()
     }
 
-    /// The moments before each change, and the one after the last.
-    pub(super) fn moments(&self) -> Vec<Moment> {
-        let state = self.state();
-        let end = Moment { at: state.operations, next: "the end".into(), tree: state.tree.clone() };
-        state.moments.iter().cloned().chain([end]).collect()
+    /// Every step that changed something, and the end.
+    pub(super) fn steps(&self) -> Vec<Step> {
+        let mut state = self.state();
+        state.note_step("the end".into());
+        std::mem::take(&mut state.steps)
     }
 
     /// What no program may ask of a disk, and this one did.
-    pub(super) fn crimes(&self) -> Vec<String> {
-        self.state().crimes.clone()
+    pub(super) fn crime(&self) -> Option<String> {
+        self.state().crime.clone()
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.0)
     }
 
     fn change<T>(&self, name: &str, path: &Path, effect: impl FnOnce(&mut Tree) -> io::Result<T>) -> io::Result<T> {
         let mut state = self.state();
-        let moment =
-            Moment { at: state.operations, next: format!("{name} {}", path.display()), tree: state.tree.clone() };
-        state.moments.push(moment);
+        state.note_step(format!("{name} {}", path.display()));
         match state.next_fault() {
             None => effect(&mut state.tree),
             Some(fault) => {
@@ -124,6 +140,11 @@ impl SimulatedDisk {
 }
 
 impl State {
+    fn note_step(&mut self, next: String) {
+        let (tree, acknowledged) = (self.tree.clone(), self.acknowledged.clone());
+        self.steps.push(Step { at: self.operations, next, tree, acknowledged });
+    }
+
     /// Counts an operation, and says whether it fails.
     fn next_fault(&mut self) -> Option<Fault> {
         let at = self.operations;
@@ -179,7 +200,6 @@ impl FileSystem for SimulatedDisk {
     }
 }
 
-#[derive(Debug)]
 struct SimulatedLock(SimulatedDisk);
 
 impl Drop for SimulatedLock {
@@ -214,7 +234,7 @@ impl NewFile for SimulatedFile {
         });
         let mut state = self.disk.state();
         if is_crime {
-            state.crimes.push(format!("`{}` was synced after its sync had failed", self.path.display()));
+            state.crime = Some(format!("`{}` was synced after its sync had failed", self.path.display()));
         }
         if synced.is_err() {
             state.tree.spoil(self.file);

@@ -16,7 +16,6 @@ const GARBAGE: u8 = 0xa5;
 #[derive(Clone, Debug)]
 pub(super) struct File {
     pub(super) bytes: Arc<Vec<u8>>,
-    /// So many of the bytes survive.
     pub(super) synced: usize,
     /// A sync failed: what was not synced then never will be.
     pub(super) spoiled: bool,
@@ -25,11 +24,6 @@ pub(super) struct File {
 }
 
 impl File {
-    fn certain(bytes: Vec<u8>) -> Self {
-        let synced = bytes.len();
-        File::new(bytes, synced, false)
-    }
-
     pub(super) fn new(bytes: Vec<u8>, synced: usize, spoiled: bool) -> Self {
         let mut hasher = DefaultHasher::new();
         (&bytes, synced, spoiled).hash(&mut hasher);
@@ -67,6 +61,6 @@ impl File {
             left.truncate(synced + random.below((bytes.len() - synced) as u64 + 1) as usize);
             left
         }));
-        left.into_iter().map(File::certain).collect()
+        left.into_iter().map(|bytes| File::new(bytes.clone(), bytes.len(), false)).collect()
     }
 }

@@ -50,7 +50,6 @@ impl Scenario {
         Scenario { dataset, salt, ..self.clone() }
     }
 
-    /// Samples `from..to`.
     pub(super) fn samples(&self, from: u64, to: u64) -> Samples {
         let label = |seq: u64| (seq as u8 ^ self.salt) % 10;
         let image = |seq: u64| [seq as u8 ^ self.salt; PIXELS];

@@ -8,7 +8,7 @@
 
 use std::{
     collections::{BTreeMap, HashSet},
-    hash::{Hash, Hasher},
+    hash::{DefaultHasher, Hash, Hasher},
     io,
     path::{Path, PathBuf},
     sync::Arc,
@@ -107,16 +107,19 @@ impl Tree {
         Ok(())
     }
 
-    /// The same tree gives the same number, whatever led to it.
-    pub(super) fn hash(&self, hasher: &mut impl Hasher) {
+    /// The same tree with the same beside it gives the same number, whatever led to it.
+    pub(super) fn key(&self, beside: impl Hash) -> u64 {
+        let mut hasher = DefaultHasher::new();
         for (path, values) in &self.names {
             let what = |node: Node| match node {
                 Node::Directory => 0,
                 Node::File(file) => self.files[file].hash,
             };
             let values: Vec<Option<u64>> = values.iter().map(|value| value.map(what)).collect();
-            (path, values).hash(hasher);
+            (path, values).hash(&mut hasher);
         }
+        beside.hash(&mut hasher);
+        hasher.finish()
     }
 
     /// What a power cut may leave: everything, or `limit` draws where that is more. Each file that was not synced is

@@ -9,7 +9,6 @@ use sample::{PIXELS, SampleSlice, random::Stream};
 
 use super::open;
 
-/// A way to forge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Forgery {
     AnotherKey, // A proof with another key.
@@ -46,14 +45,11 @@ impl Forgery {
 
 /// Somebody who has recorded a conversation and can make the honest speak, but cannot look at the key.
 pub(super) struct Forger {
-    /// Of the honest.
     key: Key,
-    /// The channel to the victim.
     channel: Binding,
     recorded: Recorded,
 }
 
-/// A conversation of two who hold the key.
 struct Recorded {
     challenge: [u8; 32],
     proof: Proof,
@@ -67,7 +63,6 @@ impl Forger {
         Forger::between(key, *pick(random, &[Binding::Plain, tls]), random)
     }
 
-    /// A forger between two who share this key, on this channel.
     pub(super) fn between(key: Key, channel: Binding, random: &mut Stream) -> anyhow::Result<Forger> {
         let recorded = converse(&key, bytes(random), bytes(random), channel)?;
         Ok(Forger { key, channel, recorded })
@@ -78,7 +73,6 @@ impl Forger {
         Credentials { key: self.key.clone(), nonce: bytes(random), binding: self.channel }
     }
 
-    /// What a forged sender begins with.
     pub(super) fn greeting(&self, forgery: Forgery, random: &mut Stream) -> Vec<u8> {
         match forgery {
             Forgery::Downgrade => wider().frame(),
@@ -113,7 +107,6 @@ impl Forger {
         frame
     }
 
-    /// What a forged receiver begins with.
     pub(super) fn receiver_greeting(&self, forgery: Forgery, random: &mut Stream) -> (Message, [u8; 32]) {
         match forgery {
             Forgery::Downgrade => (wider(), bytes(random)),

@@ -14,7 +14,6 @@ use super::{
 };
 use crate::{Tally, programs, samples};
 
-/// The receiver hangs up on a forger at once.
 const LIMIT: Duration = Duration::from_secs(30);
 /// Samples of the honest sender who comes last.
 const HONEST: u64 = 500;

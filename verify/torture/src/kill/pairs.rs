@@ -11,7 +11,7 @@ use std::{
 use anyhow::{Context, ensure};
 use sample::random::Stream;
 
-use super::{Bench, Config, LIMIT, LOOK, plan::Victim, process, run::Run, trials, verdict};
+use super::{Bench, LIMIT, LOOK, plan::Victim, process, run::Run, trials, verdict};
 use crate::{Finding, Tally};
 
 /// Exit codes of a run that will not have another's samples: in use, or another run's by now.
@@ -25,9 +25,9 @@ enum Meeting {
     Appeared(&'static str, &'static str),
 }
 
-/// Runs the pairs.
-pub fn run(config: Config) -> anyhow::Result<Finding> {
-    trials("Two runs in one directory", config, |bench, seed, number| {
+/// Runs so many pairs, as [`super::run`] kills.
+pub fn run(cases: u64, seed: u64, at_once: usize) -> anyhow::Result<Finding> {
+    trials("Two runs in one directory", cases, seed, at_once, |bench, seed, number| {
         let mut tally = Tally { cases: 1, ..Tally::default() };
         if let Err(error) = pair(bench, seed, number, &mut tally) {
             tally.violations.push(format!("pair {number} of seed {seed}: {error:#}"));

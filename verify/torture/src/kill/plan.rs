@@ -12,7 +12,6 @@ pub(super) enum Victim {
     Orchestrator,
 }
 
-/// When.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Moment {
     Started(Duration), // So long after the victim is started again, which is when it recovers.
@@ -97,18 +96,12 @@ fn started(random: &mut Stream, victim: Victim) -> Moment {
 }
 
 impl Victim {
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Victim::Receiver => "receiver",
-            Victim::Sender => "sender",
-            Victim::Trainer => "trainer",
-            Victim::Orchestrator => "orchestrator",
-        }
+    pub(super) fn name(self) -> String {
+        format!("{self:?}").to_lowercase()
     }
 }
 
 impl Kill {
-    /// What is counted of it.
     pub(super) fn figures(self) -> [String; 3] {
         let phase = match self.phase {
             Phase::Streaming => "before the chunks were complete",

@@ -17,13 +17,12 @@ pub(super) fn kill(id: u32) -> bool {
 /// Waits until nobody works in `dir`; returns the command lines of those who still do after `limit`.
 pub(super) fn left_in(dir: &Path, limit: Duration) -> Vec<String> {
     let start = Instant::now();
-    loop {
-        let left = working_in(dir);
-        if left.is_empty() || start.elapsed() > limit {
-            return left;
-        }
+    let mut left = working_in(dir);
+    while !left.is_empty() && start.elapsed() <= limit {
         std::thread::sleep(Duration::from_millis(10));
+        left = working_in(dir);
     }
+    left
 }
 
 /// The command lines in which `dir` stands. Those of the dead are empty.

@@ -58,7 +58,6 @@ impl Run {
         self.dir.join("runs/latest")
     }
 
-    /// How the orchestrator ended, if it has.
     pub(super) fn ended(&mut self) -> anyhow::Result<Option<ExitStatus>> {
         self.orchestrator.0.try_wait().context("failed to wait for the orchestrator")
     }
@@ -79,7 +78,7 @@ impl Run {
         let own = self.orchestrator.0.id();
         Ok(match victim {
             Victim::Orchestrator => self.ended()?.is_none().then_some(own).into_iter().collect(),
-            _ => children(own).into_iter().filter(|&id| lives(id, victim.name())).collect(),
+            _ => children(own).into_iter().filter(|&id| lives(id, &victim.name())).collect(),
         })
     }
 
@@ -87,7 +86,6 @@ impl Run {
         fs::read(self.dir.join("log")).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default()
     }
 
-    /// What the run said last, for an error.
     pub(super) fn last_words(&self) -> String {
         format!("it said:\n{}", last_lines(&self.log()))
     }

@@ -48,13 +48,11 @@ struct Trial {
     kills: Vec<Kill>,
     /// Chunks of this run that were there.
     chunks: BTreeSet<String>,
-    /// How often the orchestrator was started with `--resume`.
     resumed: u64,
     /// How much of the log earlier orchestrators have written.
     logged: usize,
 }
 
-/// What a wait for a moment ended with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Wait {
     Reached(Option<u32>), // It has come, for this process if for a certain one.
@@ -186,7 +184,6 @@ impl Trial {
         self.has_begun() && self.run.dir.join("chunks/_SUCCESS").exists()
     }
 
-    /// The names of the files that a phase writes.
     fn files(&self, phase: Phase) -> Vec<String> {
         let dirs: &[&str] = match phase {
             Phase::Streaming => &["chunks", "runs/latest"],
@@ -216,7 +213,6 @@ fn leave_an_earlier_run(from: &Path, to: &Path, complete: bool) -> anyhow::Resul
     Ok(())
 }
 
-/// What a file's name says about it.
 fn kind(name: &str) -> Option<File> {
     match name {
         "data.digest" => Some(File::First),

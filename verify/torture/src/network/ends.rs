@@ -4,8 +4,8 @@
 use std::{
     fs,
     net::SocketAddr,
-    path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
+    path::PathBuf,
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
@@ -14,11 +14,10 @@ use receiver::Outcome;
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
 
-use crate::samples;
+use crate::{locked, samples};
 
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Shape {
-    /// Samples in all.
     pub(crate) samples: u64,
     /// Senders that share them.
     pub(crate) senders: u64,
@@ -39,45 +38,6 @@ impl Shape {
     }
 }
 
-fn receiving(dir: &Path, shape: Shape) -> receiver::Config {
-    let silence = shape.silence;
-    receiver::Config {
-        samples_per_chunk: shape.samples_per_chunk as usize,
-        streams: shape.senders as usize,
-        // Longer than a few silent connections in a row.
-        grace: Duration::from_secs(3),
-        time_limits: receiver::TimeLimits {
-            // More than the sender has, so that an `Open` that was given up on is heard when it comes late.
-            opening: 2 * silence,
-            idle: silence,
-            write: silence,
-            closing: Duration::from_millis(500),
-        },
-        ..receiver::Config::new(dir)
-    }
-}
-
-fn sending(to: SocketAddr, key: &Path, shape: Shape) -> sender::Config {
-    let silence = shape.silence;
-    sender::Config {
-        tls: shape.tls,
-        samples_per_batch: shape.samples_per_batch,
-        batch_delay: shape.batch_delay,
-        deadline: shape.deadline,
-        time_limits: sender::TimeLimits {
-            connect: silence,
-            open: silence,
-            ping: silence / 8,
-            idle: silence,
-            write: silence,
-            first_retry: Duration::from_millis(4),
-            longest_retry: Duration::from_millis(50),
-        },
-        ..sender::Config::new(to, key)
-    }
-}
-
-/// The key that sender and receiver of a case share.
 fn key(folder: &TempDir) -> PathBuf {
     folder.path().join("key")
 }
@@ -86,7 +46,6 @@ pub(crate) fn chunks(folder: &TempDir) -> PathBuf {
     folder.path().join("chunks")
 }
 
-/// A running receiver, stopped when dropped.
 #[derive(Debug)]
 pub(crate) struct Receiving {
     pub(crate) address: SocketAddr,
@@ -99,7 +58,22 @@ impl Receiving {
         let listener = receiver::bind("127.0.0.1:0", &key(folder)).await?;
         let address = listener.local_addr()?;
         let (trigger, shutdown) = Shutdown::manual();
-        let task = tokio::spawn(receiver::run(listener, receiving(&chunks(folder), shape), shutdown, |_| {}));
+        let silence = shape.silence;
+        let config = receiver::Config {
+            samples_per_chunk: shape.samples_per_chunk as usize,
+            streams: shape.senders as usize,
+            // Longer than a few silent connections in a row.
+            grace: Duration::from_secs(3),
+            time_limits: receiver::TimeLimits {
+                // More than the sender has, so that an `Open` that was given up on is heard when it comes late.
+                opening: 2 * silence,
+                idle: silence,
+                write: silence,
+                closing: Duration::from_millis(500),
+            },
+            ..receiver::Config::new(chunks(folder))
+        };
+        let task = tokio::spawn(receiver::run(listener, config, shutdown, |_| {}));
         Ok(Receiving { address, task, trigger })
     }
 
@@ -127,26 +101,23 @@ impl Drop for Receiving {
 pub(crate) struct Witness {
     pub(crate) folder: TempDir,
     shape: Shape,
-    /// Samples that each sender was told to be durable.
-    told: Mutex<Vec<u64>>,
-    lie: Mutex<Option<String>>,
+    /// Samples that each sender was told to be durable, and what was acknowledged too early.
+    heard: Mutex<(Vec<u64>, Option<String>)>,
 }
 
 impl Witness {
     pub(crate) fn new(folder: TempDir, shape: Shape) -> Arc<Witness> {
-        let told = Mutex::new(vec![0; shape.senders as usize]);
-        Arc::new(Witness { folder, shape, told, lie: Mutex::default() })
+        Arc::new(Witness { folder, shape, heard: Mutex::new((vec![0; shape.senders as usize], None)) })
     }
 
-    /// What was acknowledged too early, if anything was.
     pub(crate) fn lie(&self) -> Option<String> {
-        self.lie.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        locked(&self.heard).1.clone()
     }
 
     /// Hears that so many samples of a sender are said to be durable.
     fn hear(&self, sender: u64, durable: u64) {
         let told: u64 = {
-            let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+            let (told, _) = &mut *locked(&self.heard);
             told[sender as usize] = durable;
             told.iter().sum()
         };
@@ -154,7 +125,7 @@ impl Witness {
         let chunks = names.filter(|name| name.to_string_lossy().starts_with("chunk-")).count() as u64;
         if told > chunks * self.shape.samples_per_chunk {
             let text = format!("{told} samples were acknowledged when there were {chunks} chunk files");
-            self.lie.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(text);
+            locked(&self.heard).1.get_or_insert(text);
         }
     }
 }
@@ -162,6 +133,22 @@ impl Witness {
 pub(crate) async fn send(number: u64, to: SocketAddr, shape: Shape, witness: Arc<Witness>) -> anyhow::Result<()> {
     let share = shape.samples / shape.senders;
     let source = samples::source(&format!("s-{number}"), number * share, (number + 1) * share);
-    let config = sending(to, &key(&witness.folder), shape);
+    let silence = shape.silence;
+    let config = sender::Config {
+        tls: shape.tls,
+        samples_per_batch: shape.samples_per_batch,
+        batch_delay: shape.batch_delay,
+        deadline: shape.deadline,
+        time_limits: sender::TimeLimits {
+            connect: silence,
+            open: silence,
+            ping: silence / 8,
+            idle: silence,
+            write: silence,
+            first_retry: Duration::from_millis(4),
+            longest_retry: Duration::from_millis(50),
+        },
+        ..sender::Config::new(to, key(&witness.folder))
+    };
     samples::send(&source, &config, |durable| witness.hear(number, durable)).await
 }

@@ -3,15 +3,16 @@
 
 use std::{
     ops::Range,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
 use sample::random::Stream;
 
+use crate::locked;
+
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) enum Fault {
-    /// Nothing.
     #[default]
     None,
     /// All bytes come through, in pieces of so many bytes, each after so many microseconds.
@@ -24,7 +25,6 @@ pub(crate) enum Fault {
     Misdeliver { frame: u64, how: Misdelivery },
 }
 
-/// How the flow of bytes is broken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Break {
     Cut,             // FIN to both sides.
@@ -35,7 +35,6 @@ pub(crate) enum Break {
     Stall(Duration), // The rest comes after a while.
 }
 
-/// How bytes are changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Damage {
     Flip,        // One bit of each is flipped.
@@ -45,7 +44,6 @@ pub(crate) enum Damage {
     Reverse,     // They come in the reverse order.
 }
 
-/// How a frame is treated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Misdelivery {
     Drop,      // It is lost.
@@ -73,17 +71,15 @@ pub(crate) struct Faulty {
     seen: u64,
     /// Bytes that wait for the rest of what is to be changed.
     held: Vec<u8>,
-    frames: Frames,
     frames_seen: u64,
     swapped: Option<Vec<u8>>,
-    /// Whether the fault has happened.
     pub(crate) has_struck: bool,
 }
 
 impl Faulty {
     pub(crate) fn new(fault: Fault, random: Stream, memory: Memory) -> Faulty {
-        let (held, frames) = (Vec::new(), Frames::default());
-        Faulty { fault, random, memory, seen: 0, held, frames, frames_seen: 0, swapped: None, has_struck: false }
+        let held = Vec::new();
+        Faulty { fault, random, memory, seen: 0, held, frames_seen: 0, swapped: None, has_struck: false }
     }
 
     /// Takes bytes in; none, to begin with, because a fault may happen before the first.
@@ -94,7 +90,8 @@ impl Faulty {
             Fault::Break { byte, how } => self.break_at(bytes, byte, how),
             Fault::Damage { byte, length, how } => self.damage(bytes, byte, length, how),
             Fault::Misdeliver { frame, how } => {
-                let whole = self.frames.feed(bytes);
+                self.held.extend_from_slice(bytes);
+                let whole = take_frames(&mut self.held);
                 whole.into_iter().flat_map(|bytes| self.deliver(bytes, frame, how)).collect()
             }
         };
@@ -106,7 +103,6 @@ impl Faulty {
     pub(crate) fn finish(&mut self) -> Vec<Step> {
         let mut left = self.swapped.take().unwrap_or_default();
         left.append(&mut self.held);
-        left.append(&mut self.frames.rest());
         write(left)
     }
 
@@ -159,7 +155,7 @@ impl Faulty {
 
     fn deliver(&mut self, bytes: Vec<u8>, frame: u64, how: Misdelivery) -> Vec<Step> {
         let earlier = {
-            let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut memory = locked(&self.memory);
             let earlier = (!memory.is_empty()).then(|| memory[self.random.below(memory.len() as u64) as usize].clone());
             memory.push(bytes.clone());
             earlier
@@ -187,33 +183,18 @@ impl Faulty {
 /// Bytes of a header, which begins with the length of the body.
 const HEADER: usize = 12;
 
-/// The frames in a stream of bytes, told apart by their lengths alone, so that each can be treated as a whole without
-/// understanding any.
-#[derive(Debug, Default)]
-pub(crate) struct Frames {
-    buffer: Vec<u8>,
-}
-
-impl Frames {
-    /// Takes bytes in and gives the frames that they complete, headers included.
-    pub(crate) fn feed(&mut self, bytes: &[u8]) -> Vec<Vec<u8>> {
-        self.buffer.extend_from_slice(bytes);
-        let mut whole = Vec::new();
-        while let Some(length) = self.buffer.first_chunk::<4>() {
-            let end = HEADER + u32::from_be_bytes(*length) as usize;
-            if self.buffer.len() < end {
-                break;
-            }
-            let rest = self.buffer.split_off(end);
-            whole.push(std::mem::replace(&mut self.buffer, rest));
+/// Takes the whole frames, headers included, from the start of a stream of bytes. They are told apart by their lengths
+/// alone, so that each can be treated as a whole without understanding any.
+pub(crate) fn take_frames(stream: &mut Vec<u8>) -> Vec<Vec<u8>> {
+    let mut whole = Vec::new();
+    while let Some(length) = stream.first_chunk::<4>() {
+        let end = HEADER + u32::from_be_bytes(*length) as usize;
+        if stream.len() < end {
+            break;
         }
-        whole
+        whole.push(stream.drain(..end).collect());
     }
-
-    /// The bytes of a frame that has not come as a whole.
-    fn rest(&mut self) -> Vec<u8> {
-        std::mem::take(&mut self.buffer)
-    }
+    whole
 }
 
 /// A number in the range; its start, if it is empty.

@@ -6,17 +6,17 @@ use std::time::Duration;
 use sample::random::Stream;
 
 use super::{
-    fault::{Break, Damage, Fault, Frames, Misdelivery},
+    fault::{Break, Damage, Fault, Misdelivery, take_frames},
     proxy::{Meeting, Session, Treatment},
     strangers::Strangers,
 };
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Kind {
-    /// For people, and to repeat a case.
     pub(crate) name: &'static str,
     pub(crate) way: Way,
-    pub(crate) lasts: Lasts,
+    /// Whether all connections are hit, not only the first few, or later ones ever more rarely, by the seed.
+    pub(crate) forever: bool,
     pub(crate) tls: bool,
 }
 
@@ -32,20 +32,12 @@ pub(crate) enum Way {
     Strangers(Strangers),     // Nothing, but others connect to the receiver, too.
 }
 
-/// Which directions are hit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Direction {
     Up,     // From sender to receiver.
     Down,   // From receiver to sender.
     Either, // One or the other.
     Both,   // Both.
-}
-
-/// Which connections are hit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Lasts {
-    AWhile,  // The first few, or later ones ever more rarely, by the seed.
-    Forever, // All of them.
 }
 
 /// Bytes and frames of a session in which nothing goes wrong: [from sender to receiver, from receiver to sender]. There
@@ -57,7 +49,7 @@ pub(crate) struct Lengths {
 }
 
 const fn way(name: &'static str, way: Way) -> Kind {
-    Kind { name, way, lasts: Lasts::AWhile, tls: false }
+    Kind { name, way, forever: false, tls: false }
 }
 
 const fn tls(name: &'static str, way: Way) -> Kind {
@@ -65,7 +57,7 @@ const fn tls(name: &'static str, way: Way) -> Kind {
 }
 
 const fn forever(name: &'static str, way: Way) -> Kind {
-    Kind { lasts: Lasts::Forever, ..self::way(name, way) }
+    Kind { forever: true, ..self::way(name, way) }
 }
 
 pub(crate) const ALL: &[Kind] = &{
@@ -129,7 +121,6 @@ pub(crate) const ALL: &[Kind] = &{
 };
 
 impl Kind {
-    /// What happens to connection number `connection`.
     pub(crate) fn treatment(&self, seed: u64, connection: u64, lengths: Lengths) -> Treatment {
         let mut random = self.random(seed, connection);
         match self.way {
@@ -151,15 +142,14 @@ impl Kind {
     }
 
     fn hits(&self, seed: u64, connection: u64) -> bool {
-        let mut random = self.random(seed, u64::MAX - connection);
-        match self.lasts {
-            Lasts::Forever => true,
-            // Two connections are needed to cross any.
-            Lasts::AWhile if connection == 0 || connection == 1 && self.way == Way::Meeting(Meeting::Cross) => true,
+        match connection {
+            _ if self.forever => true,
+            0 => true,
+            1 if self.way == Way::Meeting(Meeting::Cross) => true, // It takes two to cross any.
             // Damaged handshakes, many in a row, look to a sender as if it had the wrong key.
-            Lasts::AWhile if connection % 5 == 4 => false,
-            Lasts::AWhile if seed.is_multiple_of(2) => connection <= self.random(seed, u64::MAX).below(4),
-            Lasts::AWhile => random.unit_f32() < 0.6_f32.powi(connection.min(100) as i32),
+            _ if connection % 5 == 4 => false,
+            _ if seed.is_multiple_of(2) => connection <= self.random(seed, u64::MAX).below(4),
+            _ => self.random(seed, u64::MAX - connection).unit_f32() < 0.6_f32.powi(connection.min(100) as i32),
         }
     }
 
@@ -232,7 +222,8 @@ impl Lengths {
             return Lengths { bytes, frames: [0; 2] };
         }
         let measure = |bytes: &[u8]| {
-            let frames = Frames::default().feed(bytes).into_iter().filter(|frame| !is_ping(frame));
+            let frames =
+                take_frames(&mut bytes.to_vec()).into_iter().filter(|frame| !matches!(frame.get(4), Some(8 | 9)));
             frames.fold((0, 0), |(bytes, frames), frame| (bytes + frame.len() as u64, frames + 1))
         };
         let [up, down] = session.bytes.each_ref().map(|bytes| measure(bytes));
@@ -245,9 +236,4 @@ impl Lengths {
         let upto = if random.below(2) == 0 { all.min(300) } else { all };
         random.below(upto)
     }
-}
-
-/// Whether a frame is a `Ping` or a `Pong`.
-fn is_ping(frame: &[u8]) -> bool {
-    matches!(frame.get(4), Some(8 | 9))
 }

@@ -7,7 +7,7 @@ use std::{
     ops::ControlFlow,
     pin::pin,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
     time::Duration,
@@ -27,8 +27,8 @@ use tokio::{
 };
 
 use super::fault::{Break, Fault, Faulty, Memory, Step};
+use crate::locked;
 
-/// Bytes that the proxy takes off a socket at once.
 const PIECE: usize = 16 * 1024;
 /// What the system may hold for the proxy, little, so that a proxy that does not read is soon felt.
 const RECEIVE_BUFFER: u32 = 16 * 1024;
@@ -40,7 +40,6 @@ const PAIR_LIMIT: Duration = Duration::from_millis(500);
 /// What is done with a new connection.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Meeting {
-    /// It is connected on to the receiver.
     #[default]
     Connect,
     Close,   // It is closed.
@@ -51,7 +50,6 @@ pub(crate) enum Meeting {
     Cross,
 }
 
-/// What happens to one connection.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Treatment {
     pub(crate) meeting: Meeting,
@@ -66,7 +64,6 @@ pub(crate) struct Proxy {
     task: JoinHandle<()>,
 }
 
-/// What came by.
 #[derive(Debug, Default)]
 pub(crate) struct Log {
     connections: AtomicU64,
@@ -122,19 +119,11 @@ impl Log {
 
     /// What came by on one of the connections that were connected on.
     pub(crate) fn session(&self, number: usize) -> Option<Session> {
-        self.sessions().get(number).cloned()
-    }
-
-    fn sessions(&self) -> MutexGuard<'_, Vec<Session>> {
-        self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn uncrossed(&self) -> MutexGuard<'_, Option<Uncrossed>> {
-        self.uncrossed.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.sessions).get(number).cloned()
     }
 
     fn new_session(&self) -> usize {
-        let mut sessions = self.sessions();
+        let mut sessions = locked(&self.sessions);
         sessions.push(Session::default());
         sessions.len() - 1
     }
@@ -158,7 +147,6 @@ async fn serve(
     }
 }
 
-/// Treats one connection to its end.
 async fn connection(mut sender: TcpStream, receiver: SocketAddr, treatment: Treatment, key: [u64; 2], log: Arc<Log>) {
     let Treatment { meeting, faults } = treatment;
     if meeting != Meeting::Connect {
@@ -194,17 +182,17 @@ async fn connection(mut sender: TcpStream, receiver: SocketAddr, treatment: Trea
 
 /// Exchanges a receiver's answers for those of the next connection that is to be crossed, if one comes in time.
 async fn cross(answers: OwnedReadHalf, log: &Log) -> OwnedReadHalf {
-    let other = log.uncrossed().take();
+    let other = locked(&log.uncrossed).take();
     if let Some((others, give)) = other {
         let _ = give.send(answers); // It waits for them, or its connection has been given up.
         return others;
     }
     let (give, mut take) = oneshot::channel();
-    *log.uncrossed() = Some((answers, give));
+    *locked(&log.uncrossed) = Some((answers, give));
     if let Ok(Ok(others)) = time::timeout(PAIR_LIMIT, &mut take).await {
         return others;
     }
-    let own = log.uncrossed().take();
+    let own = locked(&log.uncrossed).take();
     match own {
         Some((answers, _)) => answers,
         None => take.await.expect("whoever takes answers gives its own"),
@@ -220,7 +208,7 @@ async fn relay(mut up: Flow, mut down: Flow) {
             broken = &mut down => if broken.is_some() { broken } else { up.await },
         }
     };
-    up.log.sessions()[up.session].is_over = true;
+    locked(&up.log.sessions)[up.session].is_over = true;
     match broken {
         Some(Break::Reset) => {
             for half in [up.to, down.to] {
@@ -237,7 +225,6 @@ async fn relay(mut up: Flow, mut down: Flow) {
     }
 }
 
-/// One direction of a connection.
 struct Flow {
     from: OwnedReadHalf,
     to: OwnedWriteHalf,
@@ -263,7 +250,7 @@ impl Flow {
                 }
             }
             let count = self.from.read(&mut buffer).await.unwrap_or(0);
-            self.log.sessions()[self.session].bytes[self.side].extend_from_slice(&buffer[..count]);
+            locked(&self.log.sessions)[self.session].bytes[self.side].extend_from_slice(&buffer[..count]);
             if count == 0 {
                 for step in self.faulty.finish() {
                     let _ = self.take(step).await;

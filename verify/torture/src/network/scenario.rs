@@ -17,13 +17,12 @@ use tokio::{task::JoinSet, time::timeout};
 
 use super::{
     ends::{Receiving, Shape, Witness, chunks, send},
-    kind::{Lasts, Lengths},
+    kind::Lengths,
     proxy::{Log, Proxy, Treatment},
     strangers::Strangers,
 };
 use crate::samples;
 
-/// No case takes longer.
 const LIMIT: Duration = Duration::from_secs(60);
 
 #[derive(Debug)]
@@ -31,14 +30,13 @@ pub(crate) struct Passed {
     /// Connections that were made beyond the first.
     pub(crate) reconnects: u64,
     pub(crate) took: Duration,
-    /// What came by.
     pub(crate) log: Arc<Log>,
 }
 
 pub(crate) struct Scene<T> {
     pub(crate) shape: Shape,
     pub(crate) seed: u64,
-    pub(crate) lasts: Lasts,
+    pub(crate) forever: bool,
     pub(crate) treat: T,
     pub(crate) strangers: Option<Strangers>,
 }
@@ -52,7 +50,7 @@ impl<T: Fn(u64) -> Treatment + Send + 'static> Scene<T> {
     }
 
     async fn play_to_the_end(self) -> anyhow::Result<Arc<Log>> {
-        let Scene { shape, seed, lasts, treat, strangers } = self;
+        let Scene { shape, seed, forever, treat, strangers } = self;
         let witness = Witness::new(TempDir::new()?, shape);
         let mut receiver = Receiving::start(&witness.folder, shape).await?;
         let proxy = Proxy::start(receiver.address, seed, treat).await?;
@@ -63,10 +61,10 @@ impl<T: Fn(u64) -> Treatment + Send + 'static> Scene<T> {
         };
         let sent = send_all(proxy.address, shape, &witness, strangers == Some(Strangers::ReplayEnded)).await;
         drop((proxy, crowd));
-        match (sent, lasts) {
-            (Ok(()), _) => {}
-            (Err(error), Lasts::AWhile) => return Err(receiver.explain(error).await),
-            (Err(error), Lasts::Forever) => {
+        match sent {
+            Ok(()) => {}
+            Err(error) if !forever => return Err(receiver.explain(error).await),
+            Err(error) => {
                 let text = format!("{error:#}");
                 ensure!(text.contains("gave up after 1s: "), "it ended otherwise than by giving up: {text}");
                 // The network heals, too late for that sender. The receiver may have all it needs and be gone.
@@ -81,10 +79,9 @@ impl<T: Fn(u64) -> Treatment + Send + 'static> Scene<T> {
     }
 }
 
-/// What a session of this shape is like when nothing goes wrong.
 pub(crate) async fn measure(shape: Shape) -> anyhow::Result<Lengths> {
     let treat = |_| Treatment::default();
-    let scene = Scene { shape, seed: 0, lasts: Lasts::AWhile, treat, strangers: None };
+    let scene = Scene { shape, seed: 0, forever: false, treat, strangers: None };
     let passed = scene.play().await.context("a session without any fault went wrong")?;
     Ok(Lengths::of(&passed.log.session(0).context("nothing went through the proxy")?, shape.tls))
 }
@@ -104,7 +101,6 @@ async fn send_all(to: SocketAddr, shape: Shape, witness: &Arc<Witness>, in_turn:
     Ok(())
 }
 
-/// What must be true of the directory at the end.
 fn check(dir: &Path, shape: Shape, witness: &Witness) -> anyhow::Result<()> {
     if let Some(lie) = witness.lie() {
         bail!(lie);

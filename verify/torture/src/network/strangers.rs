@@ -89,7 +89,6 @@ async fn replay(receiver: SocketAddr, log: Arc<Log>) {
     }
 }
 
-/// How often each session is replayed.
 const TIMES: u32 = 3;
 
 async fn hear(socket: &mut TcpStream) {

@@ -22,9 +22,6 @@ impl Explanations {
     }
 
     /// Writes the original, if there is one, and the image of MNIST that was made of it.
-    ///
-    /// # Errors
-    /// When the folder cannot be made or written into.
     pub(super) fn write(&mut self, name: &str, original: Option<&Picture>, pixels: &[u8]) -> anyhow::Result<()> {
         fs::create_dir_all(&self.dir).with_context(|| format!("failed to create `{}`", self.dir.display()))?;
         let seen = Picture::new(SIDE, SIDE, pixels.to_vec());

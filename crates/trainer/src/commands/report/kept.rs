@@ -3,13 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow};
-use model::StateDict;
 use process::exit::{Code, OrExit, failure};
-use run_folder::{Checkpoint, STREAMING, SUMMARY, Streaming, Summary, checkpoint, record::Record, seal};
+use run_folder::{Checkpoint, STREAMING, SUMMARY, Streaming, Summary, checkpoint, seal};
 
 use crate::{config::ARCHITECTURE, folder_failure};
 
-/// A finished run.
 #[derive(Debug)]
 pub(super) struct Kept {
     pub(super) folder: PathBuf,
@@ -17,20 +15,13 @@ pub(super) struct Kept {
     pub(super) name: String,
     pub(super) config: toml::Table,
     pub(super) summary: Summary,
-    pub(super) history: Vec<Record>,
-    /// The digest of the received data in canonical order.
-    pub(super) data: String,
-    pub(super) global: StateDict,
+    pub(super) checkpoint: Checkpoint,
     pub(super) streaming: Option<Streaming>,
     /// What could not be read and is not needed, in a sentence.
     pub(super) damage: Option<String>,
 }
 
 impl Kept {
-    /// Reads a finished run.
-    ///
-    /// # Errors
-    /// When the folder holds none, or a file that is needed is damaged.
     pub(super) fn read(folder: &Path) -> anyhow::Result<Self> {
         if !folder.is_dir() {
             fail!(Code::Io, "there is no run folder `{}`; name one such as runs/latest", folder.display());
@@ -59,9 +50,7 @@ impl Kept {
             name: name.unwrap_or_else(|| folder.display().to_string()),
             config,
             summary,
-            history: checkpoint.history,
-            data: checkpoint.origin.data,
-            global: checkpoint.global,
+            checkpoint,
             streaming,
             damage,
         })

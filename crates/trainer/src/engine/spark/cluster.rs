@@ -22,11 +22,9 @@ use super::{
 
 /// How long taking leave of a server may take, step by step.
 const LEAVE_LIMIT: Duration = Duration::from_secs(5);
-
 /// The first version that can put a row into the partition that it names.
 const OLDEST: (u32, u32) = (4, 1);
 
-/// A session.
 pub(super) struct Cluster {
     session: SparkSession,
     /// For queries, on a connection of their own.
@@ -37,9 +35,6 @@ pub(super) struct Cluster {
 
 impl Cluster {
     /// Opens a session. What is asked of it later may take `patience` without a sign of progress.
-    ///
-    /// # Errors
-    /// When the address is none, nobody listens there, the server is too old, and those of [`Wait::next`].
     pub(super) fn connect(remote: &str, patience: Duration, go_on: GoOn<'_>) -> anyhow::Result<Self> {
         let address = parse(remote).or_exit(Code::Usage)?;
         if !address.use_ssl() && !address.is_loopback() {
@@ -69,15 +64,11 @@ impl Cluster {
         Ok(cluster)
     }
 
-    /// A name that no other session has.
     pub(super) fn id(&self) -> &str {
         self.session.session_id()
     }
 
     /// Has the server do what costs it little.
-    ///
-    /// # Errors
-    /// That of the server, and those of [`Wait::next`].
     pub(super) fn call<T: Send + 'static>(
         &self,
         what: &str,
@@ -112,10 +103,6 @@ impl Cluster {
         }
     }
 
-    /// Ships files to the executors.
-    ///
-    /// # Errors
-    /// Those of [`call`](Self::call).
     pub(super) fn ship(&self, files: Vec<PathBuf>, go_on: GoOn<'_>) -> anyhow::Result<()> {
         self.call("take the files that are shipped", go_on, move |session| {
             let paths: Vec<_> = files.iter().map(|path| path.to_string_lossy()).collect();
@@ -124,9 +111,6 @@ impl Cluster {
     }
 
     /// Runs a query to its end, and hands on what comes from it.
-    ///
-    /// # Errors
-    /// That of `on_news`, that of the server, and those of [`Wait::next`]. The query is cancelled then.
     pub(super) fn query(&self, sql: String, go_on: GoOn<'_>, on_news: OnNews<'_>) -> anyhow::Result<()> {
         let messages = query::start(Arc::clone(&self.client), self.id(), sql);
         let wait = Wait::new(&self.address, self.patience, "finish another task", go_on);

@@ -7,15 +7,12 @@ use spark_connect::SparkError;
 
 /// gRPC's code for who is not known.
 const UNAUTHENTICATED: i32 = 16;
-
-/// The most of an error that is shown.
 const MAX_CHARS: usize = 800;
 
 /// Conditions that mean that the chunks are not what they must be, or not where.
-const ABOUT_DATA: [&str; 6] = [
+const ABOUT_DATA: [&str; 5] = [
     "PATH_NOT_FOUND",
     "FAILED_READ_FILE",
-    "FAILED_READ_FILE.FILE_NOT_EXIST",
     "UNABLE_TO_INFER_SCHEMA",
     "UNRESOLVED_COLUMN",
     "UnsupportedFileSystemException",

@@ -19,7 +19,6 @@ use spark_connect_proto::{
 
 use super::{fault, wait::Wait};
 
-/// What comes from a query.
 pub(super) enum News {
     /// Tasks that are done, of all.
     Tasks(i64, i64),
@@ -33,7 +32,6 @@ pub(super) type OnNews<'a> = &'a mut dyn FnMut(News) -> anyhow::Result<()>;
 /// News of a query, or nothing when it is over, or the error that ended it.
 pub(super) type Message = Result<Option<News>, SparkError>;
 
-/// Starts a query in a session.
 pub(super) fn start(client: Arc<SparkConnectClient>, session: &str, sql: String) -> mpsc::Receiver<Message> {
     let relation = Relation { rel_type: Some(RelType::Sql(Sql { query: sql, ..Sql::default() })), common: None };
     let request = ExecutePlanRequest {
@@ -52,9 +50,6 @@ pub(super) fn start(client: Arc<SparkConnectClient>, session: &str, sql: String)
 }
 
 /// Hands on what comes from a query, until it is over.
-///
-/// # Errors
-/// That of `on_news`, that of the server, and those of [`Wait::next`].
 pub(super) fn follow(
     messages: &mpsc::Receiver<Message>,
     mut wait: Wait<'_>,
@@ -111,7 +106,6 @@ fn tasks(progress: &ExecutionProgress) -> News {
     News::Tasks(done, all)
 }
 
-/// The rows in a piece of the result.
 fn rows(data: &[u8]) -> Result<Vec<Vec<String>>, SparkError> {
     let broken = |error| SparkError::connect_msg(format!("the result cannot be read: {error}"));
     let mut rows = Vec::new();
@@ -129,7 +123,6 @@ fn rows(data: &[u8]) -> Result<Vec<Vec<String>>, SparkError> {
     Ok(rows)
 }
 
-/// The text as a literal of SQL.
 pub(super) fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\\', r"\\").replace('\'', r"\'"))
 }

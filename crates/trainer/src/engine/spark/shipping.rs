@@ -8,9 +8,6 @@ use process::exit::Code;
 use terminal::shell;
 
 /// The files that make up this trainer: the program, which is to be called `name`, and its libraries.
-///
-/// # Errors
-/// When they cannot be found.
 pub(super) fn files(dir: &std::path::Path, name: &str) -> anyhow::Result<Vec<PathBuf>> {
     let program = dir.join(name);
     let exe = env::current_exe().context("failed to find this program's own path")?;
@@ -27,9 +24,6 @@ pub(super) fn files(dir: &std::path::Path, name: &str) -> anyhow::Result<Vec<Pat
 }
 
 /// The shell command that starts this program where it is.
-///
-/// # Errors
-/// When that cannot be found out.
 pub(super) fn command_here() -> anyhow::Result<String> {
     let exe = env::current_exe().context("failed to find this program's own path")?;
     Ok(shell::command_line([exe.as_os_str()]))

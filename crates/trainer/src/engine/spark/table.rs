@@ -24,7 +24,6 @@ use super::{
 pub(super) const PARTITIONS: &str = "tributary_partitions";
 const CHUNKS: &str = "tributary_chunks";
 const PLACES: &str = "tributary_places";
-
 /// Enough rows for Spark to share out.
 const SAMPLES_A_ROW: usize = 4096;
 /// 4 MB: a message may have 128 MiB, and takes fifty times its size here while it is made.
@@ -37,9 +36,6 @@ const MAX_BROADCAST: usize = 2_000_000;
 const SAMPLES_A_TASK: u64 = 20_000;
 
 /// Makes the table of the manifest's chunks, which are in the directory `uri`. Spark reads them when it is first asked for the samples.
-///
-/// # Errors
-/// When Spark finds no chunks there, or others, and those of [`Cluster::query`].
 pub(super) fn prepare(
     cluster: &Cluster,
     uri: &str,

@@ -8,11 +8,8 @@ use std::{
 
 /// How many ports to try. Spark itself tries sixteen; who starts so many on one machine knows where they are.
 const PORTS: u16 = 4;
-
 /// How long each step may take; the pages are near, or not within reach.
 const LIMIT: Duration = Duration::from_secs(1);
-
-/// The most of an answer that is read.
 const MAX_ANSWER: u64 = 1 << 16;
 
 /// The address of the pages of application `id` on `host`, which are at port `first` or soon after.

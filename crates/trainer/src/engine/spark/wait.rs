@@ -17,11 +17,9 @@ pub(super) type GoOn<'a> = &'a dyn Fn() -> anyhow::Result<()>;
 
 /// How often to ask it.
 const POLL: Duration = Duration::from_millis(100);
-
 /// How often to look whether a silent server is still there.
 const LOOK: Duration = Duration::from_secs(3);
 
-/// A wait for one or more messages.
 pub(super) struct Wait<'a> {
     address: &'a ChannelBuilder,
     patience: Duration,
@@ -35,7 +33,6 @@ pub(super) struct Wait<'a> {
 }
 
 impl<'a> Wait<'a> {
-    /// Begins to wait for the server at `address` to do something.
     pub(super) fn new(address: &'a ChannelBuilder, patience: Duration, what: &'a str, go_on: GoOn<'a>) -> Self {
         Wait { address, patience, what, go_on, progress: Instant::now(), alive: Instant::now() }
     }
@@ -69,7 +66,6 @@ impl<'a> Wait<'a> {
         }
     }
 
-    /// Patience begins anew.
     pub(super) fn has_progressed(&mut self) {
         self.progress = Instant::now();
     }
@@ -85,7 +81,6 @@ impl<'a> Wait<'a> {
     }
 }
 
-/// Whether somebody listens there.
 pub(super) fn reach(address: &ChannelBuilder) -> io::Result<()> {
     const LIMIT: Duration = Duration::from_secs(5);
     let mut last = io::ErrorKind::AddrNotAvailable.into();

@@ -48,14 +48,6 @@ impl Job {
         }
     }
 
-    /// How often each sample passes by.
-    pub fn passes(&self) -> usize {
-        match self {
-            Job::Train { local, .. } => local.local_epochs as usize,
-            _ => 1,
-        }
-    }
-
     /// The command line of a worker that is to do it.
     pub fn arguments(&self) -> Arguments {
         let json = serde_json::to_vec(self).expect("numbers and texts are JSON");

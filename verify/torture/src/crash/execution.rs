@@ -1,67 +1,24 @@
-//! A life of a receiver, from opening the chunk directory to completing it: what it found, what it wrote, and what it
-//! told others on the strength of it. It may be cut short by an error; the disk remembers all the moments at which it
-//! could have been cut short by a crash.
+//! An execution of a receiver, from opening the chunk directory to completing it: what it found, what it wrote, and what
+//! it acknowledged on the strength of it. An error may end it; the disk remembers where a crash could have.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    path::Path,
-    sync::Arc,
-};
+use std::{collections::HashMap, path::Path, sync::Arc};
 
 use anyhow::{anyhow, ensure};
 use sample::Samples;
 use store::{Error, Manifest, Mode, Rows, Store};
 
-use super::{
-    disk::{Moment, SimulatedDisk},
-    scenario::Scenario,
-};
+use super::{disk::SimulatedDisk, scenario::Scenario};
 
 /// The chunk directory. Its parent does not exist at first either.
 pub(super) const DIR: &str = "/data/chunks";
 
-/// How often a receiver tries again when the disk is full.
 const PATIENCE: usize = 3;
 
-/// What others were told, and count on.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub(super) struct Promise {
-    /// By stream: every sample before this one is durable.
-    durable: BTreeMap<String, u64>,
-    /// The directory is complete.
-    pub(super) complete: bool,
-}
-
-impl Promise {
-    pub(super) fn is_none(&self) -> bool {
-        *self == Promise::default()
-    }
-}
-
-/// What came of a life.
-#[derive(Debug)]
-pub(super) struct Life {
-    /// Every moment at which it could have ended, with what had been promised by then.
-    pub(super) moments: Vec<(Moment, Promise)>,
-    /// An error of the store, or what must never be.
-    pub(super) outcome: anyhow::Result<()>,
-}
-
-/// Opens the directory, goes on where it was left, completes it, and reads it.
-pub(super) fn live(disk: &SimulatedDisk, scenario: &Scenario, mode: Mode, promised: Promise) -> Life {
-    // Who asks for a fresh start is not owed what was there.
-    let promised = if mode == Mode::Fresh { Promise::default() } else { promised };
-    let mut receiver = Receiver { disk, scenario, told: vec![(0, promised.clone())], promised };
-    let mut outcome = receiver.run(mode);
-    if let Some(crime) = disk.crimes().pop() {
-        outcome = Err(anyhow!(crime));
-    }
-    let told_by = |at| receiver.told.iter().take_while(|(since, _)| *since <= at).last().map(|(_, told)| told.clone());
-    let moments = disk.moments().into_iter().map(|moment| {
-        let told = told_by(moment.at).unwrap_or_default();
-        (moment, told)
-    });
-    Life { moments: moments.collect(), outcome }
+/// Opens the directory, goes on where it was left, completes it, and reads it. Fails with an error of the store, or with
+/// what must never be.
+pub(super) fn receive(disk: &SimulatedDisk, scenario: &Scenario, mode: Mode) -> anyhow::Result<()> {
+    let outcome = Receiver { disk, scenario }.run(mode);
+    disk.crime().map_or(outcome, |crime| Err(anyhow!(crime)))
 }
 
 /// Receives samples that are not what was sent, and gives the directory up.
@@ -86,19 +43,18 @@ pub(super) fn read(disk: &SimulatedDisk) -> Result<(Manifest, Rows), Error> {
 struct Receiver<'a> {
     disk: &'a SimulatedDisk,
     scenario: &'a Scenario,
-    promised: Promise,
-    /// Since which operation what was promised.
-    told: Vec<(usize, Promise)>,
 }
 
 impl Receiver<'_> {
-    fn run(&mut self, mode: Mode) -> anyhow::Result<()> {
+    fn run(&self, mode: Mode) -> anyhow::Result<()> {
         let mut store = self.open(mode)?;
         for &(stream, from, to) in &self.scenario.batches {
             let name = &self.scenario.streams[stream].name;
             let position = self.position(&mut store, stream)?;
             if from < position {
-                self.repeat(&mut store, name, from, to)?;
+                // A sender that sends again what is there must be refused.
+                let refused = store.append(name, from, self.scenario.samples(from, to).as_slice()).is_err();
+                ensure!(refused, "samples {from}..{to} of `{name}` were taken in again");
             }
             if position < to {
                 let from = from.max(position);
@@ -113,12 +69,11 @@ impl Receiver<'_> {
             self.commit(&mut store)?;
         }
         self.patiently(|| store.complete(None, 0.0))?;
-        self.promised.complete = true;
-        self.tell();
+        self.disk.acknowledge(|told| told.complete = true);
         self.scenario.check(&read(self.disk)?)
     }
 
-    fn open(&mut self, mode: Mode) -> anyhow::Result<Store> {
+    fn open(&self, mode: Mode) -> anyhow::Result<Store> {
         let mut found: HashMap<String, Samples> = HashMap::new();
         let disk = Arc::new(self.disk.clone());
         let mut store = Store::open_on(disk, Path::new(DIR), mode, self.scenario.samples_per_chunk, |replay| {
@@ -128,7 +83,7 @@ impl Receiver<'_> {
             let position = self.position(&mut store, index)?;
             let (name, sent) = (&stream.name, self.scenario.samples(stream.first, position));
             ensure!(found.remove(name).unwrap_or_default() == sent, "`{name}` up to {position} is not what was sent");
-            let told = self.promised.durable.get(name).copied().unwrap_or(stream.first);
+            let told = self.disk.acknowledge(|told| told.durable.get(name).copied()).unwrap_or(stream.first);
             ensure!(position >= told, "`{name}` was acknowledged to {told} and is there to {position}");
         }
         ensure!(found.is_empty(), "streams {:?} were never sent", found.keys());
@@ -141,29 +96,21 @@ impl Receiver<'_> {
         Ok(store.open_stream(&stream.name, &self.scenario.dataset, stream.first, stream.end)?)
     }
 
-    /// A sender that sends again what is there must be refused.
-    fn repeat(&self, store: &mut Store, name: &str, from: u64, to: u64) -> anyhow::Result<()> {
-        let refused = store.append(name, from, self.scenario.samples(from, to).as_slice()).is_err();
-        ensure!(refused, "samples {from}..{to} of `{name}` were taken in again");
-        Ok(())
-    }
-
     /// Senders that come back are told what is durable.
-    fn welcome(&mut self, store: &Store) {
+    fn welcome(&self, store: &Store) {
         for stream in &self.scenario.streams {
             if let Some(position) = store.durable(&stream.name).filter(|position| *position > stream.first) {
-                self.promised.durable.insert(stream.name.clone(), position);
+                self.disk.acknowledge(|told| told.durable.insert(stream.name.clone(), position));
             }
         }
-        self.tell();
     }
 
-    fn commit(&mut self, store: &mut Store) -> anyhow::Result<()> {
+    fn commit(&self, store: &mut Store) -> anyhow::Result<()> {
         let committed = self.patiently(|| store.commit());
         let goes_on = committed.is_err() && store.commit().is_ok_and(|durable| !durable.is_empty());
         ensure!(!goes_on, "a store went on after a write had failed");
         for durable in committed? {
-            self.promised.durable.insert(durable.stream, durable.position);
+            self.disk.acknowledge(|told| told.durable.insert(durable.stream, durable.position));
         }
         self.welcome(store);
         Ok(())
@@ -181,10 +128,5 @@ impl Receiver<'_> {
             ensure!(names()? == before, "a full disk is said to leave nothing, and left something");
         }
         Ok(act()?)
-    }
-
-    /// From here on, others count on what is promised.
-    fn tell(&mut self) {
-        self.told.push((self.disk.operations(), self.promised.clone()));
     }
 }
