@@ -10,7 +10,10 @@ use std::{
 
 use dataset::Dataset;
 use model::{StateDict, best, logits, measure, probabilities};
-use process::exit::{Code, failure};
+use process::{
+    exit::{Code, failure},
+    file,
+};
 use report::{Other, Point, Report, Round, Test, Wrong};
 use run_folder::{
     REPORT, Streaming, Summary,
@@ -21,7 +24,6 @@ use terminal::{count, shell};
 
 use self::kept::Kept;
 use crate::{data::test_set, output};
-use process::file;
 
 /// What several runs are compared in, in the first one's folder.
 const COMPARISON: &str = "comparison.html";

@@ -1,10 +1,11 @@
 //! The rows that driver and worker exchange, one a line, with tabs between fields: samples in, a reply for each partition
 //! out. Images and weights are base64.
 
+use std::fmt::Display;
+
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use model::{Architecture, StateDict};
 use sample::{CLASSES, PIXELS};
-use std::fmt::Display;
 
 use crate::data::digest::Digest;
 
