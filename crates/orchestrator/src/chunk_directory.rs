@@ -1,5 +1,5 @@
-//! One run at a time has a chunk directory, from its first sample to its last round: between the receiver's end and the
-//! trainer's reading, no other run may empty it. The lock lies beside the directory, which may hold files of others; inside of
+//! Whose the samples in a chunk directory are. One run at a time has it, from its first sample to its last round: between the
+//! receiver's end and the trainer's reading, no other run may empty it. The lock lies beside the directory, which may hold files of others; inside of
 //! it where only the directory itself can be written to.
 
 use std::{
@@ -11,10 +11,13 @@ use std::{
 };
 
 use anyhow::{Context, anyhow};
+use manifest::{Manifest, SUCCESS};
 use process::{
     exit::{Code, failure},
     lock,
 };
+
+use crate::{config::Config, folder};
 
 /// How long the lock of a run that was killed may stay: until a child that it was about to start has become its program.
 const LOCK_LIMIT: Duration = Duration::from_secs(1);
@@ -80,8 +83,30 @@ fn open_lock(dir: &Path) -> anyhow::Result<(PathBuf, File)> {
     opened.with_context(|| format!("failed to open `{}`, the lock of the chunk directory", beside.display()))
 }
 
+/// Whether the chunk directory is complete, with the streams and the data of this very run.
+/// Fails when it is complete with those of another, or damaged.
+pub(crate) fn is_streamed(config: &Config, run: &Path) -> anyhow::Result<bool> {
+    let Some(digest) = folder::data(run)? else { return Ok(false) }; // It holds an earlier run's samples, if any.
+    let dir = config.directory.dir.display();
+    let bytes = match fs::read(config.directory.dir.join(SUCCESS)) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(false),
+        bytes => bytes.with_context(|| format!("failed to read `{dir}/{SUCCESS}`"))?,
+    };
+    let Manifest { dataset, run, streams, .. } = Manifest::decode(&bytes)
+        .map_err(|what| failure(Code::Data, anyhow!("`{dir}/{SUCCESS}` is damaged: {what}")))?;
+    let mut shares: Vec<_> = config.shares().collect();
+    shares.sort();
+    if (dataset.digest, run, streams) == (digest, config.identity.run_id.clone(), shares) {
+        return Ok(true);
+    }
+    let advice = "name this run's own with --dir, or start a new run without --resume";
+    Err(failure(Code::Data, anyhow!("`{dir}` holds the samples of another run; {advice}")))
+}
+
 #[cfg(test)]
 mod tests {
+    use manifest::{ChunkEntry, DatasetId, StreamEntry};
+
     use super::*;
 
     #[test]
@@ -99,5 +124,49 @@ mod tests {
         assert_eq!(fs::read_dir(&dir).unwrap().count(), 0);
         drop(first);
         ChunkDirectory::hold(&dir).unwrap();
+    }
+    #[test]
+    fn a_chunk_directory_is_this_runs_if_its_data_and_streams_are() {
+        let dir = tempfile::tempdir().unwrap();
+        let chunks = dir.path().to_str().unwrap();
+        let flags = ["x", "--samples=24", "--offset=5", "--senders=12", "--dir", chunks];
+        let config = Config::load(&flags.map(Into::into)).unwrap();
+        let mut streams: Vec<StreamEntry> = config.shares().collect();
+        assert_eq!(streams[11], StreamEntry { name: "sender-11".into(), first: 27, end: 29 });
+        streams.sort_by(|one, other| one.name.cmp(&other.name)); // As the receiver does it.
+        let manifest = |run: Option<&str>, digest: &str, streams: &[StreamEntry]| {
+            let dataset = DatasetId { name: "mnist".into(), digest: digest.into() };
+            let samples = streams.iter().map(|stream| stream.end - stream.first).sum();
+            let chunk = ChunkEntry { name: "chunk-00000000-6437b3ac38465133.parquet".into(), samples, bytes: 6000 };
+            Manifest::new(dataset, run.map(Into::into), 0.5, streams.into(), vec![chunk]).encode()
+        };
+        let own = manifest(None, "d1", &streams);
+        fs::write(dir.path().join(SUCCESS), &own).unwrap();
+        assert!(
+            !is_streamed(&config, dir.path()).unwrap(),
+            "what is there before a sample is sent is an earlier run's"
+        );
+        folder::remember_data(dir.path(), "d1").unwrap();
+        assert!(is_streamed(&config, dir.path()).unwrap());
+
+        let [mut longer, mut renamed] = [streams.clone(), streams.clone()];
+        longer[0].end += 1;
+        renamed[0].name = "a".into();
+        let (other, damaged) = ("` holds the samples of another run; ", "/_SUCCESS` is damaged: ");
+        for (bytes, expect) in [
+            (manifest(None, "d1", &longer), other),
+            (manifest(None, "d1", &renamed), other),
+            (manifest(None, "d2", &streams), other),
+            (manifest(Some("1f"), "d1", &streams), other),
+            (own[..40].to_vec(), damaged),
+            (own.iter().map(|byte| if *byte == b'9' { b'8' } else { *byte }).collect(), damaged),
+        ] {
+            fs::write(dir.path().join(SUCCESS), bytes).unwrap();
+            let error = is_streamed(&config, dir.path()).unwrap_err();
+            assert_eq!(process::exit::code_of(&error), Code::Data);
+            assert!(error.to_string().starts_with(&format!("`{chunks}{expect}")), "{error}");
+        }
+        fs::remove_file(dir.path().join(SUCCESS)).unwrap();
+        assert!(!is_streamed(&config, dir.path()).unwrap());
     }
 }

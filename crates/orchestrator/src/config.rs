@@ -11,7 +11,8 @@ use flags::{
     layers::{Error, Layer, resolve},
     path,
 };
-use serde::{Deserialize, Serialize};
+use manifest::StreamEntry;
+use serde::Serialize;
 use setup::doctor::Plan;
 use terminal::Shown;
 
@@ -85,17 +86,6 @@ pub struct Config {
     pub config: Option<PathBuf>,
 }
 
-/// The samples that one sender streams, under its name; a complete chunk directory says the same of its streams.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
-pub(crate) struct Share {
-    /// The sender's name, and that of its stream.
-    pub(crate) name: String,
-    /// The first sample's index in the dataset.
-    pub(crate) first: u64,
-    /// One past the last sample's index.
-    pub(crate) end: u64,
-}
-
 impl Config {
     /// Parses `arguments` (the program's name first). A flag beats the `--config` file or the resumed run, which beats
     /// the preset, which beats the default.
@@ -161,12 +151,12 @@ impl Config {
         }
     }
 
-    /// Contiguous shares of the samples, one for each sender, as even as can be.
-    pub(crate) fn shares(&self) -> impl Iterator<Item = Share> {
+    /// Contiguous shares of the samples, one stream for each sender, as even as can be. A stream is named as its sender.
+    pub(crate) fn shares(&self) -> impl Iterator<Item = StreamEntry> {
         let count = u64::from(self.senders);
         let Streaming { samples, offset, .. } = self.streaming;
         let start = move |index: u64| offset.saturating_add(samples / count * index + index.min(samples % count));
-        (0..count).map(move |index| Share {
+        (0..count).map(move |index| StreamEntry {
             name: format!("sender-{index}"),
             first: start(index),
             end: start(index + 1),

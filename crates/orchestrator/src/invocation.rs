@@ -5,12 +5,13 @@ use std::{fmt::Display, net::SocketAddr, path::Path, time::Duration};
 
 use anyhow::Context;
 use flags::Streaming;
+use manifest::StreamEntry;
 use process::exit::{Code, OrExit};
 use serde::Serialize;
 use serde_json::Value;
 use setup::siblings::Program;
 
-use crate::config::{Config, Share, file::table};
+use crate::config::{Config, file::table};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Invocation {
@@ -45,7 +46,7 @@ pub(crate) fn prepare(config: &Config) -> anyhow::Result<Invocation> {
 }
 
 pub(crate) fn senders(config: &Config, receiver: SocketAddr) -> anyhow::Result<Vec<Invocation>> {
-    let sender = |Share { name, first, end }| {
+    let sender = |StreamEntry { name, first, end }| {
         let share = Streaming { offset: first, samples: end - first, ..config.streaming.clone() };
         let mut arguments = vec![format!("--connect={receiver}"), format!("--stream={name}")];
         arguments.extend(arguments_of(&config.security)?);

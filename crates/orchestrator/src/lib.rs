@@ -7,7 +7,7 @@
 //! - [`run`]: the phases of a run; `phases`: the time that each takes;
 //! - `invocation`: the command lines of the children; `supervisor`: the children, started, heard and stopped; `child_event`:
 //!   what they tell; `observers`: who hears of it, in the same order;
-//! - `folder`: where the run's results go; `chunk_directory` and `manifest`: whose the samples are; `spark`: a server for one
+//! - `folder`: where the run's results go; `chunk_directory`: whose the samples are; `spark`: a server for one
 //!   run.
 //!
 //! A child is never waited for with a sleep: it reports events on its stdout, and ends when its stdin ends. So no child
@@ -22,7 +22,6 @@ pub mod config;
 mod folder;
 mod invocation;
 pub mod listing;
-mod manifest;
 pub mod manual;
 mod observers;
 mod phases;

@@ -17,9 +17,9 @@ use tokio::time::timeout;
 
 use crate::{
     child_event::{ChildEvent, What},
-    chunk_directory::ChunkDirectory,
+    chunk_directory::{self, ChunkDirectory},
     config::Config,
-    folder, invocation, manifest,
+    folder, invocation,
     observers::Observers,
     phases::Phases,
     spark::Starting,
@@ -124,7 +124,7 @@ impl Run {
     }
 
     fn is_streamed(&self) -> anyhow::Result<bool> {
-        manifest::is_streamed(&self.config, &self.folder)
+        chunk_directory::is_streamed(&self.config, &self.folder)
     }
 
     /// Lets the data be provided for all that follows. Returns its digest.

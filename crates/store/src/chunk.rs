@@ -6,6 +6,7 @@
 use std::{collections::HashMap, path::Path, sync::Arc};
 
 use bytes::Bytes;
+use manifest::FORMAT;
 use parquet::{
     basic::{Compression, Encoding},
     column::writer::ColumnWriterImpl,
@@ -21,7 +22,7 @@ use parquet::{
 use sample::{COLS, PIXELS, ROWS, Samples};
 use serde::{Deserialize, Serialize};
 
-use crate::{DatasetId, Error, FORMAT, columns::Columns};
+use crate::{DatasetId, Error, columns::Columns};
 
 /// What the footer says of an image's size.
 pub(crate) const IMAGE: [u32; 2] = [ROWS as u32, COLS as u32];

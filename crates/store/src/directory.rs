@@ -12,6 +12,8 @@ use std::{
     sync::Arc,
 };
 
+use manifest::{Manifest, SUCCESS};
+
 use crate::{
     Error,
     file_system::{FileSystem, Lock},
@@ -55,6 +57,15 @@ impl Directory {
     /// What the directory holds, by name alone.
     pub(crate) fn list(&self) -> Result<Listing, Error> {
         self.entries().map(Listing::of)
+    }
+
+    /// The manifest, or `None` while the directory is not complete.
+    pub(crate) fn manifest(&self) -> Result<Option<Manifest>, Error> {
+        if !self.list()?.complete {
+            return Ok(None);
+        }
+        let manifest = Manifest::decode(&self.read(SUCCESS)?);
+        manifest.map(Some).map_err(|what| Error::damaged(&self.join(SUCCESS), what))
     }
 
     fn entries(&self) -> Result<Vec<PathBuf>, Error> {

@@ -21,7 +21,6 @@ mod columns;
 mod directory;
 mod file_system;
 mod layout;
-mod manifest;
 mod pending;
 mod reader;
 mod thrift;
@@ -32,25 +31,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use serde::{Deserialize, Serialize};
-
 pub use chunk::samples_in;
 pub use file_system::{Disk, FileSystem, Lock, NewFile};
-pub use manifest::{ChunkEntry, Manifest, StreamEntry, read_manifest};
-pub use reader::{Held, Rows, hold, read, read_on};
+pub use manifest::{ChunkEntry, DatasetId, Manifest, StreamEntry};
+pub use reader::{Held, Rows, hold, read, read_manifest, read_on};
 pub use writer::{Durable, Mode, Replay, Store};
-
-/// Version of the format of chunks and manifest.
-const FORMAT: u32 = 1;
-
-/// Which data a chunk directory holds.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct DatasetId {
-    /// The name for people, such as `mnist`.
-    pub name: String,
-    /// The digest of the whole dataset, in hex, as its source computed it.
-    pub digest: String,
-}
 
 /// What can go wrong with a chunk directory.
 #[derive(Debug, thiserror::Error)]

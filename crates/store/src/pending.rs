@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use manifest::FORMAT;
 use sample::{SampleSlice, Samples};
 
 use crate::{
-    DatasetId, FORMAT,
+    DatasetId,
     chunk::{Chunk, Footer, IMAGE, Run, Span},
 };
 

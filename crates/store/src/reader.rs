@@ -10,13 +10,14 @@ use std::{
     sync::Arc,
 };
 
+use manifest::{ChunkName, SUCCESS};
 use sample::Samples;
 
 use crate::{
     ChunkEntry, Disk, Error, FileSystem, Manifest, StreamEntry,
     chunk::{self, Chunk},
     directory::Directory,
-    layout::{ChunkName, LOCK, SUCCESS},
+    layout::LOCK,
 };
 
 /// The rows of all chunks by column, in their order: entry `i` of each column belongs to sample `i`.
@@ -38,6 +39,14 @@ pub struct Held {
     directory: Directory,
     /// None where the directory can only be read: there nobody can empty it either.
     _lock: Option<File>,
+}
+
+/// The manifest of the directory, or `None` while it is not complete.
+///
+/// # Errors
+/// When the directory is missing or the manifest is damaged.
+pub fn read_manifest(dir: &Path) -> Result<Option<Manifest>, Error> {
+    Directory::new(Arc::new(Disk), dir).manifest()
 }
 
 /// Holds the directory for reading, or `None` while it is not complete. Any number of readers may hold it.
@@ -64,7 +73,7 @@ pub fn hold(dir: &Path) -> Result<Option<Held>, Error> {
         Err(TryLockError::Error(error)) => return Err(failed(error)),
     }
     // Looked for again: it may have been replaced before it was held.
-    Ok(Manifest::in_directory(&directory)?.map(|manifest| Held { manifest, directory, _lock: lock }))
+    Ok(directory.manifest()?.map(|manifest| Held { manifest, directory, _lock: lock }))
 }
 
 impl Held {
@@ -96,7 +105,7 @@ pub fn read(dir: &Path) -> Result<(Manifest, Rows), Error> {
 /// As [`read`].
 pub fn read_on(fs: Arc<dyn FileSystem>, dir: &Path) -> Result<(Manifest, Rows), Error> {
     let directory = Directory::new(fs, dir);
-    let manifest = Manifest::in_directory(&directory)?.ok_or_else(|| Error::Incomplete(dir.to_owned()))?;
+    let manifest = directory.manifest()?.ok_or_else(|| Error::Incomplete(dir.to_owned()))?;
     let rows = rows(&directory, &manifest)?;
     Ok((manifest, rows))
 }

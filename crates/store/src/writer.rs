@@ -4,12 +4,13 @@
 
 use std::{collections::BTreeMap, path::Path, sync::Arc};
 
+use manifest::{ChunkName, SUCCESS};
 use sample::{PIXELS, SampleSlice};
 
 use crate::{
     ChunkEntry, DatasetId, Disk, Error, FileSystem, Lock, Manifest, StreamEntry, chunk,
     directory::Directory,
-    layout::{ChunkName, Listing, REJECTED, SUCCESS},
+    layout::{Listing, REJECTED},
     pending::{Pending, Stream},
     reader::read_chunk,
 };

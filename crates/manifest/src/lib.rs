@@ -1,18 +1,33 @@
-//! The manifest, `_SUCCESS`: written last, it says that the directory is complete and what it holds. It carries its own
-//! digest, so a changed byte in it is found like one in a chunk.
+//! The manifest is the file that is written last into a chunk directory. It says that the directory is complete and what it
+//! holds, and carries its own digest, so a changed byte in it is found like one in a chunk.
+//!
+//! It is a crate of its own because the orchestrator reads it, too, and should not wait for Parquet to be compiled.
 
-use std::{path::Path, sync::Arc};
+#![forbid(unsafe_code)]
+
+mod chunk_name;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    DatasetId, Disk, Error, FORMAT,
-    directory::Directory,
-    layout::{ChunkName, SUCCESS},
-};
+pub use crate::chunk_name::ChunkName;
+
+/// The file's name.
+pub const SUCCESS: &str = "_SUCCESS";
+
+/// Version of the format of chunks and manifest.
+pub const FORMAT: u32 = 1;
 
 /// The longest name of a run. It is repeated in messages, so whoever forges a manifest must not write them.
 const LONGEST_RUN: usize = 64;
+
+/// Which data a chunk directory holds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DatasetId {
+    /// The name for people, such as `mnist`.
+    pub name: String,
+    /// The digest of the whole dataset, in hex, as its source computed it.
+    pub digest: String,
+}
 
 /// What a complete chunk directory holds.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -37,7 +52,7 @@ pub struct Manifest {
 }
 
 /// One stream of a complete directory: every sample from `first` to before `end`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct StreamEntry {
     /// The stream's name.
     pub name: String,
@@ -58,23 +73,9 @@ pub struct ChunkEntry {
     pub bytes: u64,
 }
 
-/// The manifest of the directory, or `None` while it is not complete.
-///
-/// # Errors
-/// When the directory is missing or the manifest is damaged.
-pub fn read_manifest(dir: &Path) -> Result<Option<Manifest>, Error> {
-    Manifest::in_directory(&Directory::new(Arc::new(Disk), dir))
-}
-
 impl Manifest {
-    pub(crate) fn in_directory(directory: &Directory) -> Result<Option<Manifest>, Error> {
-        if !directory.list()?.complete {
-            return Ok(None);
-        }
-        Manifest::decode(&directory.join(SUCCESS), &directory.read(SUCCESS)?).map(Some)
-    }
-
-    pub(crate) fn new(
+    /// A manifest of these streams and chunks, each in order.
+    pub fn new(
         dataset: DatasetId,
         run: Option<String>,
         seconds: f64,
@@ -86,26 +87,23 @@ impl Manifest {
     }
 
     /// The bytes of the file.
-    #[doc(hidden)] // For those who forge it, as `decode` is.
     pub fn encode(&self) -> Vec<u8> {
         let mut sealed = Manifest { blake3: String::new(), ..self.clone() };
         sealed.blake3 = blake3::hash(&sealed.json()).to_hex().to_string();
         sealed.json()
     }
 
-    /// The manifest in the bytes of the file at `path`.
-    #[doc(hidden)]
-    pub fn decode(path: &Path, bytes: &[u8]) -> Result<Manifest, Error> {
-        let manifest: Manifest =
-            serde_json::from_slice(bytes).map_err(|error| Error::damaged(path, error.to_string()))?;
+    /// The manifest in the bytes of the file.
+    ///
+    /// # Errors
+    /// When they are not as they were written, or contradict themselves: one clause that says how.
+    pub fn decode(bytes: &[u8]) -> Result<Manifest, String> {
+        let manifest: Manifest = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
         // There is one way to write a manifest, so comparing bytes checks the digest and everything beside it.
         if manifest.encode() != bytes {
-            return Err(Error::damaged(path, "its digest does not match"));
+            return Err("its digest does not match".into());
         }
-        match manifest.contradiction() {
-            Some(what) => Err(Error::damaged(path, what)),
-            None => Ok(manifest),
-        }
+        manifest.contradiction().map_or(Ok(manifest), Err)
     }
 
     /// What no manifest that a receiver wrote can say.
@@ -157,7 +155,7 @@ mod tests {
         let without = manifest();
         assert!(!String::from_utf8(without.encode()).unwrap().contains("\"run\""), "as receivers wrote it before");
         let with = Manifest { run: Some("1f".into()), ..without };
-        assert_eq!(Manifest::decode(Path::new("_SUCCESS"), &with.encode()).unwrap().run.as_deref(), Some("1f"));
+        assert_eq!(Manifest::decode(&with.encode()).unwrap().run.as_deref(), Some("1f"));
     }
 
     #[test]
@@ -165,7 +163,7 @@ mod tests {
         // A parser that multiplies by powers of ten gets this one wrong in the last bit.
         let seconds = std::time::Duration::new(1, 900_000_003).as_secs_f64();
         let manifest = Manifest { seconds, ..manifest() };
-        assert_eq!(Manifest::decode(Path::new("_SUCCESS"), &manifest.encode()).unwrap().seconds, seconds);
+        assert_eq!(Manifest::decode(&manifest.encode()).unwrap().seconds, seconds);
     }
 
     /// Changes a manifest, seals it again, and expects this to be said of it.
@@ -173,9 +171,7 @@ mod tests {
     fn check(change: impl FnOnce(&mut Manifest), expect: &str) {
         let mut manifest = manifest();
         change(&mut manifest);
-        let error = Manifest::decode(Path::new("_SUCCESS"), &manifest.encode()).unwrap_err();
-        let Error::Damaged { what, .. } = error else { panic!("{error}") };
-        assert_eq!(what, expect);
+        assert_eq!(Manifest::decode(&manifest.encode()).unwrap_err(), expect);
     }
 
     #[test]
@@ -198,16 +194,15 @@ mod tests {
 
     #[test]
     fn every_flipped_bit_and_every_cut_is_found() {
-        let path = Path::new("_SUCCESS");
         let good = manifest().encode();
-        assert_eq!(Manifest::decode(path, &good).unwrap().samples, 7);
+        assert_eq!(Manifest::decode(&good).unwrap().samples, 7);
         for bit in 0..good.len() * 8 {
             let mut bad = good.clone();
             bad[bit / 8] ^= 1 << (bit % 8);
-            assert!(Manifest::decode(path, &bad).is_err(), "bit {bit}");
+            assert!(Manifest::decode(&bad).is_err(), "bit {bit}");
         }
         for length in 0..good.len() {
-            assert!(Manifest::decode(path, &good[..length]).is_err(), "length {length}");
+            assert!(Manifest::decode(&good[..length]).is_err(), "length {length}");
         }
     }
 }
