@@ -1,6 +1,8 @@
 //! Checksums are how a dataset is recognised: MNIST is not a directory of that name but four files of known
 //! content, so that a run which says `mnist` is comparable with every other one that does.
 
+use hex::FromHex;
+
 use crate::{
     Error, FILES, Split,
     place::{Place, Unpacked},
@@ -14,12 +16,15 @@ pub struct Checksums(pub [[u8; 32]; 4]);
 
 impl Checksums {
     /// MNIST, as published by its authors.
-    pub const MNIST: Self = Self([
-        sha256("ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db"),
-        sha256("65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5"),
-        sha256("0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7"),
-        sha256("ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2"),
-    ]);
+    pub fn mnist() -> Self {
+        let sha256 = |digits| <[u8; 32]>::from_hex(digits).expect("64 hexadecimal digits");
+        Self([
+            sha256("ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db"),
+            sha256("65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5"),
+            sha256("0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7"),
+            sha256("ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2"),
+        ])
+    }
 
     pub(crate) fn verify_all(&self, place: &Place) -> Result<(), Error> {
         let what = "is not MNIST's file of that name, and `--dataset mnist` takes no other; leave it out, or name a folder \
@@ -56,7 +61,7 @@ const MIXED: &str = "is not MNIST's file of that name, but a file beside it is M
 /// Where neither is MNIST's, it is still a damaged MNIST and no dataset of its own if the directory is called
 /// that, or if a file of the other split is MNIST's.
 pub(crate) fn name(place: &Place, split: Split, images: &Unpacked, labels: &Unpacked) -> Result<String, Error> {
-    let mnist = &Checksums::MNIST.0;
+    let Checksums(mnist) = Checksums::mnist();
     let [images_file, labels_file] = split.files();
     match (images.sha256 == mnist[images_file], labels.sha256 == mnist[labels_file]) {
         (true, true) => return Ok(MNIST.to_owned()),
@@ -75,16 +80,4 @@ pub(crate) fn name(place: &Place, split: Split, images: &Unpacked, labels: &Unpa
 /// Whether a place of this name claims to hold MNIST.
 pub(crate) fn is_mnist(name: &str) -> bool {
     name.eq_ignore_ascii_case(MNIST)
-}
-
-/// Parses 64 hexadecimal digits at compile time.
-const fn sha256(hex: &str) -> [u8; 32] {
-    let (hex, mut sum, mut at) = (hex.as_bytes(), [0; 32], 0);
-    assert!(hex.len() == 64, "a SHA-256 sum has 64 digits");
-    while at < hex.len() {
-        let digit = (hex[at] as char).to_digit(16).expect("a hexadecimal digit");
-        sum[at / 2] = sum[at / 2] << 4 | digit as u8;
-        at += 1;
-    }
-    sum
 }

@@ -180,7 +180,7 @@ mod tests {
                 sum.update(image);
                 sum.update([label]);
             }
-            sum.finalize().iter().map(|byte| format!("{byte:02x}")).collect::<String>()
+            hex::encode(sum.finalize())
         });
         assert_eq!(
             sums,

@@ -43,9 +43,9 @@ impl Dataset {
 pub fn load(dir: &Path, split: Split) -> Result<Dataset, Error> {
     let place = Place::find(dir)?;
     if split == Split::Train
-        && let Some(samples) = raw_mnist::read_train(&place, &Checksums::MNIST)
+        && let Some(samples) = raw_mnist::read_train(&place, &Checksums::mnist())
     {
-        let [images, labels, ..] = Checksums::MNIST.0;
+        let [images, labels, ..] = Checksums::mnist().0;
         return Ok(Dataset::new(checksums::MNIST.to_owned(), samples, [images, labels]));
     }
     let [images_file, labels_file] = split.files();
@@ -256,7 +256,7 @@ mod tests {
             assert!(mnist_file(0).ends_with(train.image(59_999)));
         }
         let place = Place::find(raw.path()).unwrap();
-        assert!(raw_mnist::read_train(&place, &Checksums::MNIST).is_some());
+        assert!(raw_mnist::read_train(&place, &Checksums::mnist()).is_some());
     }
 
     #[test]

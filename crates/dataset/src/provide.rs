@@ -54,7 +54,7 @@ impl Default for Sources {
         Self {
             root: PathBuf::from("data"),
             mirrors: Mirrors::default(),
-            checksums: Checksums::MNIST,
+            checksums: Checksums::mnist(),
             drawn: [60_000, 10_000],
             // Four files from a mirror take that long over a poor line only.
             lock_limit: Duration::from_secs(600),

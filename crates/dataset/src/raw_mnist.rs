@@ -99,7 +99,7 @@ mod tests {
         let samples = read_train(&black).unwrap();
         assert_eq!((samples.len(), samples.images.len()), (60_000, 60_000 * PIXELS));
         assert_eq!(read_train(&Checksums([[7; 32], sums[1], [0; 32], [0; 32]])), None);
-        assert_eq!(read_train(&Checksums::MNIST), None);
+        assert_eq!(read_train(&Checksums::mnist()), None);
 
         for (file, (header, length)) in headers.as_flattened().iter().zip(lengths).enumerate() {
             resize(file, length - 1);

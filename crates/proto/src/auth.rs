@@ -138,20 +138,16 @@ mod tests {
         }
     }
 
-    fn hex(bytes: &[u8]) -> String {
-        bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-    }
-
     /// The numbers come from Python's `hmac`, over the bytes that the page above promises.
     #[test]
     fn proofs_and_derived_secrets_are_these_bytes() {
         let sender = transcript().prove(&key(), Role::Sender);
-        assert_eq!(hex(&sender), "0d22c832806fbd428052e593180fb2926f3186a57e54a11edc6548bf311c87ed");
+        assert_eq!(hex::encode(sender), "0d22c832806fbd428052e593180fb2926f3186a57e54a11edc6548bf311c87ed");
         let tls = Transcript { binding: Binding::Tls([0xcc; 32]), ..transcript() };
         let receiver = tls.prove(&key(), Role::Receiver);
-        assert_eq!(hex(&receiver), "dc7f781a4fd21f0b022954276e013d2fa325a185e41aca421b79f78a63593140");
+        assert_eq!(hex::encode(receiver), "dc7f781a4fd21f0b022954276e013d2fa325a185e41aca421b79f78a63593140");
         let derived = key().derive(b"purpose");
-        assert_eq!(hex(&*derived), "c938f7c9c926b1456b39fd3811e7b2d8beccd709fed368d133553b438fb89d0b");
+        assert_eq!(hex::encode(*derived), "c938f7c9c926b1456b39fd3811e7b2d8beccd709fed368d133553b438fb89d0b");
     }
 
     #[test]

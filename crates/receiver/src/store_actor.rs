@@ -214,7 +214,7 @@ impl<R: Fn(&Event)> Thread<R> {
         let store = &mut self.store;
         let answer = match effect {
             Effect::Declare { lease, open } => {
-                let digest = open.dataset_digest.iter().map(|byte| format!("{byte:02x}")).collect();
+                let digest = hex::encode(open.dataset_digest);
                 let dataset = DatasetId { name: open.dataset.clone(), digest };
                 let result = store.open_stream(&open.stream, &dataset, open.first, open.end).map(drop);
                 Ok(Input::Declared { lease, open, result })

@@ -46,8 +46,7 @@ impl Output {
     /// The dataset is there and read.
     pub(crate) fn data(&self, dir: &Path, digest: [u8; 32]) {
         if self.json {
-            let digest = digest.iter().map(|byte| format!("{byte:02x}")).collect();
-            let _ = event::emit(&Event::Data { dir: dir.to_owned(), digest });
+            let _ = event::emit(&Event::Data { dir: dir.to_owned(), digest: hex::encode(digest) });
         }
     }
 

@@ -5,7 +5,7 @@ mod support;
 use std::fs;
 
 use dataset::Split;
-use support::{N, Place, fail, hex, id, refuse, succeed};
+use support::{N, Place, fail, id, refuse, succeed};
 
 #[test]
 fn flags_that_no_run_can_have_are_usage_errors() {
@@ -89,7 +89,7 @@ fn a_test_set_that_is_missing_not_chosen_or_the_training_data_is_refused() {
     // Nor is a folder's name enough.
     fail(place.command(&["--dir", "chunks"]).env("MNIST_DIR", "blobs"), 65, "belongs to other samples");
 
-    let digest = hex(dataset::load(&place.path("blobs"), Split::Test).unwrap().digest());
+    let digest = hex::encode(dataset::load(&place.path("blobs"), Split::Test).unwrap().digest());
     place.receive_of(id("blobs", digest), 0, 100, &[("one", 0, N)]);
     fail(&mut place.train("run", &[]), 65, "the samples received are the test set in `blobs` itself");
 
@@ -185,7 +185,7 @@ fn a_model_is_tested_on_another_dataset_only_when_that_is_asked_for() {
 fn a_test_set_belongs_to_the_samples_beside_it_whatever_their_folder_is_called() {
     let place = Place::new();
     dataset::write_idx(&place.path("blobs"), Split::Train, &[7; 784], &[3]).unwrap();
-    let digest = hex(dataset::load(&place.path("blobs"), Split::Train).unwrap().digest());
+    let digest = hex::encode(dataset::load(&place.path("blobs"), Split::Train).unwrap().digest());
     place.receive_of(id("smudges", digest), 0, 100, &[("one", 0, N)]);
     let mut command = place.command(&["--dir", "chunks", "--rounds", "1", "--partitions", "2", "--run-dir", "run"]);
     succeed(command.env("MNIST_DIR", "blobs"));

@@ -8,7 +8,7 @@ use std::{
     process::{Child, Command, Stdio},
 };
 
-use support::{N, Place, fail, hex, id, json_lines, refuse, succeed};
+use support::{N, Place, fail, id, json_lines, refuse, succeed};
 
 #[test]
 fn the_model_learns_and_the_last_line_is_the_test_accuracy() {
@@ -180,7 +180,7 @@ fn digits_that_are_not_mnist_are_called_that() {
     let place = Place::new();
     // The test set is known by the samples beside it.
     dataset::write_idx(&place.path("blobs"), dataset::Split::Train, &[0; 784], &[3]).unwrap();
-    let digest = hex(dataset::load(&place.path("blobs"), dataset::Split::Train).unwrap().digest());
+    let digest = hex::encode(dataset::load(&place.path("blobs"), dataset::Split::Train).unwrap().digest());
     place.receive_of(id("generated", digest), 0, 100, &[("one", 0, N)]);
     fs::create_dir(place.path("data")).unwrap();
     fs::rename(place.path("blobs"), place.path("data/generated")).unwrap();

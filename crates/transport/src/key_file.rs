@@ -9,7 +9,7 @@ use std::{
 };
 
 use proto::Key;
-use zeroize::{Zeroize, Zeroizing};
+use zeroize::Zeroizing;
 
 /// What the line begins with; the number is the format's version.
 const PREFIX: &str = "tributary-key-1 ";
@@ -130,26 +130,16 @@ fn can_protect(dir: &Path) -> bool {
 
 fn line(key: &[u8; 32]) -> Zeroizing<String> {
     let mut line = Zeroizing::new(String::with_capacity(128)); // Enough, so that no copy is left behind.
-    line.push_str(PREFIX);
-    for digit in key.iter().flat_map(|byte| [byte >> 4, byte & 15]) {
-        line.push(char::from_digit(digit.into(), 16).expect("four bits are one digit"));
-    }
-    line.push('\n');
+    let digits = Zeroizing::new(hex::encode(key));
+    [PREFIX, &digits, "\n"].into_iter().for_each(|part| line.push_str(part));
     line
 }
 
 fn parse(text: &str) -> Option<Key> {
     let digits = text.trim_end().strip_prefix(PREFIX)?;
-    if digits.len() != 64 || !digits.bytes().all(|digit| digit.is_ascii_hexdigit()) {
-        return None;
-    }
-    let mut bytes = [0; 32];
-    for (i, byte) in bytes.iter_mut().enumerate() {
-        *byte = u8::from_str_radix(&digits[2 * i..2 * i + 2], 16).ok()?;
-    }
-    let key = Key::new(bytes);
-    bytes.zeroize();
-    Some(key)
+    let mut bytes = Zeroizing::new([0; 32]);
+    hex::decode_to_slice(digits, &mut *bytes).ok()?;
+    Some(Key::new(*bytes))
 }
 
 #[cfg(unix)]

@@ -232,8 +232,10 @@ mod tests {
     fn the_public_key_follows_from_the_key() {
         let key = Key::new(std::array::from_fn(|i| i as u8));
         let spki = public_key(&*key_pair(&key));
-        let hex: String = spki.iter().map(|byte| format!("{byte:02x}")).collect();
-        assert_eq!(hex, "302a300506032b6570032100b5d17f7e0867ae2fd42efe495fd0c36918f02685140fb702726260951ba8decc");
+        assert_eq!(
+            hex::encode(spki),
+            "302a300506032b6570032100b5d17f7e0867ae2fd42efe495fd0c36918f02685140fb702726260951ba8decc"
+        );
     }
 
     #[tokio::test]

@@ -106,7 +106,7 @@ impl StateDict {
             bytes.extend(values.iter().flat_map(|value| value.to_le_bytes()));
             hash.update(&bytes);
         }
-        hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+        hex::encode(hash.finalize())
     }
 
     /// The first tensor with a weight that is infinite or not a number, as they become when the learning rate is far too high.

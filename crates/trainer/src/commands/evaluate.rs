@@ -50,7 +50,7 @@ pub fn run(model: &Path, test_data: Option<&Path>, logits: Option<&Path>) -> any
         weights.sha256(),
         test_set.name,
         count(n, "sample"),
-        test_set::hex(test_set.digest()),
+        hex::encode(test_set.digest()),
     ));
     Ok(())
 }

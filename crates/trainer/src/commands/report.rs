@@ -61,7 +61,7 @@ fn test_set_of(kept: &Kept, chosen: Option<&Path>) -> anyhow::Result<Dataset> {
     let test_set = test_set::load(&dir)?;
     let Summary { dataset, test_set: measured, .. } = &kept.summary;
     let is_the_runs = match measured {
-        Some(measured) => measured.digest == test_set::hex(test_set.digest()),
+        Some(measured) => measured.digest == hex::encode(test_set.digest()),
         None => test_set.name == *dataset,
     };
     if is_the_runs {

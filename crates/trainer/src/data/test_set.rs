@@ -12,7 +12,7 @@ use store::DatasetId;
 pub(crate) fn load_for(received: &DatasetId, chosen: Option<&Path>) -> anyhow::Result<Dataset> {
     let dir = chosen.map_or_else(|| dataset::default_dir(&received.name), Path::to_owned);
     let test_set = load(&dir)?;
-    if hex(test_set.digest()) == received.digest {
+    if hex::encode(test_set.digest()) == received.digest {
         fail!(Code::Data, "the samples received are the test set in `{}` itself; send the other split", dir.display());
     }
     if chosen.is_none() && !belongs(&test_set, &dir, received) {
@@ -32,11 +32,7 @@ pub(crate) fn load_for(received: &DatasetId, chosen: Option<&Path>) -> anyhow::R
 /// that when it is, to the bit; of other data the samples to train on lie beside the test set.
 fn belongs(test_set: &Dataset, dir: &Path, received: &DatasetId) -> bool {
     let is_mnist = test_set.name == "mnist" && received.name == "mnist";
-    is_mnist || dataset::load(dir, Split::Train).is_ok_and(|beside| hex(beside.digest()) == received.digest)
-}
-
-pub(crate) fn hex(digest: [u8; 32]) -> String {
-    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+    is_mnist || dataset::load(dir, Split::Train).is_ok_and(|beside| hex::encode(beside.digest()) == received.digest)
 }
 
 /// "of `shoes`" with a blank before it, where the test set is of another name than the data, so that nobody takes its figures for

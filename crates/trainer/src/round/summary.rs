@@ -25,7 +25,7 @@ pub(super) fn of(
         dataset: manifest.dataset.name.clone(),
         n_samples: manifest.samples,
         n_test_samples: test_set.samples.len(),
-        test_set: Some(TestSet { name: test_set.name.clone(), digest: test_set::hex(test_set.digest()) }),
+        test_set: Some(TestSet { name: test_set.name.clone(), digest: hex::encode(test_set.digest()) }),
         n_chunks: manifest.chunks.len() as u64,
         n_streams: Some(manifest.streams.len() as u64),
         engine: engine.to_owned(),

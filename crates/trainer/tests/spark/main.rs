@@ -21,7 +21,7 @@ use cluster::{Cluster, wait_until};
 use dataset::Split;
 use sample::SampleSlice;
 use store::{Mode, Store};
-use support::{Place, complete, hex, id};
+use support::{Place, complete, id};
 
 /// The trainer, as an installation on every machine of the cluster.
 const TRAINER: &str = env!("CARGO_BIN_EXE_trainer");
@@ -30,7 +30,7 @@ const TRAINER: &str = env!("CARGO_BIN_EXE_trainer");
 fn mnist(samples: usize) -> Place {
     let dir = env::var_os("MNIST_DIR").expect("MNIST_DIR is not set; it is to name the folder with MNIST's files");
     let mnist = dataset::load(Path::new(&dir), Split::Train).unwrap();
-    let dataset = id("part-of-mnist", hex(mnist.digest()));
+    let dataset = id("part-of-mnist", hex::encode(mnist.digest()));
     let place = Place::new();
     let mut store = Store::open(&place.path("chunks"), Mode::Fresh, 500).unwrap();
     for (name, range) in [("b", 0..samples / 3), ("a", samples / 3..samples)] {

@@ -161,10 +161,6 @@ pub(crate) fn complete(mut store: Store) {
     store.complete(None, 0.5).unwrap();
 }
 
-pub(crate) fn hex(digest: [u8; 32]) -> String {
-    digest.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 pub(crate) fn json_lines(text: &str) -> Vec<Value> {
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
