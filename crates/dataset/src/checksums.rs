@@ -26,19 +26,29 @@ impl Checksums {
         ])
     }
 
-    pub(crate) fn verify_all(&self, place: &Place) -> Result<(), Error> {
+    /// Fails unless all four files are MNIST's, or whatever is meant by these sums.
+    ///
+    /// # Errors
+    /// When one of them is another, or cannot be read.
+    pub fn verify_all(&self, place: &Place) -> Result<(), Error> {
         let what = "is not MNIST's file of that name, and `--dataset mnist` takes no other; leave it out, or name a folder \
                     with MNIST's files by `--data`";
         (0..FILES.len()).try_for_each(|file| self.compare(place, file, what))
     }
 
     /// Fails unless the labels are the ones meant. They tell one dataset from another, and take no time.
-    pub(crate) fn verify_labels(&self, place: &Place) -> Result<(), Error> {
+    ///
+    /// # Errors
+    /// As [`Checksums::verify_all`].
+    pub fn verify_labels(&self, place: &Place) -> Result<(), Error> {
         [Split::Train, Split::Test].into_iter().try_for_each(|split| self.verify(place, split.files()[1]))
     }
 
     /// Fails unless the file at position `file` of [`FILES`] is the one meant.
-    pub(crate) fn verify(&self, place: &Place, file: usize) -> Result<(), Error> {
+    ///
+    /// # Errors
+    /// As [`Checksums::verify_all`].
+    pub fn verify(&self, place: &Place, file: usize) -> Result<(), Error> {
         self.compare(place, file, FOREIGN)
     }
 
@@ -78,6 +88,6 @@ pub(crate) fn name(place: &Place, split: Split, images: &Unpacked, labels: &Unpa
 }
 
 /// Whether a place of this name claims to hold MNIST.
-pub(crate) fn is_mnist(name: &str) -> bool {
+pub fn is_mnist(name: &str) -> bool {
     name.eq_ignore_ascii_case(MNIST)
 }

@@ -18,17 +18,20 @@ use std::{
 use sample::{CLASSES, COLS, PIXELS, ROWS, Samples, random::Stream};
 
 use crate::{
-    Error, OnProgress, Progress, Split,
+    Error, Split,
     glyphs::GLYPHS,
     idx::write_idx,
     page::{Page, Pen, Point},
     place::Place,
 };
 
-/// Draws a dataset of `counts` train and test images into `dir`, which appears at once and whole, unless it is there.
-/// Fails with [`Error::Unusable`] if `dir` is there but incomplete.
-pub(crate) fn draw_all(dir: &Path, counts: [usize; 2], progress: OnProgress<'_>) -> Result<(), Error> {
-    if Place::find(dir).is_ok_and(|place| place.require_all().is_ok()) {
+/// Draws a dataset of `counts` train and test images into `dir`, which appears at once and whole, unless it is there. Tells how
+/// many are drawn, of how many.
+///
+/// # Errors
+/// When `dir` is there but incomplete, or cannot be written.
+pub fn draw_all(dir: &Path, counts: [usize; 2], progress: &mut dyn FnMut(u64, u64)) -> Result<(), Error> {
+    if Place::complete(dir).is_ok() {
         return Ok(());
     }
     if dir.exists() {
@@ -45,9 +48,7 @@ pub(crate) fn draw_all(dir: &Path, counts: [usize; 2], progress: OnProgress<'_>)
     let total = counts.iter().sum::<usize>() as u64;
     let mut before = 0;
     for (split, count) in [Split::Train, Split::Test].into_iter().zip(counts) {
-        let Samples { images, labels } = draw(split, count, &mut |done| {
-            let _ = progress(Progress::Drawing { done: before + done, total }); // It takes seconds, and is not broken off.
-        });
+        let Samples { images, labels } = draw(split, count, &mut |done| progress(before + done, total));
         write_idx(&part, split, &images, &labels)?;
         before += count as u64;
     }
@@ -164,8 +165,6 @@ impl Hand {
 
 #[cfg(test)]
 mod tests {
-    use std::ops::ControlFlow;
-
     use sha2::{Digest, Sha256};
 
     use super::*;
@@ -234,21 +233,17 @@ mod tests {
         // Left by a process that was killed.
         write_idx(&root.path().join("generated.part/stray"), Split::Train, &[], &[]).unwrap();
         let mut last = None;
-        draw_all(&dir, [1_200, 300], &mut |progress| {
-            last = Some(progress);
-            ControlFlow::Continue(())
-        })
-        .unwrap();
-        assert_eq!(last, Some(Progress::Drawing { done: 1_500, total: 1_500 }));
+        draw_all(&dir, [1_200, 300], &mut |done, total| last = Some([done, total])).unwrap();
+        assert_eq!(last, Some([1_500, 1_500]));
         assert_eq!(crate::load(&dir, Split::Train).unwrap().samples.len(), 1_200);
         assert_eq!(crate::load(&dir, Split::Test).unwrap().name, "generated");
         assert_eq!(fs::read_dir(root.path()).unwrap().count(), 1);
         assert_eq!(fs::read_dir(&dir).unwrap().count(), 4);
 
-        draw_all(&dir, [1_200, 300], &mut |_| panic!("drawn twice")).unwrap();
+        draw_all(&dir, [1_200, 300], &mut |_, _| panic!("drawn twice")).unwrap();
 
         fs::remove_file(dir.join(crate::FILES[0])).unwrap();
-        let error = draw_all(&dir, [1_200, 300], &mut |_| ControlFlow::Continue(())).unwrap_err();
+        let error = draw_all(&dir, [1_200, 300], &mut |_, _| ()).unwrap_err();
         assert!(error.to_string().ends_with("move it elsewhere, and the digits are drawn again"), "{error}");
     }
 }

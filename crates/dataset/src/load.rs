@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 use crate::{
     Checksums, Error, Split, checksums,
     idx::{self, IMAGES_HEADER, LABELS_HEADER},
-    place::Place,
+    place::{Place, Unpacked},
     raw_mnist,
 };
 
@@ -48,20 +48,33 @@ pub fn load(dir: &Path, split: Split) -> Result<Dataset, Error> {
         let [images, labels, ..] = Checksums::mnist().0;
         return Ok(Dataset::new(checksums::MNIST.to_owned(), samples, [images, labels]));
     }
-    let [images_file, labels_file] = split.files();
-    let mut images = place.read(images_file)?;
-    let mut labels = place.read(labels_file)?;
+    let [mut images, mut labels] = read(&place, split)?;
+    let name = checksums::name(&place, split, &images, &labels)?;
+    images.bytes.drain(..IMAGES_HEADER);
+    labels.bytes.drain(..LABELS_HEADER);
+    let samples = Samples { labels: labels.bytes, images: images.bytes };
+    Ok(Dataset::new(name, samples, [images.sha256, labels.sha256]))
+}
+
+/// Checks the files of both splits as [`load`] does, but for whose they are.
+///
+/// # Errors
+/// [`Error::Unusable`] if one of the files is absent or not whole and well-formed, or two do not belong together.
+pub fn check(place: &Place) -> Result<(), Error> {
+    [Split::Train, Split::Test].into_iter().try_for_each(|split| read(place, split).map(drop))
+}
+
+/// The images file and the labels file of a split, whole and well-formed.
+fn read(place: &Place, split: Split) -> Result<[Unpacked; 2], Error> {
+    let [images, labels] = split.files();
+    let (images, labels) = (place.read(images)?, place.read(labels)?);
     let image_count = images.check(idx::check_images)?;
     let label_count = labels.check(idx::check_labels)?;
     if image_count != label_count {
         let what = format!("holds {label_count} labels, but there are {image_count} images; replace both files");
         return Err(Error::unusable(labels.path, what));
     }
-    let name = checksums::name(&place, split, &images, &labels)?;
-    images.bytes.drain(..IMAGES_HEADER);
-    labels.bytes.drain(..LABELS_HEADER);
-    let samples = Samples { labels: labels.bytes, images: images.bytes };
-    Ok(Dataset::new(name, samples, [images.sha256, labels.sha256]))
+    Ok([images, labels])
 }
 
 #[cfg(test)]

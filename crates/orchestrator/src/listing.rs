@@ -1,7 +1,7 @@
 //! A listing: the flags of a run as a configuration file that people read, in the order and under the headings of
 //! `--help`. [`effective`] says where each value comes from, [`explained`] what each key means.
 
-use std::{env, ffi::OsString, fmt::Write};
+use std::{ffi::OsString, fmt::Write};
 
 use clap::{Arg, ArgAction, CommandFactory};
 use flags::{
@@ -80,12 +80,11 @@ fn line(name: &str, value: Option<&Value>, origin: &Origin, config: &Config) -> 
     };
     let set = |value: &Value, origin: &str| (format!("{name} = {value}"), origin.to_owned());
     let unset = |origin: &str| (format!("# {name} is not set"), origin.to_owned());
-    let mnist =
-        env::var("MNIST_DIR").ok().filter(|dir| !dir.is_empty() && config.streaming.dataset != Dataset::Generated);
+    let mnist = dataset::environment().filter(|_| config.streaming.dataset != Dataset::Generated);
     match (name, value) {
         (_, Some(value)) => set(value, &from),
         ("data" | "test-data", None) => match mnist {
-            Some(dir) => set(&dir.into(), "environment: $MNIST_DIR"),
+            Some(dir) => set(&dir.display().to_string().into(), "environment: $MNIST_DIR"),
             None if config.streaming.dataset == Dataset::Generated => unset("default: data/generated"),
             None => unset("default: data/mnist, where MNIST is downloaded to if need be"),
         },
@@ -201,7 +200,7 @@ mod tests {
             let repeated = Config::load(&arguments(&["--config", file.to_str().unwrap()])).unwrap();
             let mut expect = Config::load(&arguments(flags)).unwrap();
             // The environment's directory is written out, so that the file does not depend on it.
-            if env::var_os("MNIST_DIR").is_some() {
+            if dataset::environment().is_some() {
                 expect.streaming.data = expect.streaming.data.or(repeated.streaming.data.clone());
                 expect.training.test_data = expect.training.test_data.or(repeated.training.test_data.clone());
             }

@@ -47,7 +47,11 @@ fn what_stands_in_the_way_is_named_and_the_exit_code_is_69() {
     run.assert_code(69);
     check_lines(&run.stdout);
     assert_eq!(run.stderr, "orchestrator: a run cannot go ahead before this is mended: data, port\n");
-    assert!(run.stdout.contains("idx1-ubyte` is not whole: 1000 bytes instead of 2008; "), "{}", run.stdout);
+    assert!(
+        run.stdout.contains("idx1-ubyte` is 1000 bytes long, shorter than the 2008 bytes that its header promises"),
+        "{}",
+        run.stdout
+    );
 }
 
 #[test]

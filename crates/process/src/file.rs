@@ -14,7 +14,7 @@ use anyhow::Context;
 /// # Errors
 /// When the disk is full or read-only, or the directory is missing.
 pub fn replace(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
-    swap(path, bytes).with_context(|| failed(path))
+    put(path, bytes).with_context(|| failed(path))
 }
 
 /// Writes these bytes to what a user named. A file is replaced as [`replace`] does it, also at the end of a link; a
@@ -24,7 +24,7 @@ pub fn replace(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
 /// As [`replace`], and when whoever reads a pipe is gone.
 pub fn write(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
     let write = || match target(path)? {
-        Target::File(path) => swap(&path, bytes),
+        Target::File(path) => put(&path, bytes),
         Target::Stdout => into(io::stdout().lock(), bytes),
         Target::Stderr => into(io::stderr().lock(), bytes),
         // A descriptor's file may hold something by now, which is not ours to overwrite.
@@ -114,7 +114,11 @@ fn temporary(path: &Path) -> io::Result<PathBuf> {
     Ok(path.with_file_name(temporary))
 }
 
-fn swap(path: &Path, bytes: &[u8]) -> io::Result<()> {
+/// As [`replace`], for who has words of his own for what the system says.
+///
+/// # Errors
+/// As [`replace`].
+pub fn put(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let temporary = temporary(path)?;
     // It is removed, not opened: it may be a link that somebody else put there.
     let mut file = match File::create_new(&temporary) {
@@ -142,6 +146,27 @@ pub fn sync_directory(directory: &Path) -> io::Result<()> {
 #[cfg(not(unix))]
 pub fn sync_directory(_: &Path) -> io::Result<()> {
     Ok(())
+}
+
+/// Removes a directory and all that is in it; it need not be there.
+///
+/// # Errors
+/// When something in it cannot be removed.
+pub fn remove_directory(directory: &Path) -> io::Result<()> {
+    match fs::remove_dir_all(directory) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// Bytes of all files below `directory`, as far as it can be read just now: how much has arrived there.
+pub fn bytes_below(directory: &Path) -> u64 {
+    let Ok(entries) = fs::read_dir(directory) else { return 0 };
+    let bytes = entries.flatten().map(|entry| match entry.metadata() {
+        Ok(metadata) if metadata.is_dir() => bytes_below(&entry.path()),
+        metadata => metadata.map_or(0, |metadata| metadata.len()),
+    });
+    bytes.sum()
 }
 
 /// Makes a symbolic link to a directory.

@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use dataset::Progress;
+use download::Progress;
 use event::{self, Event};
 use indicatif::ProgressBar;
 

@@ -6,7 +6,8 @@ use std::{
 };
 
 use anyhow::anyhow;
-use dataset::{Choice, Dataset, Provided, Split};
+use dataset::{Dataset, Split};
+use download::{Choice, Provided};
 use flags::Streaming;
 use process::{
     exit::{Code, failure},
@@ -20,7 +21,7 @@ use crate::output::Output;
 /// Provides the dataset and checks that it holds what is to be streamed.
 pub(crate) fn check(flags: &Streaming, output: &Output, shutdown: &Shutdown) -> anyhow::Result<()> {
     let dir = provide(flags, output, shutdown)?;
-    let dataset = dataset::load(&dir, Split::Train).map_err(coded)?;
+    let dataset = dataset::load(&dir, Split::Train).map_err(|error| coded(error.into()))?;
     let samples = dataset.samples.len();
     range(samples, flags, &dir)?;
     output.data(&dir, dataset.digest());
@@ -36,7 +37,7 @@ pub(crate) fn read(
     shutdown: &Shutdown,
 ) -> anyhow::Result<Source> {
     let dir = provide(flags, output, shutdown)?;
-    let dataset = dataset::load(&dir, Split::Train).map_err(coded)?;
+    let dataset = dataset::load(&dir, Split::Train).map_err(|error| coded(error.into()))?;
     let digest = dataset.digest();
     let source = slice(dataset, flags, &dir, stream)?;
     output.data(&dir, digest);
@@ -49,7 +50,7 @@ fn provide(flags: &Streaming, output: &Output, shutdown: &Shutdown) -> anyhow::R
         flags::Dataset::Mnist => Choice::Mnist,
         flags::Dataset::Generated => Choice::Generated,
     };
-    let provided = dataset::provide(choice, flags.data.as_deref(), &mut |progress| {
+    let provided = download::provide(choice, flags.data.as_deref(), &mut |progress| {
         output.providing(&progress);
         if shutdown.requested().is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     });
@@ -88,6 +89,6 @@ fn range(samples: usize, flags: &Streaming, dir: &Path) -> anyhow::Result<Range<
     Ok(first as usize..end as usize)
 }
 
-fn coded(error: dataset::Error) -> anyhow::Error {
+fn coded(error: download::Error) -> anyhow::Error {
     failure(error.exit_code(), error)
 }

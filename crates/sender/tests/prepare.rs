@@ -24,7 +24,7 @@ fn prepare(npm: Option<&str>, flags: &[&str]) -> (TempDir, Command) {
     let mut path = dir.path().join("bin").into_os_string();
     fs::create_dir(&path).unwrap();
     if let Some(script) = npm {
-        symlink(concat!(env!("CARGO_MANIFEST_DIR"), "/../dataset/tests/npm"), dir.path().join("bin/npm")).unwrap();
+        symlink(concat!(env!("CARGO_MANIFEST_DIR"), "/../download/tests/npm"), dir.path().join("bin/npm")).unwrap();
         fs::write(dir.path().join("bin/manner"), script).unwrap();
         path.push(":/usr/bin:/bin");
     }

@@ -3,7 +3,6 @@
 use std::{
     env,
     fs::{self, File},
-    io::ErrorKind,
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
@@ -11,6 +10,7 @@ use std::{
 use anyhow::{Context, anyhow};
 use process::{
     exit::{Code, OrExit, failure},
+    file::remove_directory,
     shutdown::{Shutdown, stopped},
 };
 use terminal::Console;
@@ -66,12 +66,7 @@ pub(crate) fn create_dir(directory: &Path) -> anyhow::Result<()> {
 
 /// Removes a directory, which need not be there.
 pub(crate) fn remove_dir(directory: &Path) -> anyhow::Result<()> {
-    match fs::remove_dir_all(directory) {
-        Err(error) if error.kind() != ErrorKind::NotFound => {
-            Err(error).with_context(|| format!("failed to remove `{}`", directory.display()))
-        }
-        _ => Ok(()),
-    }
+    remove_directory(directory).with_context(|| format!("failed to remove `{}`", directory.display()))
 }
 
 /// The error of a set-up that lacks something; the message says what to do.

@@ -9,7 +9,10 @@ use std::{
 };
 
 use anyhow::Context;
-use process::shutdown::{Shutdown, stopped};
+use process::{
+    file::bytes_below,
+    shutdown::{Shutdown, stopped},
+};
 use terminal::Console;
 use tokio::{
     process::Command,
@@ -102,7 +105,7 @@ impl<'a> Pip<'a> {
                 cause = shutdown.wait() => return Err(stopped(cause)),
                 status = tool.child.wait() => break status.context("failed to wait for pip")?,
                 _ = ticks.tick() => {
-                    let bytes = size_of(partial);
+                    let bytes = bytes_below(partial);
                     if bytes > bar.position() {
                         grown = Instant::now();
                     }
@@ -159,19 +162,6 @@ fn explain(package: &str, said: &str, log: &Path, advice: &str) -> String {
     };
     let last = said.lines().rfind(|line| line.starts_with("ERROR")).or(said.lines().next_back()).unwrap_or_default();
     format!("pip cannot download {package}; {advice} (pip's last words: {})", last.trim_start_matches("ERROR: ").trim())
-}
-
-/// Bytes of all files under `path`, as far as it can be read just now.
-fn size_of(path: &Path) -> u64 {
-    let Ok(entries) = fs::read_dir(path) else { return 0 };
-    entries
-        .flatten()
-        .map(|entry| match entry.metadata() {
-            Ok(metadata) if metadata.is_dir() => size_of(&entry.path()),
-            Ok(metadata) => metadata.len(),
-            Err(_) => 0,
-        })
-        .sum()
 }
 
 #[cfg(test)]

@@ -5,11 +5,10 @@ mod support;
 
 use std::{
     fs,
-    ops::ControlFlow,
     path::{Path, PathBuf},
 };
 
-use dataset::{Choice, Sources, Split};
+use dataset::Split;
 use serde_json::Value;
 use store::{Mode, Store};
 use support::{Place, complete, id, json_lines, succeed};
@@ -26,8 +25,7 @@ fn digits() -> PathBuf {
 /// A place with a model in `run`.
 fn trained() -> Place {
     let place = Place::new();
-    let drawn = Sources { root: place.path("data"), drawn: [SAMPLES, 1000], ..Sources::default() };
-    drawn.provide(Choice::Generated, None, None, &mut |_| ControlFlow::Continue(())).unwrap();
+    dataset::draw_all(&place.path(DATA), [SAMPLES, 1000], &mut |_, _| ()).unwrap();
     let drawn = dataset::load(&place.path(DATA), Split::Train).unwrap();
     let mut store = Store::open(&place.path("chunks"), Mode::Fresh, 1000).unwrap();
     let id = id(&drawn.name, "00".repeat(32));

@@ -10,7 +10,7 @@ use std::{
 use sha2::{Digest, Sha256};
 use ureq::Agent;
 
-use crate::{OnProgress, Progress, idx};
+use crate::{OnProgress, Progress};
 
 /// How long to wait for what.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -89,7 +89,8 @@ impl Mirror {
             }
         }
         let wrong = |why| Failure { why, again: false };
-        let unpacked = idx::unpack(&packed).map_err(|_| wrong("sent something that is not the file".to_owned()))?;
+        let unpacked =
+            dataset::unpack_idx(&packed).map_err(|_| wrong("sent something that is not the file".to_owned()))?;
         if Sha256::digest(&unpacked).as_slice() != sha256 {
             return Err(wrong("sent a file with another checksum".to_owned()));
         }

@@ -5,13 +5,15 @@
 //! MNIST without a notice.
 
 use std::{
-    env,
-    ffi::OsString,
+    fs::{self, File},
+    mem,
     path::{Path, PathBuf},
     time::Duration,
 };
 
-use crate::{Checksums, Error, OnProgress, checksums, digits, download, download::Mirrors, lock::lock, place::Place};
+use dataset::{Checksums, Place};
+
+use crate::{Error, Mirrors, OnProgress, Progress, fetch};
 
 /// Which dataset the user wants: `--dataset auto|mnist|generated`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -28,7 +30,7 @@ pub enum Choice {
 /// A directory that holds a whole dataset.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Provided {
-    /// To be handed to [`load`](crate::load()).
+    /// To be handed to [`load`](dataset::load()).
     pub dir: PathBuf,
     /// Set when MNIST could not be had and generated digits take its place: to be shown where nobody can miss it.
     pub notice: Option<String>,
@@ -69,36 +71,31 @@ impl Default for Sources {
 /// it or put in its place. [`Choice::Generated`] does not look at `$MNIST_DIR`, and refuses `data`.
 ///
 /// [`Choice::Mnist`] checks that the directory holds MNIST; of one that is only called that, [`Choice::Auto`] checks the
-/// labels. Whether the content is sound is for [`load`](crate::load()) to say.
+/// labels. Whether the content is sound is for [`load`](dataset::load()) to say.
 ///
 /// `progress` may break a download off, which leaves nothing half done; drawing takes a second and is always ended.
 ///
 /// Several processes may call this at once: one does the work, and the others wait for it, though not for ever.
 pub fn provide(choice: Choice, data: Option<&Path>, progress: OnProgress<'_>) -> Result<Provided, Error> {
-    Sources::default().provide(choice, data, environment().as_deref(), progress)
+    Sources::default().provide(choice, data, dataset::environment().as_deref(), progress)
 }
 
-/// Where a dataset of this name lies if nobody says otherwise: digits that the program draws in `data/generated`, any other
-/// in `$MNIST_DIR`, else in `data/mnist`.
-pub fn default_dir(name: &str) -> PathBuf {
-    match name {
-        "generated" => "data/generated".into(),
-        _ => environment().unwrap_or_else(|| "data/mnist".into()),
+/// Waits, for as long as `limit`, until no other process writes below `root`; none does until the returned file is closed.
+fn lock(root: &Path, limit: Duration) -> Result<File, Error> {
+    fs::create_dir_all(root).map_err(dataset::Error::io("create", root))?;
+    let path = root.join(".provide.lock");
+    let file = File::create(&path).map_err(dataset::Error::io("create", &path))?;
+    let mut told = false;
+    let tell = || {
+        if !mem::replace(&mut told, true) {
+            tracing::info!("waiting for another process to provide the data (`{}`)", path.display());
+        }
+        false
+    };
+    match process::lock::wait(&file, limit, tell).map_err(dataset::Error::io("lock", &path))? {
+        true => Ok(file),
+        false => Err(Error::Locked { path, waited: limit }),
     }
-}
-
-fn environment() -> Option<PathBuf> {
-    named(env::var_os("MNIST_DIR"))
-}
-
-/// An empty `MNIST_DIR=` is the shell's way of unsetting it for one command.
-fn named(variable: Option<OsString>) -> Option<PathBuf> {
-    variable.filter(|dir| !dir.is_empty()).map(PathBuf::from)
-}
-
-fn complete(dir: &Path) -> Result<Place, Error> {
-    let place = Place::find(dir)?;
-    place.require_all().map(|()| place)
 }
 
 impl Sources {
@@ -117,7 +114,7 @@ impl Sources {
             };
         }
         if let Some(dir) = data.or(env_dir) {
-            self.verify(&complete(dir)?, choice)?;
+            self.verify(&Place::complete(dir)?, choice)?;
             return Ok(Provided { dir: dir.to_owned(), notice: None });
         }
         match self.fetch(choice, progress) {
@@ -137,21 +134,21 @@ impl Sources {
 
     fn fetch(&self, choice: Choice, progress: OnProgress<'_>) -> Result<PathBuf, Error> {
         let dir = self.root.join("mnist");
-        match complete(&dir) {
+        match Place::complete(&dir) {
             Ok(place) => self.verify(&place, choice)?,
             Err(_) => {
                 let _lock = lock(&self.root, self.lock_limit)?;
-                download::fetch(&dir, &self.checksums, &self.mirrors, progress)?;
+                fetch(&dir, &self.checksums, &self.mirrors, progress)?;
             }
         }
         Ok(dir)
     }
 
     /// Fails if a dataset that is complete is not the MNIST that was asked for or that its name promises.
-    fn verify(&self, place: &Place, choice: Choice) -> Result<(), Error> {
+    fn verify(&self, place: &Place, choice: Choice) -> Result<(), dataset::Error> {
         if choice == Choice::Mnist {
             self.checksums.verify_all(place)
-        } else if checksums::is_mnist(&place.name()?) {
+        } else if dataset::is_mnist(&place.name()?) {
             self.checksums.verify_labels(place)
         } else {
             Ok(())
@@ -160,9 +157,11 @@ impl Sources {
 
     fn draw(&self, progress: OnProgress<'_>) -> Result<PathBuf, Error> {
         let dir = self.root.join("generated");
-        if complete(&dir).is_err() {
+        if Place::complete(&dir).is_err() {
             let _lock = lock(&self.root, self.lock_limit)?;
-            digits::draw_all(&dir, self.drawn, progress)?;
+            dataset::draw_all(&dir, self.drawn, &mut |done, total| {
+                let _ = progress(Progress::Drawing { done, total }); // It takes seconds, and is not broken off.
+            })?;
         }
         Ok(dir)
     }
@@ -170,14 +169,12 @@ impl Sources {
 
 #[cfg(test)]
 mod tests {
-    use std::{fs, ops::ControlFlow};
+    use std::ops::ControlFlow;
+
+    use dataset::{Error::Unusable, FILES, Split, load, write_idx};
 
     use super::*;
-    use crate::{
-        FILES, Split,
-        fake_mirror::{FakeMirror, Manner, checksums, dead_url, mirrors, packed},
-        load, write_idx,
-    };
+    use crate::fake_mirror::{FakeMirror, Manner, checksums, dead_url, mirrors, packed};
 
     /// Sources below a fresh directory, from one mirror of this manner, or from none.
     fn sources(manner: Option<Manner>) -> (tempfile::TempDir, Sources, Option<FakeMirror>) {
@@ -209,7 +206,7 @@ mod tests {
             let (_root, sources, mirror) = sources(Some(Manner::Good));
             let expect = Provided { dir: sources.root.join("mnist"), notice: None };
             assert_eq!(get(&sources, choice, None, None).unwrap(), expect);
-            assert_eq!(get(&sources, choice, None, named(Some("".into())).as_deref()).unwrap(), expect);
+            assert_eq!(get(&sources, choice, None, None).unwrap(), expect);
             assert_eq!(mirror.unwrap().requests().len(), 4);
         }
     }
@@ -258,7 +255,7 @@ mod tests {
             (None, Some(&*incomplete), &incomplete.join(FILES[3])),
         ] {
             let error = dir_for(data, env_dir).unwrap_err();
-            assert!(matches!(error, Error::Unusable { ref path, .. } if path == missing), "{error:?}");
+            assert!(matches!(error, Error::Dataset(Unusable { ref path, .. }) if path == missing), "{error:?}");
         }
         assert!(!absent.exists() && !sources.root.exists());
         assert_eq!(mirror.unwrap().requests().len(), 0);
@@ -269,14 +266,17 @@ mod tests {
         let (root, sources, _mirror) = sources(Some(Manner::Good));
         let other = some_dataset(root.path().join("other"));
         let error = get(&sources, Choice::Mnist, Some(&other), None).unwrap_err();
-        assert!(matches!(error, Error::Unusable { ref path, .. } if *path == other.join(FILES[0])), "{error:?}");
+        assert!(
+            matches!(error, Error::Dataset(Unusable { ref path, .. }) if *path == other.join(FILES[0])),
+            "{error:?}"
+        );
 
         let good = get(&sources, Choice::Mnist, None, None).unwrap().dir;
         assert_eq!(get(&sources, Choice::Mnist, Some(&good), None).unwrap().dir, good);
         let last = good.join(format!("{}.gz", FILES[3]));
         fs::write(&last, packed(3, 2)).unwrap();
         let error = get(&sources, Choice::Mnist, None, None).unwrap_err();
-        assert!(matches!(error, Error::Unusable { ref path, .. } if *path == last), "{error:?}");
+        assert!(matches!(error, Error::Dataset(Unusable { ref path, .. }) if *path == last), "{error:?}");
     }
 
     #[test]
@@ -287,10 +287,13 @@ mod tests {
             let dir = some_dataset(dir);
             let named = |wanted: bool| wanted.then_some(&*dir);
             let error = get(&sources, Choice::Auto, named(data), named(ambient)).unwrap_err();
-            assert!(matches!(error, Error::Unusable { ref path, .. } if *path == dir.join(FILES[1])), "{error:?}");
+            assert!(
+                matches!(error, Error::Dataset(Unusable { ref path, .. }) if *path == dir.join(FILES[1])),
+                "{error:?}"
+            );
         }
         some_dataset(sources.root.join("mnist"));
-        assert!(matches!(get(&sources, Choice::Auto, None, None).unwrap_err(), Error::Unusable { .. }));
+        assert!(matches!(get(&sources, Choice::Auto, None, None).unwrap_err(), Error::Dataset(Unusable { .. })));
     }
 
     #[test]

