@@ -4,6 +4,7 @@
 //! This module unpacks, checks and writes such files.
 
 use std::{
+    cmp::Ordering,
     fs::{self, File},
     io::{self, BufRead, BufReader, Read, Write},
     path::Path,
@@ -23,11 +24,54 @@ pub(crate) fn room(packed: u64) -> u64 {
     packed.saturating_mul(100).max(60_000_000)
 }
 
-pub(crate) const IMAGES_HEADER: usize = 16;
-pub(crate) const LABELS_HEADER: usize = 8;
+/// One of the two kinds of files that a dataset is made of.
+#[derive(Clone, Copy)]
+pub(crate) struct Kind {
+    /// What errors call it.
+    name: &'static str,
+    magic: u32,
+    /// Bytes of the header.
+    pub(crate) start: usize,
+    /// Bytes of a sample.
+    pub(crate) sample: usize,
+}
 
-const IMAGES_MAGIC: u32 = 0x0803;
-const LABELS_MAGIC: u32 = 0x0801;
+pub(crate) const IMAGES: Kind = Kind { name: "an images file", magic: 0x0803, start: 16, sample: PIXELS };
+pub(crate) const LABELS: Kind = Kind { name: "a labels file", magic: 0x0801, start: 8, sample: 1 };
+
+impl Kind {
+    /// The header of a file with so many samples.
+    pub(crate) fn header(&self, count: u32) -> Vec<u8> {
+        let words = [self.magic, count, ROWS as u32, COLS as u32].map(u32::to_be_bytes);
+        words.as_flattened()[..self.start].to_vec()
+    }
+
+    /// Checks header and length of the bytes of such a file; returns the number of samples.
+    fn check(&self, bytes: &[u8]) -> Result<usize, String> {
+        let Kind { name, magic, start, sample } = *self;
+        let too_short = || format!("is {} bytes long, too short for {name}; replace it", bytes.len());
+        let [found, count] = words(bytes).ok_or_else(too_short)?;
+        if found != magic {
+            return Err(format!("begins with {found:#010x} instead of {magic:#010x}, so it is not {name}; replace it"));
+        }
+        let count = count as usize;
+        if count > MAX_SAMPLES {
+            return Err(format!("claims to hold {count} samples; at most {MAX_SAMPLES} can be read"));
+        }
+        let header = bytes.get(..start).ok_or_else(too_short)?;
+        if let Some([_, _, rows, columns]) = words(header).filter(|size| size[2..] != [ROWS as u32, COLS as u32]) {
+            return Err(format!("holds images of {rows} by {columns} pixels instead of {ROWS} by {COLS}"));
+        }
+        let (length, expected) = (bytes.len(), start + count * sample);
+        let samples = if count == 1 { "sample" } else { "samples" };
+        let promise = format!("the {expected} bytes that its header promises ({count} {samples}); replace it");
+        match length.cmp(&expected) {
+            Ordering::Less => Err(format!("is {length} bytes long, shorter than {promise}")),
+            Ordering::Greater => Err(format!("is longer than {promise}")),
+            Ordering::Equal => Ok(count),
+        }
+    }
+}
 
 /// The bytes of the file, unpacked if they are packed, whatever its name says.
 pub(crate) fn read(path: &Path) -> Result<Vec<u8>, Error> {
@@ -57,48 +101,33 @@ fn unpack_from(packed: impl BufRead, size: u64) -> Result<Vec<u8>, String> {
 /// returned; where it promises more than `room`, that is an error.
 fn read_whole(content: &mut dyn Read, likely: u64, room: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    content.take(LABELS_HEADER as u64).read_to_end(&mut bytes)?;
-    if bytes.len() < LABELS_HEADER {
+    content.take(LABELS.start as u64).read_to_end(&mut bytes)?;
+    let Some([magic, count]) = words(&bytes).filter(|[_, count]| *count as usize <= MAX_SAMPLES) else {
         return Ok(bytes);
-    }
-    let (header, sample) = match word(&bytes, 0) {
-        IMAGES_MAGIC => (IMAGES_HEADER, PIXELS),
-        LABELS_MAGIC => (LABELS_HEADER, 1),
-        _ => return Ok(bytes),
     };
-    let count = word(&bytes, 1) as usize;
-    if count > MAX_SAMPLES {
-        return Ok(bytes);
-    }
-    let whole = (header + count * sample) as u64;
+    let Some(kind) = [IMAGES, LABELS].into_iter().find(|kind| kind.magic == magic) else { return Ok(bytes) };
+    let whole = (kind.start + count as usize * kind.sample) as u64;
     if whole > room {
         let what =
             format!("its header promises {whole} bytes, more than a hundred times its size; if it is sound, unpack it");
         return Err(io::Error::new(io::ErrorKind::InvalidData, what));
     }
     bytes.reserve_exact(likely.min(whole + 1) as usize); // One step, for growing by doubling would need three times as much.
-    content.take(whole - LABELS_HEADER as u64 + 1).read_to_end(&mut bytes)?;
+    content.take(whole - LABELS.start as u64 + 1).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 
 /// Checks header and length of the bytes of an images file; returns the number of images.
 #[doc(hidden)] // For those who try to break it, as `check_labels` is.
 pub fn check_images(bytes: &[u8]) -> Result<usize, String> {
-    let count = check_header(bytes, "an images file", IMAGES_MAGIC, IMAGES_HEADER)?;
-    let (rows, columns) = (word(bytes, 2), word(bytes, 3));
-    if (rows, columns) != (ROWS as u32, COLS as u32) {
-        return Err(format!("holds images of {rows} by {columns} pixels instead of {ROWS} by {COLS}"));
-    }
-    check_length(bytes, count, IMAGES_HEADER + count * PIXELS)?;
-    Ok(count)
+    IMAGES.check(bytes)
 }
 
 /// Checks header, length and labels of the bytes of a labels file; returns the number of labels.
 #[doc(hidden)]
 pub fn check_labels(bytes: &[u8]) -> Result<usize, String> {
-    let count = check_header(bytes, "a labels file", LABELS_MAGIC, LABELS_HEADER)?;
-    check_length(bytes, count, LABELS_HEADER + count)?;
-    let labels = &bytes[LABELS_HEADER..];
+    let count = LABELS.check(bytes)?;
+    let labels = &bytes[LABELS.start..];
     match labels.iter().position(|&label| usize::from(label) >= CLASSES) {
         Some(at) => Err(format!("holds label {} at position {at}; labels are below {CLASSES}; replace it", labels[at])),
         None => Ok(count),
@@ -113,13 +142,13 @@ pub fn images(path: &Path, bytes: Vec<u8>) -> Result<Vec<u8>, Error> {
     let unpacked = if is_gzip(&bytes) { unpack(&bytes) } else { Ok(bytes) };
     let checked = unpacked.and_then(|bytes| check_images(&bytes).map(|_| bytes));
     let mut bytes = checked.map_err(|what| Error::unusable(path, what))?;
-    bytes.drain(..IMAGES_HEADER);
+    bytes.drain(..IMAGES.start);
     Ok(bytes)
 }
 
 /// Whether these bytes begin as an IDX file of images does, raw or gzip-compressed.
 pub fn is_images(bytes: &[u8]) -> bool {
-    is_gzip(bytes) || bytes.starts_with(&IMAGES_MAGIC.to_be_bytes())
+    is_gzip(bytes) || bytes.starts_with(&IMAGES.magic.to_be_bytes())
 }
 
 fn is_gzip(bytes: &[u8]) -> bool {
@@ -135,56 +164,16 @@ fn is_gzip(bytes: &[u8]) -> bool {
 pub fn write_idx(dir: &Path, split: Split, images: &[u8], labels: &[u8]) -> Result<(), Error> {
     assert_eq!(images.len(), labels.len() * PIXELS, "one image of {PIXELS} bytes per label");
     let count = labels.len() as u32;
-    let [images_file, labels_file] = split.files();
     fs::create_dir_all(dir).map_err(Error::io("create", dir))?;
-    write(&dir.join(FILES[images_file]), &images_header(count), images)?;
-    write(&dir.join(FILES[labels_file]), &labels_header(count), labels)
+    for (file, (kind, samples)) in split.files().into_iter().zip([(IMAGES, images), (LABELS, labels)]) {
+        write(&dir.join(FILES[file]), &kind.header(count), samples)?;
+    }
+    Ok(())
 }
 
-pub(crate) fn images_header(count: u32) -> [u8; IMAGES_HEADER] {
-    let mut header = [0; IMAGES_HEADER];
-    for (bytes, word) in header.chunks_exact_mut(4).zip([IMAGES_MAGIC, count, ROWS as u32, COLS as u32]) {
-        bytes.copy_from_slice(&word.to_be_bytes());
-    }
-    header
-}
-
-pub(crate) fn labels_header(count: u32) -> [u8; LABELS_HEADER] {
-    let mut header = [0; LABELS_HEADER];
-    for (bytes, word) in header.chunks_exact_mut(4).zip([LABELS_MAGIC, count]) {
-        bytes.copy_from_slice(&word.to_be_bytes());
-    }
-    header
-}
-
-fn check_header(bytes: &[u8], kind: &str, magic: u32, header: usize) -> Result<usize, String> {
-    if bytes.len() >= LABELS_HEADER && word(bytes, 0) != magic {
-        let found = word(bytes, 0);
-        return Err(format!("begins with {found:#010x} instead of {magic:#010x}, so it is not {kind}; replace it"));
-    }
-    if bytes.len() >= LABELS_HEADER && word(bytes, 1) as usize > MAX_SAMPLES {
-        return Err(format!("claims to hold {} samples; at most {MAX_SAMPLES} can be read", word(bytes, 1)));
-    }
-    if bytes.len() < header {
-        return Err(format!("is {} bytes long, too short for {kind}; replace it", bytes.len()));
-    }
-    Ok(word(bytes, 1) as usize)
-}
-
-fn check_length(bytes: &[u8], count: usize, expected: usize) -> Result<(), String> {
-    let samples = if count == 1 { "sample" } else { "samples" };
-    let promise = || format!("the {expected} bytes that its header promises ({count} {samples}); replace it");
-    match bytes.len() {
-        length if length < expected => Err(format!("is {length} bytes long, shorter than {}", promise())),
-        length if length > expected => Err(format!("is longer than {}", promise())),
-        _ => Ok(()),
-    }
-}
-
-/// The big-endian word at position `index` of a header whose length has been checked.
-fn word(bytes: &[u8], index: usize) -> u32 {
-    let at = index * 4;
-    u32::from_be_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
+/// The first big-endian words, if there are as many.
+fn words<const N: usize>(bytes: &[u8]) -> Option<[u32; N]> {
+    Some(bytes.as_chunks().0.first_chunk::<N>()?.map(u32::from_be_bytes))
 }
 
 fn write(path: &Path, header: &[u8], body: &[u8]) -> Result<(), Error> {

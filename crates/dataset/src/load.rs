@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 
 use crate::{
     Checksums, Error, Split, checksums,
-    idx::{self, IMAGES_HEADER, LABELS_HEADER},
+    idx::{self, IMAGES, LABELS},
     place::{Place, Unpacked},
     raw_mnist,
 };
@@ -50,8 +50,8 @@ pub fn load(dir: &Path, split: Split) -> Result<Dataset, Error> {
     }
     let [mut images, mut labels] = read(&place, split)?;
     let name = checksums::name(&place, split, &images, &labels)?;
-    images.bytes.drain(..IMAGES_HEADER);
-    labels.bytes.drain(..LABELS_HEADER);
+    images.bytes.drain(..IMAGES.start);
+    labels.bytes.drain(..LABELS.start);
     let samples = Samples { labels: labels.bytes, images: images.bytes };
     Ok(Dataset::new(name, samples, [images.sha256, labels.sha256]))
 }
@@ -210,10 +210,10 @@ mod tests {
             message(&bomb.finish().unwrap())
         };
         assert!(bomb(&[]).contains("begins with 0x00000000 instead of 0x00000803"));
-        assert!(bomb(&idx::images_header(3)).contains("is longer than the 2368 bytes that its header promises"));
-        let large = bomb(&idx::images_header(900_000));
+        assert!(bomb(&IMAGES.header(3)).contains("is longer than the 2368 bytes that its header promises"));
+        let large = bomb(&IMAGES.header(900_000));
         assert!(large.contains("its header promises 705600016 bytes, more than a hundred times its size"), "{large}");
-        assert!(bomb(&idx::images_header(1_000_001)).contains("claims to hold 1000001 samples"));
+        assert!(bomb(&IMAGES.header(1_000_001)).contains("claims to hold 1000001 samples"));
     }
 
     #[test]

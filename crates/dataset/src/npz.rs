@@ -26,7 +26,7 @@ use self::{
 };
 use crate::{
     Error as DatasetError,
-    idx::{self, IMAGES_HEADER},
+    idx::{IMAGES, LABELS},
 };
 
 /// The arrays of a whole dataset, in the order of [`FILES`](crate::FILES).
@@ -46,7 +46,7 @@ pub fn read(bytes: &[u8]) -> Result<Samples, Error> {
     let mut archive = open(Cursor::new(bytes))?;
     let mut images = array(&mut archive, "images", ADVICE, images)?;
     let labels = array(&mut archive, "labels", ADVICE, labels)?;
-    images.drain(..IMAGES_HEADER);
+    images.drain(..IMAGES.start);
     if images.len() != labels.len() * PIXELS {
         let what = format!("has {} labels for {} images", labels.len(), images.len() / PIXELS);
         return Err(wrong("labels", what));
@@ -100,7 +100,7 @@ fn idx_file_in<R: Read + Seek>(archive: &mut ZipArchive<R>, file: usize) -> Resu
         return array(archive, name, DATASET_ADVICE, images);
     }
     let labels = array(archive, name, DATASET_ADVICE, labels)?;
-    Ok([&idx::labels_header(labels.len() as u32)[..], &labels].concat())
+    Ok([LABELS.header(labels.len() as u32), labels].concat())
 }
 
 fn wrong(array: &str, what: String) -> Error {

@@ -15,12 +15,12 @@ use std::{
 };
 
 use mnist::MnistBuilder;
-use sample::{PIXELS, Samples};
+use sample::Samples;
 use sha2::{Digest, Sha256};
 
 use crate::{
     Checksums, FILES,
-    idx::{images_header, labels_header},
+    idx::{IMAGES, LABELS},
     place::Place,
 };
 
@@ -38,19 +38,16 @@ pub(crate) fn read_train(place: &Place, checksums: &Checksums) -> Option<Samples
         return None;
     }
     let samples = read(place.path.to_str()?)?;
-    let sum =
-        |header: &[u8], body: &[u8]| <[u8; 32]>::from(Sha256::new().chain_update(header).chain_update(body).finalize());
-    let sums = [sum(&images_header(COUNTS[0]), &samples.images), sum(&labels_header(COUNTS[0]), &samples.labels)];
+    let sums = [(IMAGES, &samples.images), (LABELS, &samples.labels)].map(|(kind, body)| {
+        <[u8; 32]>::from(Sha256::new().chain_update(kind.header(COUNTS[0])).chain_update(body).finalize())
+    });
     (sums == checksums.0[..2]).then_some(samples)
 }
 
 /// Whether this file has the length and the header of MNIST's at this position of [`FILES`].
 fn is_whole(path: &Path, file: usize) -> bool {
-    let count = COUNTS[file / 2];
-    let (header, body) = match file % 2 {
-        0 => (images_header(count).to_vec(), count as usize * PIXELS),
-        _ => (labels_header(count).to_vec(), count as usize),
-    };
+    let (kind, count) = ([IMAGES, LABELS][file % 2], COUNTS[file / 2]);
+    let (header, body) = (kind.header(count), count as usize * kind.sample);
     let mut found = vec![0; header.len()];
     fs::metadata(path).is_ok_and(|metadata| metadata.len() == (header.len() + body) as u64)
         && File::open(path).and_then(|mut file| file.read_exact(&mut found)).is_ok()
@@ -78,6 +75,8 @@ fn read(dir: &str) -> Option<Samples> {
 mod tests {
     use std::fs::OpenOptions;
 
+    use sample::PIXELS;
+
     use super::*;
 
     #[test]
@@ -87,7 +86,7 @@ mod tests {
         let resize = |file: usize, length: u64| {
             OpenOptions::new().write(true).open(path(file)).unwrap().set_len(length).unwrap();
         };
-        let headers = COUNTS.map(|count| [images_header(count).to_vec(), labels_header(count).to_vec()]);
+        let headers = COUNTS.map(|count| [IMAGES, LABELS].map(|kind| kind.header(count)));
         let lengths = [47_040_016, 60_008, 7_840_016, 10_008];
         for (file, header) in headers.as_flattened().iter().enumerate() {
             fs::write(path(file), header).unwrap();

@@ -6,7 +6,7 @@ use std::io::Read;
 use sample::{CLASSES, COLS, PIXELS, ROWS};
 
 use super::header::Header;
-use crate::idx::{self, MAX_SAMPLES};
+use crate::idx::{self, IMAGES, MAX_SAMPLES};
 
 /// The images, behind the header of an IDX file.
 pub(super) fn images(header: &Header, content: &mut dyn Read, packed: u64) -> Result<Vec<u8>, String> {
@@ -35,7 +35,7 @@ pub(super) fn images(header: &Header, content: &mut dyn Read, packed: u64) -> Re
         ));
     }
     let mut image = vec![0; PIXELS * size];
-    let mut images = idx::images_header(count as u32).to_vec(); // As long as what has come, whatever the shape says.
+    let mut images = IMAGES.header(count as u32); // As long as what has come, whatever the shape says.
     for number in 0..count {
         content.read_exact(&mut image).map_err(|error| format!("cannot be read: {error}"))?;
         for element in image.chunks_exact(size) {
