@@ -39,8 +39,8 @@ pub struct Report {
     pub test: Option<Test>,
     /// The weights of the first layer, one row for each filter of three by three.
     pub filters: Vec<[f32; 9]>,
-    /// Other runs to compare with.
-    pub others: Vec<Other>,
+    /// Other runs to compare with. Of these, no more is shown than name, rounds, settings and seconds.
+    pub others: Vec<Report>,
     /// The flags of this run, for the comparison.
     pub settings: Vec<(String, String)>,
     /// Seconds in all.
@@ -97,19 +97,6 @@ pub struct Wrong {
     pub predicted: u8,
     /// How sure the model was of that, 0 to 1.
     pub probability: f64,
-}
-
-/// Another run.
-#[derive(Clone, Debug, Default)]
-pub struct Other {
-    /// Its name.
-    pub name: String,
-    /// Its rounds.
-    pub rounds: Vec<Round>,
-    /// Its flags.
-    pub settings: Vec<(String, String)>,
-    /// Its seconds in all.
-    pub seconds: f64,
 }
 
 impl Report {

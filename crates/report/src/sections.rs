@@ -145,6 +145,11 @@ fn table(what: &str, heads: &[String], rows: &[Vec<String>]) -> Markup {
     }
 }
 
+/// A table's row of this name.
+fn row(name: impl ToString, cells: impl IntoIterator<Item = String>) -> Vec<String> {
+    [name.to_string()].into_iter().chain(cells).collect()
+}
+
 /// A picture within the page.
 fn image(picture: &Picture, class: &str, text: &str) -> Markup {
     let source = format!("data:image/png;base64,{}", BASE64_STANDARD.encode(picture.png()));

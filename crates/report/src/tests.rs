@@ -60,7 +60,7 @@ fn a_hostile_name_stays_text() {
     report.phases = vec![(hostile.clone(), 1.0)];
     report.settings = vec![(hostile.clone(), hostile.clone())];
     report.others =
-        vec![Other { name: hostile.clone(), settings: vec![(hostile.clone(), "x".into())], ..Other::default() }];
+        vec![Report { name: hostile.clone(), settings: vec![(hostile.clone(), "x".into())], ..Report::default() }];
     let html = report.html();
     assert!(!html.contains("<script") && html.contains("&lt;script&gt;"));
 }
@@ -94,7 +94,8 @@ fn runs_are_compared_by_what_differs() {
     let setting = |name: &str, value: &str| (name.to_owned(), value.to_owned());
     report.settings = vec![setting("seed", "41"), setting("rounds", "3")];
     let settings = vec![setting("seed", "43"), setting("rounds", "3")];
-    report.others = vec![Other { name: "another".into(), rounds: rounds(2), settings, seconds: 5.0 }];
+    report.others =
+        vec![Report { name: "another".into(), rounds: rounds(2), settings, seconds: 5.0, ..Report::default() }];
     let html = report.html();
     check_numbers(&html);
     let differing = html.rsplit("Settings that differ").next().unwrap();

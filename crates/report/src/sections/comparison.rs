@@ -6,7 +6,7 @@ use maud::{Markup, html};
 
 use super::numbers;
 use crate::{
-    Other, Report, Round,
+    Report, Round,
     chart::{Line, LineChart},
     number,
 };
@@ -18,13 +18,7 @@ pub(super) fn section(report: &Report) -> Markup {
     if report.others.is_empty() {
         return html! {};
     }
-    let this = Other {
-        name: report.name.clone(),
-        rounds: report.rounds.clone(),
-        settings: report.settings.clone(),
-        seconds: report.seconds,
-    };
-    let runs: Vec<&Other> = [&this].into_iter().chain(&report.others).collect();
+    let runs: Vec<&Report> = [report].into_iter().chain(&report.others).collect();
     let accuracy =
         chart(&runs, "compared-accuracy", "Test accuracy of each run by round", " %", |r| 100.0 * r.test_accuracy);
     let loss = chart(&runs, "compared-loss", "Test loss of each run by round", "", |r| r.test_loss);
@@ -48,7 +42,7 @@ fn heads() -> Vec<String> {
     ["run", "name", "rounds", "test accuracy", "test loss", "seconds"].map(String::from).into()
 }
 
-fn row((index, run): (usize, &&Other)) -> Vec<String> {
+fn row((index, run): (usize, &&Report)) -> Vec<String> {
     let last = |value: &dyn Fn(&Round) -> String| run.rounds.last().map_or_else(|| "–".into(), value);
     vec![
         letter(index),
@@ -68,8 +62,8 @@ fn letter(index: usize) -> String {
     }
 }
 
-fn chart(runs: &[&Other], id: &str, title: &str, unit: &str, value: impl Fn(&Round) -> f64) -> Markup {
-    let line = |(index, run): (usize, &&Other)| Line {
+fn chart(runs: &[&Report], id: &str, title: &str, unit: &str, value: impl Fn(&Round) -> f64) -> Markup {
+    let line = |(index, run): (usize, &&Report)| Line {
         name: letter(index),
         class: format!("s{}", index % COLOURS + 1),
         points: run.rounds.iter().map(|round| (f64::from(round.round), value(round))).collect(),
@@ -79,36 +73,30 @@ fn chart(runs: &[&Other], id: &str, title: &str, unit: &str, value: impl Fn(&Rou
     LineChart { id, title, description: &description, x: "round", unit, rounds: true, from_zero: false, lines }.svg()
 }
 
-fn by_round(runs: &[&Other]) -> Markup {
-    let heads: Vec<String> = ["round".to_owned()]
-        .into_iter()
-        .chain(
-            (0..runs.len())
-                .flat_map(|index| [format!("{} accuracy", letter(index)), format!("{} loss", letter(index))]),
-        )
-        .collect();
+fn by_round(runs: &[&Report]) -> Markup {
+    let figures = |index| ["accuracy", "loss"].map(|figure| format!("{} {figure}", letter(index)));
+    let heads = super::row("round", (0..runs.len()).flat_map(figures));
     let rounds: BTreeSet<u32> = runs.iter().flat_map(|run| &run.rounds).map(|round| round.round).collect();
-    let cells = |round: u32, run: &Other| match run.rounds.iter().find(|record| record.round == round) {
+    let cells = |round: u32, run: &Report| match run.rounds.iter().find(|record| record.round == round) {
         Some(record) => [number::percent(record.test_accuracy), number::fixed(record.test_loss, 4)],
         None => ["–".to_owned(), "–".to_owned()],
     };
-    let row =
-        |round: u32| [round.to_string()].into_iter().chain(runs.iter().flat_map(|run| cells(round, run))).collect();
+    let row = |round: u32| super::row(round, runs.iter().flat_map(|run| cells(round, run)));
     numbers("Test accuracy and loss of each run by round", &heads, &rounds.into_iter().map(row).collect::<Vec<_>>())
 }
 
-fn differences(runs: &[&Other]) -> Markup {
+fn differences(runs: &[&Report]) -> Markup {
     let names: BTreeSet<&String> = runs.iter().flat_map(|run| &run.settings).map(|(name, _)| name).collect();
-    let value = |run: &Other, name: &String| {
+    let value = |run: &Report, name: &String| {
         run.settings.iter().find(|(key, _)| key == name).map_or_else(|| "–".to_owned(), |(_, value)| value.clone())
     };
     let rows: Vec<Vec<String>> = names
         .into_iter()
         .map(|name| (name, runs.iter().map(|run| value(run, name)).collect::<Vec<_>>()))
         .filter(|(_, values)| values.windows(2).any(|pair| pair[0] != pair[1]))
-        .map(|(name, values)| [name.clone()].into_iter().chain(values).collect())
+        .map(|(name, values)| super::row(name, values))
         .collect();
-    let heads: Vec<String> = ["setting".to_owned()].into_iter().chain((0..runs.len()).map(letter)).collect();
+    let heads = super::row("setting", (0..runs.len()).map(letter));
     html! {
         h3 { "Settings that differ" }
         @if rows.is_empty() { p class="remark" { "None." } } @else { (super::table("Settings that differ", &heads, &rows)) }

@@ -118,11 +118,9 @@ pub(super) fn filters(report: &Report) -> Markup {
         return html! {};
     }
     let grey = |weight: &f32| (127.5 + 127.5 * weight / strongest).clamp(0.0, 255.0) as u8;
-    let heads: Vec<String> =
-        ["filter".to_owned()].into_iter().chain((1..=9).map(|place| format!("w{place}"))).collect();
+    let heads = super::row("filter", (1..=9).map(|place| format!("w{place}")));
     let row = |(index, filter): (usize, &[f32; 9])| {
-        let weights = filter.iter().map(|&weight| number::fixed(weight.into(), 3));
-        [(index + 1).to_string()].into_iter().chain(weights).collect()
+        super::row(index + 1, filter.iter().map(|&weight| number::fixed(weight.into(), 3)))
     };
     let rows: Vec<Vec<String>> = report.filters.iter().enumerate().map(row).collect();
     super::section(

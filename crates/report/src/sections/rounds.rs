@@ -113,15 +113,9 @@ pub(super) fn partitions(report: &Report) -> Markup {
         from_zero: true,
         lines: (0..count).map(thin).chain([mean]).collect(),
     };
-    let heads: Vec<String> = ["round".to_owned()]
-        .into_iter()
-        .chain((0..count.min(COLUMNS)).map(|index| format!("partition {index}")))
-        .collect();
+    let heads = super::row("round", (0..count.min(COLUMNS)).map(|index| format!("partition {index}")));
     let cell = |&(samples, loss): &(u64, f64)| format!("{} ({})", number::fixed(loss, 4), number::count(samples));
-    let row = |round: &Round| {
-        let cells = round.partitions.iter().take(COLUMNS).map(cell);
-        [round.round.to_string()].into_iter().chain(cells).collect()
-    };
+    let row = |round: &Round| super::row(round.round, round.partitions.iter().take(COLUMNS).map(cell));
     let rows: Vec<Vec<String>> = report.rounds.iter().map(row).collect();
     super::section(
         "partitions",

@@ -14,7 +14,7 @@ use process::{
     exit::{Code, failure},
     file,
 };
-use report::{Other, Point, Report, Round, Test, Wrong};
+use report::{Point, Report, Round, Test, Wrong};
 use run_folder::{
     REPORT, Streaming, Summary,
     record::{PartitionRecord, Record},
@@ -40,7 +40,7 @@ pub fn run(folders: &[PathBuf], out: Option<&Path>, test_data: Option<&Path>) ->
     };
     let test_set = test_set_of(first, test_data)?;
     let scores = logits(&first.checkpoint.global, &test_set.samples.images);
-    let others = others.iter().map(other).collect();
+    let others = others.iter().map(compared).collect();
     let name = if kept.len() > 1 { COMPARISON } else { REPORT };
     let path = out.map_or_else(|| first.folder.join(name), Path::to_owned);
     file::write(&path, page(first, &test_set, &scores, others).as_bytes())?;
@@ -77,17 +77,14 @@ fn test_set_of(kept: &Kept, chosen: Option<&Path>) -> anyhow::Result<Dataset> {
     Err(failure(Code::Data, error))
 }
 
-fn page(kept: &Kept, test_set: &Dataset, scores: &[[f32; CLASSES]], others: Vec<Other>) -> String {
+fn page(kept: &Kept, test_set: &Dataset, scores: &[[f32; CLASSES]], others: Vec<Report>) -> String {
     let (summary, streaming) = (&kept.summary, kept.streaming.as_ref());
     let points = streaming.map_or(&[][..], |streaming| &streaming.points);
-    let Other { name, rounds, settings, seconds } = other(kept);
     let report = Report {
-        name,
         facts: facts(kept),
         notes: notes(kept),
         n_samples: summary.n_samples,
         received_accuracy: Some(summary.received_accuracy),
-        rounds,
         phases: phases(kept),
         ingest: points.iter().map(|point| Point { seconds: point.seconds, samples: point.samples }).collect(),
         bytes_per_sample: PIXELS as u64 + 1, // Its label.
@@ -97,19 +94,20 @@ fn page(kept: &Kept, test_set: &Dataset, scores: &[[f32; CLASSES]], others: Vec<
         }),
         filters: filters(&kept.checkpoint.global),
         others,
-        settings,
-        seconds,
+        ..compared(kept)
     };
     report.html()
 }
 
-fn other(kept: &Kept) -> Other {
+/// What a run is compared by.
+fn compared(kept: &Kept) -> Report {
     let text = |value: &toml::Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-    Other {
+    Report {
         name: kept.name.clone(),
         rounds: kept.checkpoint.history.iter().map(round).collect(),
         settings: kept.config.iter().map(|(key, value)| (key.clone(), text(value))).collect(),
         seconds: kept.summary.seconds.total,
+        ..Report::default()
     }
 }
 
