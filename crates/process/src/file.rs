@@ -169,12 +169,21 @@ pub fn bytes_below(directory: &Path) -> u64 {
     bytes.sum()
 }
 
-/// Makes a symbolic link to a directory.
-#[cfg(unix)]
-pub use std::os::unix::fs::symlink as link_directory;
-/// Makes a symbolic link to a directory; needs developer mode.
-#[cfg(windows)]
-pub use std::os::windows::fs::symlink_dir as link_directory;
+/// Lets the symbolic link `link` point to a directory, also if it pointed elsewhere: in one step, so that nobody finds it
+/// missing.
+///
+/// # Errors
+/// When links are not allowed, for one; Windows wants developer mode.
+pub fn point(link: &Path, directory: &Path) -> io::Result<()> {
+    #[cfg(unix)]
+    use std::os::unix::fs::symlink;
+    #[cfg(windows)]
+    use std::os::windows::fs::symlink_dir as symlink;
+
+    let new = link.with_file_name(format!(".tmp-link-{}", std::process::id()));
+    symlink(directory, &new)?;
+    fs::rename(&new, link).inspect_err(|_| drop(fs::remove_file(&new)))
+}
 
 #[cfg(all(test, unix))]
 mod tests {
@@ -219,6 +228,16 @@ mod tests {
             assert!(error.to_string().contains(&format!("{}`", path(wrong).display())), "{error}");
         }
         assert!(path("far").is_dir());
+    }
+
+    #[test]
+    fn a_dangling_link_is_replaced() {
+        let dir = tempfile::tempdir().unwrap();
+        let (target, link) = (dir.path().join("new"), dir.path().join("link"));
+        symlink(dir.path().join("gone"), &link).unwrap();
+        point(&link, &target).unwrap();
+        assert_eq!(fs::read_link(&link).unwrap(), target);
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
     }
 
     #[test]

@@ -4,15 +4,9 @@
 use std::{
     fs, io,
     path::{Path, PathBuf},
-    process,
 };
 
 use jiff::Zoned;
-
-#[cfg(unix)]
-use std::os::unix::fs::symlink as link_directory;
-#[cfg(windows)]
-use std::os::windows::fs::symlink_dir as link_directory;
 
 /// The folder of all runs, in the working directory.
 pub const RUNS: &str = "runs";
@@ -50,9 +44,7 @@ pub fn point_latest_to(run: &Path) -> io::Result<()> {
     if runs.file_name() != Some(RUNS.as_ref()) {
         return Ok(());
     }
-    let temporary = runs.join(format!(".latest-{}", process::id()));
-    link_directory(Path::new(name), &temporary)?;
-    fs::rename(&temporary, runs.join("latest")).inspect_err(|_| drop(fs::remove_file(&temporary)))
+    process::file::point(&runs.join("latest"), Path::new(name))
 }
 
 #[cfg(test)]

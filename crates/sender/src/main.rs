@@ -12,7 +12,7 @@ use clap::Parser;
 use flags::address;
 use process::{
     exit::{self, failure},
-    shutdown::{self, Shutdown},
+    shutdown::{self, Shutdown, stopped},
 };
 use sender::{Config, Outcome, Source};
 use terminal::count;
@@ -85,7 +85,7 @@ async fn provide(flags: &Flags, output: &Output, shutdown: &mut Shutdown) -> any
     };
     tokio::select! {
         provided = tokio::task::spawn_blocking(work) => provided?,
-        cause = shutdown.wait() => Err(failure(cause.code(), anyhow::anyhow!("stopped by {}", cause.as_str()))),
+        cause = shutdown.wait() => Err(stopped(cause)),
     }
 }
 

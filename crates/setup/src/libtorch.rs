@@ -9,7 +9,6 @@ mod wheel;
 use std::{
     env,
     ffi::OsString,
-    fs, io,
     path::{Path, PathBuf},
 };
 
@@ -38,7 +37,7 @@ pub(crate) async fn provide(checkout: &Checkout, console: &Console, shutdown: &S
     fetch::remove_wheels(&cache)?;
     console.note(&format!("libtorch {VERSION} is in `{}`", cached.display()));
     let link = checkout.root.join(LINK);
-    relink(&cached, &link).with_context(|| format!("failed to make the link `{}`", link.display()))?;
+    process::file::point(&link, &cached).with_context(|| format!("failed to make the link `{}`", link.display()))?;
     Ok(cached)
 }
 
@@ -81,26 +80,4 @@ fn cached() -> anyhow::Result<PathBuf> {
 /// `$LIBTORCH`, if it was set by the user and not by the checkout's own `.cargo/config.toml`.
 pub(crate) fn chosen_by_user(checkout: &Checkout) -> Option<OsString> {
     env::var_os("LIBTORCH").filter(|value| !value.is_empty() && Path::new(value) != checkout.root.join(LINK))
-}
-
-/// Points `link` to `target` in one step, so that another set-up never finds it missing.
-fn relink(target: &Path, link: &Path) -> io::Result<()> {
-    let new = link.with_file_name(format!(".libtorch-{}", std::process::id()));
-    process::file::link_directory(target, &new)?;
-    fs::rename(&new, link).inspect_err(|_| drop(fs::remove_file(&new)))
-}
-
-#[cfg(all(test, unix))]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_dangling_link_is_replaced() {
-        let dir = tempfile::tempdir().unwrap();
-        let (target, link) = (dir.path().join("new"), dir.path().join(".libtorch"));
-        process::file::link_directory(dir.path().join("gone"), &link).unwrap();
-        relink(&target, &link).unwrap();
-        assert_eq!(fs::read_link(&link).unwrap(), target);
-        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
-    }
 }
