@@ -1,14 +1,13 @@
 //! How good weights are on samples that they are not being trained on.
 
+use native::Scorer;
 use rayon::prelude::*;
 use sample::{CLASSES, PIXELS};
 
-use crate::StateDict;
-use crate::network::{Network, preprocess, use_one_thread};
+use crate::{ISA, StateDict};
 
-/// Images per pass through the network. With some tens of them the intermediate results stay in the processor's caches;
-/// ten thousand at once take several times as long. Changing this number may change the last bits of a score.
-const BATCH: usize = 50;
+/// Images that a thread takes at a time.
+const BATCH: usize = 100;
 
 /// What came out of running weights over labelled images.
 #[derive(Clone, Debug, PartialEq)]
@@ -70,25 +69,14 @@ pub fn logits(weights: &StateDict, images: &[u8]) -> Vec<[f32; CLASSES]> {
     assert_eq!(images.len() % PIXELS, 0, "{PIXELS} pixels per image");
     let batches: Vec<Vec<[f32; CLASSES]>> = images
         .par_chunks(BATCH * PIXELS)
-        .map_init(
-            || {
-                use_one_thread();
-                Network::new(weights)
-            },
-            |network, images| {
-                let mut scores = vec![[0.0; CLASSES]; images.len() / PIXELS];
-                let flat = scores.as_flattened_mut();
-                network.forward(&preprocess(images)).copy_data(flat, flat.len());
-                scores
-            },
-        )
+        .map_init(|| Scorer::new(*ISA, weights), |scorer, images| scorer.scores(images))
         .collect();
     batches.concat()
 }
 
 /// The softmax of an image's scores: the probability of each class.
 pub fn probabilities(scores: &[f32; CLASSES]) -> [f64; CLASSES] {
-    std::array::from_fn(|class| (-cross_entropy(scores, class)).exp())
+    std::array::from_fn(|class| libm::exp(-cross_entropy(scores, class)))
 }
 
 /// The class of the highest score, the first of them if there are several.
@@ -96,12 +84,13 @@ pub fn best(scores: &[f32; CLASSES]) -> usize {
     (1..CLASSES).fold(0, |best, class| if scores[class] > scores[best] { class } else { best })
 }
 
-/// Minus the logarithm of the probability that softmax gives to `label`.
+/// Minus the logarithm of the probability that softmax gives to `label`. `exp` and `log` are a library's, in Rust: those of
+/// operating systems differ in their last bits.
 fn cross_entropy(scores: &[f32; CLASSES], label: usize) -> f64 {
     // The highest score is taken out first, so that no exponential overflows.
     let highest = f64::from(scores[best(scores)]);
-    let sum: f64 = scores.iter().map(|&score| (f64::from(score) - highest).exp()).sum();
-    sum.ln() + highest - f64::from(scores[label])
+    let sum: f64 = scores.iter().map(|&score| libm::exp(f64::from(score) - highest)).sum();
+    libm::log(sum) + highest - f64::from(scores[label])
 }
 
 #[cfg(test)]

@@ -1,19 +1,19 @@
-//! Networks on libtorch: the forward pass, the training step and the evaluation. There is one architecture, SimpleCnn.
+//! Models that learn and are measured. There is one architecture, SimpleCnn, and there are two ways to compute it: the crate
+//! `native`, and libtorch, which defines what is right.
 //!
-//! Weights come and go as a [`StateDict`]. Tensors exist only inside this crate, for as long as a [`Learner`] trains or
-//! [`evaluate`] runs. It knows nothing of where samples come from or of how the models of many learners become one.
+//! Weights come and go as a [`StateDict`]; tensors exist only inside this crate. It knows nothing of where samples come from or
+//! of how the models of many learners become one.
 
 #![deny(unsafe_code)]
 
-mod adam;
 mod evaluation;
 mod learner;
-mod network;
+mod libtorch;
 #[cfg(test)]
 mod reference;
 
 pub use evaluation::{Evaluation, best, evaluate, logits, measure, probabilities};
-pub use learner::{Learner, Optimizer, Precision};
+pub use learner::{ISA, Isa, Learner, Optimizer, Settings, Step, gradient_distance};
 pub use weights::{Architecture, SIMPLE_CNN, StateDict};
 
 /// The version of libtorch that is linked: `tch` takes this one and no other.

@@ -1,12 +1,11 @@
-//! Compares the network, its gradients and its optimizers with PyTorch's own, from `scripts/reference.py`.
+//! Compares both ways to compute the network, its gradients and its optimizers with PyTorch's own, from `scripts/reference.py`.
 
 use std::sync::LazyLock;
 
 use safetensors::SafeTensors;
 use sample::{CLASSES, PIXELS};
 
-use crate::network::Network;
-use crate::{Learner, Optimizer, Precision, SIMPLE_CNN, StateDict, evaluate, logits};
+use crate::{Learner, Optimizer, SIMPLE_CNN, Settings, StateDict, Step, evaluate, libtorch, logits};
 
 const BATCH: usize = 9;
 
@@ -79,9 +78,11 @@ fn check_dict(prefix: &str, ours: &StateDict) {
     }
 }
 
-fn after(optimizer: Optimizer, learning_rate: f64, steps: usize) -> StateDict {
+const STEPS: [Step; 2] = [Step::Native, Step::Libtorch];
+
+fn after(step: Step, optimizer: Optimizer, learning_rate: f64, steps: usize) -> StateDict {
     let (images, labels) = images();
-    let mut learner = Learner::new(&weights(), optimizer, learning_rate, Precision::F32);
+    let mut learner = Learner::new(&weights(), Settings { step, optimizer, learning_rate });
     for _ in 0..steps {
         learner.whole_step(&images, &labels);
     }
@@ -90,36 +91,40 @@ fn after(optimizer: Optimizer, learning_rate: f64, steps: usize) -> StateDict {
 
 #[test]
 fn the_scores_are_pytorchs() {
-    check_close("logits", logits(&weights(), &images().0).as_flattened(), &f32s("logits"));
+    let images = images().0;
+    check_close("logits", logits(&weights(), &images).as_flattened(), &f32s("logits"));
+    check_close("logits", &libtorch::scores(&weights(), &images), &f32s("logits"));
 }
 
 #[test]
 fn the_loss_is_pytorchs_in_training_and_in_evaluation() {
     let (images, labels) = images();
     let expected = f64::from(f32s("loss")[0]);
-    let trained = Learner::new(&weights(), Optimizer::Sgd, 0.0, Precision::F32).whole_step(&images, &labels);
     let evaluated = evaluate(&weights(), &images, &labels).loss;
-    assert!((trained - expected).abs() < 1e-5, "{trained} instead of {expected}");
     assert!((evaluated - expected).abs() < 1e-5, "{evaluated} instead of {expected}");
+    for step in STEPS {
+        let settings = Settings { step, optimizer: Optimizer::Sgd, learning_rate: 0.0 };
+        let trained = Learner::new(&weights(), settings).whole_step(&images, &labels);
+        assert!((trained - expected).abs() < 1e-5, "{step:?}: {trained} instead of {expected}");
+    }
 }
 
 #[test]
 fn the_gradients_are_pytorchs() {
     let (images, labels) = images();
-    let learner = Learner::new(&weights(), Optimizer::Sgd, 0.0, Precision::F32);
-    let Ok((_, gradients)) = learner.gradients(&images, &labels, |_| Ok::<_, std::convert::Infallible>(()));
-    // Gradients have the layout of weights, so they come out of a network in PyTorch's order.
-    let gradients = Network { weights: gradients, ..Network::new(&weights()) };
-    check_dict("gradient", &gradients.state_dict());
+    check_dict("gradient", &libtorch::gradients(&weights(), &images, &labels));
+    for isa in native::Isa::available() {
+        check_dict("gradient", &native::gradients(isa, &weights(), &images, &labels));
+    }
 }
 
 #[test]
 fn a_step_of_sgd_is_pytorchs() {
-    check_dict("sgd1", &after(Optimizer::Sgd, 0.1, 1));
+    STEPS.into_iter().for_each(|step| check_dict("sgd1", &after(step, Optimizer::Sgd, 0.1, 1)));
 }
 
 #[test]
 fn steps_of_adam_are_pytorchs() {
-    check_dict("adam1", &after(Optimizer::Adam, 1e-3, 1));
-    check_dict("adam3", &after(Optimizer::Adam, 1e-3, 3));
+    STEPS.into_iter().for_each(|step| check_dict("adam1", &after(step, Optimizer::Adam, 1e-3, 1)));
+    STEPS.into_iter().for_each(|step| check_dict("adam3", &after(step, Optimizer::Adam, 1e-3, 3)));
 }

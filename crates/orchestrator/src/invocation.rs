@@ -120,7 +120,7 @@ mod tests {
         assert_eq!(
             line(&trainer(&config, Path::new("runs/x"), Duration::ZERO).unwrap()),
             "trainer --resume=runs/x --wait=0s --dir=data/streaming_input --batch-size=full --learning-rate=0.0005 \
-             --local-epochs=1 --optimizer=adam --partitions=12 --precision=f32 --received-accuracy=each-round --rounds=5 --seed=42 \
+             --local-epochs=1 --optimizer=adam --partitions=12 --received-accuracy=each-round --rounds=5 --seed=42 --step=native \
              --test-data=mnist --weighting=uniform --engine=rayon --spark-patience=10m --json --lifeline"
         );
     }

@@ -179,7 +179,7 @@ mod tests {
         let text = list(&["--config", name, "--samples", "100"]);
         check_line(&text, "samples = 100 ", "flag");
         check_line(&text, "rounds = 7 ", name);
-        check_line(&text, "precision = \"bf16\" ", "preset fast");
+        check_line(&text, "batch-size = 64 ", "preset fast");
         check_line(&text, "seed = 42 ", "default");
         check_line(&list(&[]), "partitions = ", "default: CPU cores");
         check_line(&list(&["--data=a"]), "test-data = \"a\" ", "default: as data");

@@ -90,7 +90,7 @@ fn the_examples_do_what_they_are_named_for() {
     let given: toml::Table = all()["exact-repetition.toml"].parse().unwrap();
     let data = ["samples", "offset"];
     let training = ["seed", "partitions", "rounds", "weighting"];
-    let local = ["local-epochs", "batch-size", "learning-rate", "optimizer", "precision"];
+    let local = ["local-epochs", "batch-size", "learning-rate", "optimizer", "step"];
     for key in data.iter().chain(&training).chain(&local) {
         assert!(given.contains_key(*key), "{key} decides the model");
     }

@@ -26,12 +26,9 @@ fn in_bash(script: &str, commands: &str) -> String {
 #[test]
 fn bash_completes_the_flags_of_all_four_programs() {
     let bench = Bench::built();
-    for (program, flags) in [
-        ("orchestrator", "--precision --preset"),
-        ("receiver", ""),
-        ("sender", "--prepare"),
-        ("trainer", "--precision"),
-    ] {
+    for (program, flags) in
+        [("orchestrator", "--preset --step"), ("receiver", ""), ("sender", "--prepare"), ("trainer", "--step")]
+    {
         let named = if program == "orchestrator" { None } else { Some(program) };
         let run = bench.run_with(&["completions", "bash"].into_iter().chain(named).collect::<Vec<_>>());
         run.assert_code(0);

@@ -11,7 +11,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 use weights::{Architecture, StateDict};
 
-use crate::{CHECKPOINTS, Error, record::Record, seal};
+use crate::{CHECKPOINTS, Error, older, record::Record, seal};
 
 /// Changes when an older trainer would misread a newer checkpoint.
 const FORMAT: &str = "tributary checkpoint 1";
@@ -99,10 +99,11 @@ impl Checkpoint {
             )));
         }
         let decoded = seal::check(&global, &mut metadata).and_then(|()| Self::decode(global, &metadata));
-        let checkpoint = decoded.and_then(|checkpoint| checkpoint.check_name(path)).map_err(|what| {
+        let mut checkpoint = decoded.and_then(|checkpoint| checkpoint.check_name(path)).map_err(|what| {
             let advice = "; remove it to resume from the checkpoint before";
             Error::Damaged { path: path.to_owned(), advice, what }
         })?;
+        older::flags(&mut checkpoint.origin.flags).map_err(other)?;
         match wanted.difference(&checkpoint.origin) {
             Some(what) => Err(other(format!("{what}; resume it as it was, or start a new run without --resume"))),
             None => Ok(checkpoint),
@@ -231,6 +232,32 @@ mod tests {
         fs::write(&path, SIMPLE_CNN.init(1).to_safetensors(&metadata)).unwrap();
         let error = read(&path).unwrap_err().to_string();
         assert!(error.contains("has the format `tributary checkpoint 2`") && !error.contains("damaged"), "{error}");
+    }
+
+    #[test]
+    fn a_run_from_before_the_native_step_goes_on_by_libtorchs() {
+        let (_dir, path) = written();
+        let with = |name: &str, value: &str| {
+            let mut checkpoint = checkpoint();
+            checkpoint.origin.flags.push((name.into(), value.into()));
+            checkpoint
+        };
+        let read = |older: Checkpoint, step: &str| {
+            fs::write(&path, older.to_bytes()).unwrap();
+            Checkpoint::read(&path, &SIMPLE_CNN, &with("step", step).origin)
+        };
+        assert_eq!(read(with("precision", "f32"), "libtorch").unwrap(), with("step", "libtorch"));
+        for (older, step, says) in [
+            (with("precision", "f32"), "native", "was trained with --step libtorch, not native; resume it as it was"),
+            (
+                with("precision", "bf16"),
+                "libtorch",
+                "was trained in bf16, which this version does not do; resume it with",
+            ),
+        ] {
+            let error = read(older, step).unwrap_err().to_string();
+            assert!(error.contains(says), "{error}");
+        }
     }
 
     #[test]

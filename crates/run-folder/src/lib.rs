@@ -23,6 +23,7 @@
 pub mod checkpoint;
 mod dated;
 mod error;
+mod older;
 mod read;
 pub mod record;
 #[cfg(feature = "checkpoint")]

@@ -9,7 +9,7 @@ use std::{
 
 use serde::de::DeserializeOwned;
 
-use crate::{CONFIG, Error, IDENTITY};
+use crate::{CONFIG, Error, IDENTITY, older};
 
 /// The largest configuration. All flags together take two kilobytes.
 const MAX_CONFIG: u64 = 1 << 16;
@@ -31,7 +31,8 @@ pub fn read_config(run_folder: &Path) -> Result<toml::Table, Error> {
         Ok(text)
     };
     let text = text().map_err(|source| Error::Io { action: "read", path: path.clone(), source })?;
-    text.parse().map_err(|error| Error::Other { what: format!("is not TOML: {error}"), path })
+    let table = text.parse().map_err(|error| Error::Other { what: format!("is not TOML: {error}"), path })?;
+    Ok(older::config(table))
 }
 
 /// The identity of the run with this folder; `None` if no orchestrator started it.

@@ -33,8 +33,9 @@ pub struct Summary {
     pub rounds: u32,
     /// Seed.
     pub seed: u64,
-    /// The type of the numbers that training computes with.
-    pub precision: String,
+    /// What computed the training steps; older versions knew nothing but libtorch.
+    #[serde(default = "libtorch")]
+    pub step: String,
     /// Mean loss on the test set.
     #[serde(default)]
     pub test_loss: f64,
@@ -107,6 +108,10 @@ pub struct Provenance {
     pub libtorch: String,
 }
 
+fn libtorch() -> String {
+    "libtorch".into()
+}
+
 impl Summary {
     /// That of a run folder; `None` if the run is not finished.
     ///
@@ -130,7 +135,7 @@ mod tests {
             "samples_per_second":{"ingest":null,"train":3}}"#;
         std::fs::write(dir.path().join(SUMMARY), text).unwrap();
         let summary = Summary::read(dir.path()).unwrap().unwrap();
-        assert_eq!((&summary.test_set, summary.n_streams), (&None, None));
+        assert_eq!((&summary.test_set, summary.n_streams, summary.step.as_str()), (&None, None, "libtorch"));
         assert_eq!(summary.samples_per_second, Rates { ingest: None, train: Some(3.0) });
     }
 }

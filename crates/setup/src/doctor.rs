@@ -11,6 +11,7 @@ mod tools;
 
 use std::{future::ready, pin::Pin, thread, time::Duration};
 
+use native::Isa;
 use terminal::Console;
 use tokio::{sync::oneshot, time::timeout};
 
@@ -41,7 +42,7 @@ async fn examine(plan: &Plan) -> anyhow::Result<Vec<(&'static str, Finding)>> {
     let tools = tools::Tools::find();
     let spark = spark::is_needed(&plan.engine);
     let (streaming, listen) = (plan.streaming.clone(), plan.listen.clone());
-    let (for_disk, for_memory, precision) = (plan.clone(), plan.clone(), plan.training.local.precision);
+    let (for_disk, for_memory, step) = (plan.clone(), plan.clone(), plan.training.local.step);
     let fetches = tools.fetches_libtorch();
     let (libtorch, programs) = (tools.libtorch(), tools.programs());
     let probes: [(&str, Probe); 12] = [
@@ -54,7 +55,7 @@ async fn examine(plan: &Plan) -> anyhow::Result<Vec<(&'static str, Finding)>> {
         ("port", in_thread(move || machine::port(&listen))),
         ("disk", in_thread(move || machine::disk(&for_disk, fetches))),
         ("memory", in_thread(move || machine::memory(&for_memory))),
-        ("processor", in_thread(move || machine::processor(precision))),
+        ("processor", Box::pin(ready(machine::processor(step, Isa::best())))),
         ("java", Box::pin(tools::java(spark))),
         ("spark", in_thread(move || tools::spark(spark))),
     ];

@@ -134,7 +134,7 @@ pub(crate) mod tests {
             ("--batch-size", "full", true),
             ("--learning-rate", "1e-4", true),
             ("--optimizer", "sgd", true),
-            ("--precision", "bf16", true),
+            ("--step", "libtorch", true),
             ("--weighting", "uniform", true),
             ("--rounds", "9", false),
             ("--dir", "elsewhere", false),
@@ -148,7 +148,7 @@ pub(crate) mod tests {
         assert_ne!(config(&["--partitions", "3"]).decisive(), base);
         let text: Vec<String> = base.iter().map(|(name, value)| format!("{name} {value}")).collect();
         let expect = "seed 42, partitions 2, local-epochs 1, batch-size 32, learning-rate 0.001, optimizer adam, \
-                      precision f32, weighting samples";
+                      step native, weighting samples";
         assert_eq!(text.join(", "), expect);
     }
 

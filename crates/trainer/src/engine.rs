@@ -65,7 +65,7 @@ pub(crate) fn open(config: &Config, held: Held, on_samples: OnSamples<'_>) -> an
 #[cfg(test)]
 mod tests {
     use flags::{BatchSize, Local, Optimizer, Weighting};
-    use model::{Learner, SIMPLE_CNN};
+    use model::{Learner, SIMPLE_CNN, Settings, Step};
     use sample::{PIXELS, Samples, random::Stream};
 
     use super::*;
@@ -89,7 +89,8 @@ mod tests {
         let engine = rayon(samples.clone(), 42, 1, local);
         let mut global = SIMPLE_CNN.init(42);
         // Plain training is one learner that passes over all samples, three times; SGD has no memory to start afresh.
-        let mut learner = Learner::new(&global, model::Optimizer::Sgd, 0.001, model::Precision::F32);
+        let settings = Settings { step: Step::Native, optimizer: model::Optimizer::Sgd, learning_rate: 0.001 };
+        let mut learner = Learner::new(&global, settings);
         let mut data: Vec<usize> = (0..N).collect();
         Stream::keyed("tributary partitions", &[42]).shuffle(&mut data);
         for round in 1..=3 {

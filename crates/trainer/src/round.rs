@@ -2,7 +2,7 @@
 //! good it is, and the journal keeps it. `TrainingLoop::train` is the loop.
 //!
 //! - `partition`: who gets which samples;
-//! - [`local`]: what happens in a partition;
+//! - [`local`]: what happens in a partition; `self_check`: whether the native step is right on this processor;
 //! - [`strategy`]: what becomes of the updates;
 //! - `journal`: what a run remembers, in its folder (`folder`), as a summary, and for TensorBoard (`board`).
 
@@ -13,6 +13,7 @@ pub mod local;
 pub(crate) mod partition;
 mod progress;
 mod provenance;
+pub(crate) mod self_check;
 pub mod strategy;
 mod summary;
 

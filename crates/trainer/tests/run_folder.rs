@@ -57,7 +57,7 @@ fn a_run_folder_holds_configuration_events_rounds_checkpoints_model_and_summary(
     assert_eq!(place.names("run/checkpoints"), ["round-001.safetensors", "round-002.safetensors"]);
 
     let summary = place.summary("run");
-    for (key, text) in [("dataset", "blobs"), ("engine", "rayon"), ("precision", "f32")] {
+    for (key, text) in [("dataset", "blobs"), ("engine", "rayon"), ("step", "native")] {
         assert_eq!(summary[key], text);
     }
     for (key, number) in [("n_samples", N), ("n_chunks", 3), ("partitions", 3), ("rounds", 2), ("seed", 42)] {

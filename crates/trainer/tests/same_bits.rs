@@ -21,18 +21,18 @@ fn the_same_seed_gives_the_same_file_and_another_seed_another() {
 #[test]
 fn the_number_of_threads_changes_nothing() {
     let place = Place::received();
-    let [f32, bf16] = ["f32", "bf16"].map(|precision| {
+    let [native, libtorch] = ["native", "libtorch"].map(|step| {
         let hashes = ["1", "2", "4"].map(|threads| {
-            let run_dir = format!("{precision}-{threads}");
-            succeed(place.train(&run_dir, &["--precision", precision]).env("RAYON_NUM_THREADS", threads));
+            let run_dir = format!("{step}-{threads}");
+            succeed(place.train(&run_dir, &["--step", step]).env("RAYON_NUM_THREADS", threads));
             let summary = place.summary(&run_dir);
-            assert_eq!(summary["precision"], precision);
+            assert_eq!(summary["step"], step);
             summary["model_sha256"].clone()
         });
         assert!(hashes.iter().all(|hash| *hash == hashes[0]), "{hashes:?}");
         hashes[0].to_string()
     });
-    assert_ne!(f32, bf16);
+    assert_ne!(native, libtorch);
 }
 
 #[test]

@@ -12,7 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use flags::{BatchSize, Optimizer, Precision};
+use flags::{BatchSize, Optimizer, Step};
 use sample::PIXELS;
 use support::Place;
 use trainer::{
@@ -25,9 +25,9 @@ fn start(place: &Place, samples: u32, local_epochs: u32) -> Child {
     let model = model::SIMPLE_CNN.init(1);
     let weights = model.sha256();
     fs::write(place.path(&weights_file(&weights)), model.to_safetensors(&Default::default())).unwrap();
-    let (optimizer, precision) = (Optimizer::Adam, Precision::F32);
+    let (optimizer, step) = (Optimizer::Adam, Step::Native);
     let batch_size = BatchSize::Samples(16);
-    let local = Local { local_epochs, batch_size, learning_rate: 0.001, optimizer, precision };
+    let local = Local { local_epochs, batch_size, learning_rate: 0.001, optimizer, step };
     let arguments = Job::Train { weights, seed: 1, round: 1, local }.arguments().to_string();
     let mut command = place.command(&arguments.split(' ').collect::<Vec<_>>());
     let mut worker = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();

@@ -1,7 +1,6 @@
 """What the scripts share: the original's SimpleCNN, MNIST, and the clock of a training loop."""
 
 import argparse
-import contextlib
 import gzip
 import os
 import pathlib
@@ -49,20 +48,12 @@ def normalized(images):
     return (images.float() / 255 - 0.1307) / 0.3081
 
 
-def autocast(precision):
-    """What a training step runs in."""
-    if precision == "bf16":
-        return torch.autocast("cpu", dtype=torch.bfloat16)
-    return contextlib.nullcontext()
-
-
 def train(model, optimizer, images, labels, args, first, steps):
     """So many steps from minibatch `first` on, as a plain training loop has it."""
     for step in range(first, first + steps):
         batch = slice(step * args.batch, (step + 1) * args.batch)
         optimizer.zero_grad()
-        with autocast(args.precision):
-            loss = F.cross_entropy(model(normalized(images[batch])), labels[batch])
+        loss = F.cross_entropy(model(normalized(images[batch])), labels[batch])
         loss.backward()
         optimizer.step()
 
@@ -81,7 +72,6 @@ def timed(model, images, labels, args, meet=lambda: None):
 def arguments():
     parser = argparse.ArgumentParser()
     parser.add_argument("--data", required=True)
-    parser.add_argument("--precision", choices=["f32", "bf16"], default="f32")
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--steps", type=int, default=100)
     parser.add_argument("--warm-up", type=int, default=10)

@@ -1,9 +1,11 @@
-//! Accuracy: what the default training reaches in bfloat16, beside what it reaches in f32 from the same seed.
+//! Accuracy: what the default training reaches by the native step, beside what it reaches by libtorch's from the same seed.
 
 use std::path::Path;
 
+use flags::Step;
+
 use crate::{
-    Measurement, PRECISIONS, Precision, Target, mnist, name, programs, record,
+    Measurement, STEPS, Target, mnist, name, programs, record,
     series::{Series, Unit},
     turns::{self, Contestant},
 };
@@ -18,29 +20,32 @@ pub(crate) fn measure() -> anyhow::Result<Measurement> {
     let dir = record::scratch()?;
     let chunks = &dir.path().join("chunks");
     programs::ingest(chunks, SAMPLES)?;
-    let contestant = |precision: Precision| {
+    let contestant = |step: Step| {
         let mut seeds = SEEDS.into_iter();
-        Contestant::of(series(precision), Unit::Accuracy, move || {
-            train(chunks, precision, seeds.next().unwrap_or_default())
-        })
+        Contestant::of(series(step), Unit::Accuracy, move || train(chunks, step, seeds.next().unwrap_or_default()))
     };
-    let results = turns::take(SEEDS.len() as u32, &mut PRECISIONS.map(contestant))?;
-    let distance = distance(results.get(&series(Precision::F32)), results.get(&series(Precision::Bf16)));
-    let targets = vec![Target::at_most(0.1, Unit::Accuracy, "bf16, distance of its mean accuracy from f32", distance)];
+    let results = turns::take(SEEDS.len() as u32, &mut STEPS.map(contestant))?;
+    let distance = distance(results.get(&series(Step::Native)), results.get(&series(Step::Libtorch)));
+    let targets = vec![Target::at_most(
+        0.1,
+        Unit::Accuracy,
+        "native step, distance of its mean accuracy from libtorch's",
+        distance,
+    )];
     let about = format!(
         "Test accuracy of the default training ({SAMPLES} samples, {ROUNDS} rounds, two partitions) with the seeds {SEEDS:?}, \
-         one in each turn. Weights are kept and averaged, and models are evaluated, in f32 in either case."
+         one in each turn."
     );
     Ok(Measurement { title: "Accuracy".into(), about, series: results.series, targets, notes: Vec::new() })
 }
 
-fn series(precision: Precision) -> String {
-    format!("test accuracy, {}", name(&precision))
+fn series(step: Step) -> String {
+    format!("test accuracy, {}", name(&step))
 }
 
-fn train(chunks: &Path, precision: Precision, seed: u64) -> anyhow::Result<f64> {
-    let precision = format!("--precision={}", name(&precision));
-    let flags = [precision, format!("--seed={seed}"), format!("--rounds={ROUNDS}"), "--partitions=2".into()];
+fn train(chunks: &Path, step: Step, seed: u64) -> anyhow::Result<f64> {
+    let step = format!("--step={}", name(&step));
+    let flags = [step, format!("--seed={seed}"), format!("--rounds={ROUNDS}"), "--partitions=2".into()];
     Ok(100.0 * programs::train(chunks, &flags)?.0.test_accuracy)
 }
 

@@ -32,7 +32,7 @@ use torture::{
     record::{self as records, Origin, name},
 };
 
-use measurement::{Bound, Measurement, PRECISIONS, Precision, Target, mnist, mnist_dir};
+use measurement::{Bound, Measurement, STEPS, Target, mnist, mnist_dir};
 use record::{RECORDS, Record};
 
 /// Measures the kinds named and writes BENCHMARKS.md.
@@ -52,11 +52,11 @@ struct Flags {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Kind {
-    /// Training steps, against PyTorch and the peak of the machine
+    /// Training steps, against PyTorch and the dense limit of the machine
     Step,
     /// One sender to fsynced chunks, against raw loopback, raw disk and the codec alone
     Ingest,
-    /// What bfloat16 does to the accuracy of the default training, over five seeds
+    /// The accuracy of the default training by the native step and by libtorch's, over five seeds
     Accuracy,
     /// The default run from start to end, against the original's algorithm on PySpark
     Run,

@@ -4,7 +4,7 @@ use std::{env, path::PathBuf};
 
 use anyhow::Context;
 use dataset::{Dataset, Split};
-pub(crate) use flags::Precision;
+use flags::Step;
 use serde::{Deserialize, Serialize};
 use torture::record::checkout;
 
@@ -52,7 +52,7 @@ impl Target {
     }
 }
 
-pub(crate) const PRECISIONS: [Precision; 2] = [Precision::F32, Precision::Bf16];
+pub(crate) const STEPS: [Step; 2] = [Step::Native, Step::Libtorch];
 
 /// The directory of MNIST: `$MNIST_DIR`, else `data/mnist` in the checkout.
 pub(crate) fn mnist_dir() -> PathBuf {

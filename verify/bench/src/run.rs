@@ -3,12 +3,13 @@
 use std::{ffi::OsString, path::Path, process::Command, time::Instant};
 
 use anyhow::ensure;
+use flags::Step;
 use run_folder::Summary;
 use serde::Deserialize;
 use torture::programs;
 
 use crate::{
-    Measurement, PRECISIONS, Precision, Target, child, mnist, mnist_dir, name as flag_value,
+    Measurement, STEPS, Target, child, mnist, mnist_dir, name as flag_value,
     programs::{LIMIT, summary_of},
     python::{self, Python},
     record,
@@ -27,8 +28,8 @@ pub(crate) fn measure(turns: u32) -> anyhow::Result<Measurement> {
     mnist()?; // A run would fetch it, which is not what is measured.
     let (programs, python) = (programs::install()?, Python::provide());
     let orchestrator = &programs.path().join("orchestrator");
-    let ours = |&precision| Contestant::new(ours(precision), move || default_run(orchestrator, precision));
-    let mut contestants: Vec<_> = PRECISIONS.iter().map(ours).collect();
+    let ours = |&step| Contestant::new(ours(step), move || default_run(orchestrator, step));
+    let mut contestants: Vec<_> = STEPS.iter().map(ours).collect();
     contestants.push(Contestant::new(FAST, || fast_run(orchestrator)));
     if let Ok(python) = &python {
         contestants.push(Contestant::new(PYSPARK, || original(python)));
@@ -53,14 +54,13 @@ pub(crate) fn measure(turns: u32) -> anyhow::Result<Measurement> {
 }
 
 fn targets(results: &Results) -> Vec<Target> {
-    let total = |precision| results.get(&ours(precision)).cloned();
-    let faster = results.ratio(PYSPARK, &ours(Precision::F32));
+    let shorter = results.ratio(&ours(Step::Native), &ours(Step::Libtorch));
+    let faster = results.ratio(PYSPARK, &ours(Step::Native));
     vec![
-        Target::at_most(14.0, Unit::Seconds, "default run, f32", total(Precision::F32)),
-        Target::at_most(10.0, Unit::Seconds, "default run, bf16", total(Precision::Bf16)),
-        Target::at_least(10.0, Unit::Times, "PySpark / default run, f32, time of all", faster),
+        Target::at_most(0.5, Unit::Times, "default run, native step / libtorch's, time of all", shorter),
+        Target::at_least(10.0, Unit::Times, "PySpark / default run, time of all", faster),
         Target::at_most(
-            25.0,
+            10.0,
             Unit::Seconds,
             "training to 99 % test accuracy with 60,000 samples (--preset fast)",
             results.get(&training(FAST)).cloned(),
@@ -68,14 +68,14 @@ fn targets(results: &Results) -> Vec<Target> {
     ]
 }
 
-fn ours(precision: Precision) -> String {
-    format!("ours, {}", flag_value(&precision))
+fn ours(step: Step) -> String {
+    format!("ours, {}", flag_value(&step))
 }
 
-fn default_run(orchestrator: &Path, precision: Precision) -> anyhow::Result<Vec<Series>> {
+fn default_run(orchestrator: &Path, step: Step) -> anyhow::Result<Vec<Series>> {
     let flags = [format!("--samples={SAMPLES}"), format!("--rounds={ROUNDS}"), "--batch-delay=0ms".into()];
-    let precision_flag = format!("--precision={}", flag_value(&precision));
-    Ok(run(orchestrator, &ours(precision), &[&flags[..], &[precision_flag]].concat())?.0)
+    let step_flag = format!("--step={}", flag_value(&step));
+    Ok(run(orchestrator, &ours(step), &[&flags[..], &[step_flag]].concat())?.0)
 }
 
 fn fast_run(orchestrator: &Path) -> anyhow::Result<Vec<Series>> {

@@ -7,7 +7,7 @@ use clap::ValueEnum;
 pub enum Preset {
     /// The values of the Python project that this one follows: one full-batch step per partition and round
     Original,
-    /// All of MNIST to 99 % test accuracy in the shortest time on two cores with bfloat16
+    /// All of MNIST to 99 % test accuracy in the shortest time on two cores
     Fast,
 }
 
@@ -43,5 +43,4 @@ partitions = 2
 rounds = 3
 batch-size = 64
 learning-rate = 0.002
-precision = "bf16"
 "#;

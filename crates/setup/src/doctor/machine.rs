@@ -2,7 +2,8 @@
 
 use std::{fs, net::TcpListener, path::Path};
 
-use flags::Precision;
+use flags::Step;
+use native::Isa;
 
 use super::finding::{Finding, Plan};
 use crate::cache::cache_dir;
@@ -90,32 +91,16 @@ fn available(meminfo: &str) -> Option<u64> {
     line.split_whitespace().next()?.parse::<u64>().ok()?.checked_mul(1024)
 }
 
-/// Whether bfloat16 is fast on this processor; it is right on all.
-pub(crate) fn processor(precision: Precision) -> Finding {
-    let has = fs::read_to_string("/proc/cpuinfo").ok().map(|text| bfloat16(&text));
-    let asked = precision == Precision::Bf16;
-    match has {
-        Some(names) if !names.is_empty() => {
-            Finding::ok(format!("{}: --precision bf16 is fast here", names.join(" and ")))
-        }
-        Some(_) if asked => {
-            let text = "no AVX512-BF16 or AMX: bf16 is slow here; use --precision f32";
-            Finding::missing(text)
-        }
-        Some(_) => Finding::ok("f32 as fast as any; no AVX512-BF16 or AMX, so bf16 would be slow"),
-        None => Finding::ok("whether it is fast in bf16 is not known here"),
+/// Which instructions the native step has here. It computes the same on all.
+pub(crate) fn processor(step: Step, isa: Isa) -> Finding {
+    if !isa.is_slow() {
+        return Finding::ok(format!("{}: the native step is fast here", isa.name()));
     }
-}
-
-/// The instructions for bfloat16 in the words of `/proc/cpuinfo`.
-fn bfloat16(cpuinfo: &str) -> Vec<&'static str> {
-    let flags = cpuinfo.lines().find(|line| line.starts_with("flags")).unwrap_or_default();
-    let has = |word: &str| flags.split_whitespace().any(|flag| flag == word);
-    [("avx512_bf16", "AVX512-BF16"), ("amx_bf16", "AMX")]
-        .into_iter()
-        .filter(|(flag, _)| has(flag))
-        .map(|(_, name)| name)
-        .collect()
+    let text = "no AVX2 with multiply-add: the native step is slow here";
+    match step {
+        Step::Native => Finding::missing(format!("{text}; use --step libtorch")),
+        Step::Libtorch => Finding::ok(text),
+    }
 }
 
 fn size(bytes: u64) -> String {
@@ -153,11 +138,18 @@ mod tests {
     }
 
     #[test]
+    fn a_processor_on_which_the_native_step_is_slow_is_told_of() {
+        let state = |step| processor(step, Isa::BASELINE).state;
+        assert_eq!(state(Step::Native) == "ok", !Isa::BASELINE.is_slow());
+        assert_eq!(state(Step::Libtorch), "ok");
+        let fast = Isa::available().into_iter().filter(|isa| !isa.is_slow());
+        assert!(fast.into_iter().all(|isa| processor(Step::Native, isa).state == "ok"));
+    }
+
+    #[test]
     fn what_linux_says_is_understood() {
         assert_eq!(available("MemTotal: 9 kB\nMemAvailable:    2048 kB\n"), Some(2 << 20));
         assert_eq!(available("MemTotal: 9 kB\n"), None);
-        assert_eq!(bfloat16("model name : x\nflags\t\t: fpu avx512_bf16 amx_bf16\n"), ["AVX512-BF16", "AMX"]);
-        assert!(bfloat16("flags : avx512_bf16x\n").is_empty());
         assert_eq!([size(999_999_999), size(1_500_000_000)], ["999 MB", "1.5 GB"]);
     }
 }

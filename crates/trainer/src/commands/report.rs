@@ -157,15 +157,11 @@ fn facts(kept: &Kept) -> Vec<(String, String)> {
 }
 
 fn training(kept: &Kept, setting: &dyn Fn(&str) -> Option<String>) -> String {
-    let Summary { rounds, partitions, precision, engine, .. } = &kept.summary;
+    let Summary { rounds, partitions, step, engine, .. } = &kept.summary;
     let flags = ["optimizer", "learning-rate", "batch-size"].map(|key| (key, setting(key)));
     let flags = flags.into_iter().filter_map(|(key, value)| Some(format!("{} {}", key.replace('-', " "), value?)));
-    let first = [
-        count(*rounds, "round"),
-        count(*partitions, "partition"),
-        format!("precision {precision}"),
-        format!("engine {engine}"),
-    ];
+    let first =
+        [count(*rounds, "round"), count(*partitions, "partition"), format!("step {step}"), format!("engine {engine}")];
     first.into_iter().chain(flags).collect::<Vec<_>>().join(", ")
 }
 

@@ -9,11 +9,12 @@ use store::Held;
 
 use super::Engine;
 use crate::{
-    config::Config,
+    config::{ARCHITECTURE, Config},
     data::{self, Received, digest::Digest},
     round::{
         local::{Local, OnSamples, Turn, Updates, train_partition},
         partition::{Assignment, shuffled},
+        self_check,
     },
 };
 
@@ -29,12 +30,10 @@ pub(super) struct Rayon {
 
 impl Rayon {
     pub(super) fn open(config: &Config, held: &Held) -> anyhow::Result<Self> {
-        Ok(Self::new(
-            &data::read(held)?,
-            config.training.seed,
-            config.partitions as usize,
-            config.training.local.clone(),
-        ))
+        let flags::Training { seed, local, .. } = &config.training;
+        let engine = Self::new(&data::read(held)?, *seed, config.partitions as usize, local.clone());
+        self_check::check(local, &ARCHITECTURE.init(*seed), engine.samples.as_slice())?;
+        Ok(engine)
     }
 
     pub(super) fn new(received: &Received, seed: u64, partitions: usize, local: Local) -> Self {

@@ -23,7 +23,10 @@ pub use row::{Outcome, Reply, Sample};
 use crate::{
     config::ARCHITECTURE,
     data::digest::Digest,
-    round::local::{Turn, train_partition},
+    round::{
+        local::{Turn, train_partition},
+        self_check,
+    },
 };
 
 /// The longest line that is read; a sample takes about a thousand bytes.
@@ -38,10 +41,10 @@ pub fn run(arguments: &Arguments, input: impl BufRead, mut output: impl Write) -
     let job = &arguments.job().or_exit(Code::Usage)?;
     let global = job.weights().map(find_weights).transpose()?;
     tracing::debug!("the weights are read");
-    let mut rows = Rows::new(input);
+    let (mut rows, mut checked) = (Rows::new(input), false);
     while let Some((partition, places)) = rows.next_partition().or_exit(Code::Data)? {
         tracing::debug!("the samples of partition {partition} are read");
-        let reply = reply(partition, places, job, global.as_ref())?;
+        let reply = reply(partition, places, job, global.as_ref(), &mut checked)?;
         tracing::debug!("partition {partition} is done");
         writeln!(output, "{}", reply.encode()).context("failed to write to stdout")?;
     }
@@ -100,7 +103,13 @@ impl<R: BufRead> Rows<R> {
     }
 }
 
-fn reply(partition: u32, places: Places, job: &Job, global: Option<&StateDict>) -> anyhow::Result<Reply> {
+fn reply(
+    partition: u32,
+    places: Places,
+    job: &Job,
+    global: Option<&StateDict>,
+    checked: &mut bool,
+) -> anyhow::Result<Reply> {
     let n = places.len();
     if let Some((expected, _)) = (0..).zip(places.keys()).find(|(expected, place)| expected != *place) {
         fail!(Code::Data, "partition {partition} has no sample in place {expected}");
@@ -121,6 +130,9 @@ fn reply(partition: u32, places: Places, job: &Job, global: Option<&StateDict>) 
         }
         (&Job::Train { seed, round, ref local, .. }, Some(global)) => {
             let slice = samples.as_slice();
+            if !std::mem::replace(checked, true) {
+                self_check::check(local, global, slice)?;
+            }
             let update = train_partition(local, Turn { seed, round, partition }, global, slice, &go_on)?;
             Outcome::Trained(update.train_loss, Box::new(update.state_dict))
         }

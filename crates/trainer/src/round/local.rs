@@ -4,8 +4,8 @@
 //! [`train_partition`] is a pure function. Engines decide where it runs, never how, and may run it twice.
 
 pub use flags::Local;
-use flags::{BatchSize, Optimizer, Precision};
-use model::{Learner, StateDict};
+use flags::{BatchSize, Optimizer, Step};
+use model::{Learner, Settings, StateDict};
 use sample::{SampleSlice, Samples, random::Stream};
 
 /// Which local training of a run it is; it decides the order of the samples.
@@ -51,19 +51,22 @@ pub fn train_partition(
     on_samples: OnSamples<'_>,
 ) -> anyhow::Result<LocalUpdate> {
     let Turn { seed, round, partition } = turn;
-    let optimizer = match local.optimizer {
-        Optimizer::Adam => model::Optimizer::Adam,
-        Optimizer::Sgd => model::Optimizer::Sgd,
-    };
-    let precision = match local.precision {
-        Precision::F32 => model::Precision::F32,
-        Precision::Bf16 => model::Precision::Bf16,
+    let settings = Settings {
+        step: match local.step {
+            Step::Native => model::Step::Native,
+            Step::Libtorch => model::Step::Libtorch,
+        },
+        optimizer: match local.optimizer {
+            Optimizer::Adam => model::Optimizer::Adam,
+            Optimizer::Sgd => model::Optimizer::Sgd,
+        },
+        learning_rate: local.learning_rate,
     };
     let batch_size = match local.batch_size {
         BatchSize::Full => samples.len(),
         BatchSize::Samples(count) => count as usize,
     };
-    let mut learner = Learner::new(global, optimizer, local.learning_rate, precision);
+    let mut learner = Learner::new(global, settings);
     let mut minibatch = Samples::default();
     let mut loss = 0.0;
     for epoch in 0..local.local_epochs {
@@ -101,7 +104,7 @@ pub(crate) mod tests {
         batch_size: BatchSize::Samples(16),
         learning_rate: 0.001,
         optimizer: Optimizer::Adam,
-        precision: Precision::F32,
+        step: Step::Native,
     };
 
     const FIRST: Turn = Turn { seed: 42, round: 1, partition: 0 };
@@ -167,7 +170,8 @@ pub(crate) mod tests {
         assert_eq!(hashes.iter().collect::<std::collections::BTreeSet<_>>().len(), hashes.len());
         // If the second pass repeated the first one's order, a learner could be told the same order twice.
         let (two, _) = train(&samples, &config(BatchSize::Samples(8), 2));
-        let mut learner = Learner::new(&SIMPLE_CNN.init(42), model::Optimizer::Adam, 0.001, model::Precision::F32);
+        let settings = Settings { step: model::Step::Native, optimizer: model::Optimizer::Adam, learning_rate: 0.001 };
+        let mut learner = Learner::new(&SIMPLE_CNN.init(42), settings);
         let mut order: Vec<u32> = (0..40).collect();
         Stream::keyed("tributary minibatches", &[42, 1, 0, 0]).shuffle(&mut order);
         for indices in order.chunks(8).chain(order.chunks(8)) {

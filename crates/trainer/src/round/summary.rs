@@ -32,7 +32,7 @@ pub(super) fn of(
         partitions: config.partitions,
         rounds: last.round,
         seed: config.training.seed,
-        precision: config.flag("precision"),
+        step: config.flag("step"),
         test_loss: last.test_loss,
         test_accuracy: last.test_accuracy,
         received_accuracy: model.received_accuracy,

@@ -20,9 +20,9 @@ fn rounds(place: &Place, run_dir: &str) -> Vec<String> {
 
 /// Trains on threads and on the cluster, and compares every round.
 #[track_caller]
-fn check(place: &Place, cluster: &Cluster, partitions: &str, precision: &str) {
+fn check(place: &Place, cluster: &Cluster, partitions: &str, step: &str) {
     let flags = ["--dir", "chunks", "--test-data", "part-of-mnist", "--partitions", partitions, "--rounds", "2"];
-    let flags = [&flags[..], &["--precision", precision, "--received-accuracy", "each-round", "--run-dir"]].concat();
+    let flags = [&flags[..], &["--step", step, "--received-accuracy", "each-round", "--run-dir"]].concat();
     let (threads, spark) = (format!("threads-{partitions}"), format!("spark-{partitions}"));
     succeed(&mut place.command(&[&flags[..], &[&threads]].concat()));
     let mut command = place.command(&[&flags[..], &[&spark]].concat());
@@ -46,8 +46,8 @@ fn a_standalone_cluster_trains_real_mnist_to_the_bits_of_threads() {
 #[test]
 fn local_mode_trains_real_mnist_to_the_bits_of_threads() {
     let (place, cluster) = (mnist(1000), Cluster::local());
-    for (partitions, precision) in [("2", "f32"), ("12", "bf16")] {
-        check(&place, &cluster, partitions, precision);
+    for (partitions, step) in [("2", "libtorch"), ("12", "native")] {
+        check(&place, &cluster, partitions, step);
     }
 }
 

@@ -105,14 +105,14 @@ impl fmt::Display for Arguments {
 #[cfg(test)]
 mod tests {
     use clap::{Command, FromArgMatches};
-    use flags::{BatchSize, Optimizer, Precision};
+    use flags::{BatchSize, Optimizer, Step};
 
     use super::*;
     use crate::round::local::tests::LOCAL;
 
     #[test]
     fn a_job_comes_back_from_its_command_line() {
-        let local = Local { learning_rate: 0.1 + 0.2, precision: Precision::Bf16, ..LOCAL };
+        let local = Local { learning_rate: 0.1 + 0.2, step: Step::Libtorch, ..LOCAL };
         let full = Local { batch_size: BatchSize::Full, optimizer: Optimizer::Sgd, learning_rate: 1e-9, ..LOCAL };
         let weights = "0123456789abcdef".repeat(4);
         let train = |seed, round, local| Job::Train { weights: weights.clone(), seed, round, local };

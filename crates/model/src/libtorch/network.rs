@@ -41,19 +41,10 @@ impl Network {
         Self { architecture, weights: weights.tensors().map(tensor).collect() }
     }
 
-    /// A copy for training, with its numbers rounded to `kind`: libtorch follows how the scores depend on every weight.
-    pub(crate) fn trainable(&self, kind: Kind) -> Self {
-        let copy = |weight: &Tensor| weight.to_dtype(kind, false, true).set_requires_grad(true);
-        Self { architecture: self.architecture, weights: self.weights.iter().map(copy).collect() }
-    }
-
-    /// Takes over the weights of the network that this one is a copy of.
-    pub(crate) fn follow(&mut self, original: &Network) {
-        tch::no_grad(|| {
-            for (weight, original) in self.weights.iter_mut().zip(&original.weights) {
-                weight.copy_(original);
-            }
-        });
+    /// For training: libtorch follows how the scores depend on every weight.
+    pub(crate) fn trainable(self) -> Self {
+        let weights = self.weights.into_iter().map(|weight| weight.set_requires_grad(true)).collect();
+        Self { weights, ..self }
     }
 
     /// A copy of the weights in PyTorch's order.
@@ -71,7 +62,7 @@ impl Network {
         copy
     }
 
-    /// The scores of `input` for every class, before any softmax: `[n, 28, 28, 1]` to `[n, 10]`, both f32.
+    /// The scores of `input` for every class, before any softmax: `[n, 28, 28, 1]` to `[n, 10]`, in the weights' precision.
     pub(crate) fn forward(&self, input: &Tensor) -> Tensor {
         let [w1, b1, w2, b2, w3, b3, w4, b4] = &self.weights[..] else {
             unreachable!("`new` has checked the architecture")
@@ -82,7 +73,7 @@ impl Network {
         let x = pool(&convolve(&x, w2, b2)).relu(); // [n, 64, 7, 7]
         let x = x.permute([0, 2, 3, 1]).flatten(1, 3); // [n, 3136], channels last
         let x = x.linear(&w3.flatten(1, 3), Some(b3)).relu(); // [n, 128]
-        x.linear(w4, Some(b4)).to_kind(Kind::Float) // [n, 10]
+        x.linear(w4, Some(b4)) // [n, 10]
     }
 }
 
@@ -155,7 +146,7 @@ mod tests {
     #[test]
     fn weights_survive_the_way_through_channels_last() {
         let weights = SIMPLE_CNN.init(3);
-        assert_eq!(Network::new(&weights).trainable(Kind::Float).state_dict(), weights);
+        assert_eq!(Network::new(&weights).trainable().state_dict(), weights);
     }
 
     #[test]
