@@ -1,14 +1,10 @@
 //! The real programs, run as a user runs them, on real MNIST.
 
-use std::{
-    path::Path,
-    process::{Command, Stdio},
-    time::Duration,
-};
+use std::{path::Path, process::Command, thread, time::Duration};
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, anyhow};
 use run_folder::Summary;
-use torture::programs::{self, Killed, Receiver};
+use torture::programs::{self, Receiver};
 
 use crate::{child, mnist_dir};
 
@@ -16,7 +12,7 @@ pub(crate) const LIMIT: Duration = Duration::from_secs(30 * 60);
 
 pub(crate) fn command(name: &str) -> anyhow::Result<Command> {
     let mut command = Command::new(programs::path(name)?);
-    command.env("RUST_LOG", "warn").stdin(Stdio::null());
+    command.env("RUST_LOG", "warn");
     Ok(command)
 }
 
@@ -35,17 +31,15 @@ pub(crate) fn ingest(chunks: &Path, samples: u64) -> anyhow::Result<Ingest> {
     let mut sender = command("sender")?;
     sender.args([&format!("--connect={address}"), &format!("--samples={samples}")]);
     sender.args(["--dataset=mnist", "--batch-delay=0ms", "--json", "--data"]).arg(mnist_dir());
-    sender.arg("--key").arg(programs::key(chunks)).stdout(Stdio::null());
-    let mut sender = Killed(sender.spawn().context("failed to start the sender")?);
-    let (mut receiver_peak, mut sender_peak) = (None, None);
-    let id = receiver.id();
-    let seconds = receiver.follow(|| {
-        // A peak only grows, so the last one seen is that of the whole life, but for its very end.
-        receiver_peak = peak_memory(id).or(receiver_peak);
-        sender_peak = peak_memory(sender.0.id()).or(sender_peak);
+    sender.arg("--key").arg(programs::key(chunks));
+    let (id, mut receiver_peak, mut sender_peak) = (receiver.id(), None, None);
+    // A peak only grows, so the last one seen is that of the whole life, but for its very end.
+    let seconds = thread::scope(|scope| {
+        let sending = scope.spawn(|| child::watched(sender, LIMIT, |id| sender_peak = peak_memory(id).or(sender_peak)));
+        let seconds = receiver.follow(|| receiver_peak = peak_memory(id).or(receiver_peak))?;
+        sending.join().map_err(|_| anyhow!("watching the sender panicked"))??;
+        anyhow::Ok(seconds)
     })?;
-    let status = child::watch(&mut sender, LIMIT, || {})?;
-    ensure!(status.success(), "the sender failed: {status}");
     let unseen = "the memory of a process was never seen; /proc has it on Linux only";
     Ok(Ingest { seconds, receiver: receiver_peak.context(unseen)?, sender: sender_peak.context(unseen)? })
 }
@@ -60,12 +54,9 @@ pub(crate) fn train(chunks: &Path, flags: &[String]) -> anyhow::Result<(Summary,
     let run = folder.path().join("run");
     let mut trainer = command("trainer")?;
     trainer.args(["--json", "--test-data"]).arg(mnist_dir()).args(flags);
-    trainer.arg("--dir").arg(chunks).arg("--run-dir").arg(&run).stdout(Stdio::null());
-    let mut trainer = Killed(trainer.spawn().context("failed to start the trainer")?);
+    trainer.arg("--dir").arg(chunks).arg("--run-dir").arg(&run);
     let mut peak = None;
-    let id = trainer.0.id();
-    let status = child::watch(&mut trainer, LIMIT, || peak = peak_memory(id).or(peak))?;
-    ensure!(status.success(), "the trainer failed: {status}");
+    child::watched(trainer, LIMIT, |id| peak = peak_memory(id).or(peak))?;
     Ok((summary_of(&run)?, peak.context("the trainer's memory was never seen")?))
 }
 

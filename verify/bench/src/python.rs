@@ -5,11 +5,11 @@ use std::{
     ffi::OsString,
     fs,
     path::{Path, PathBuf},
-    process::{Command, Stdio},
+    process::Command,
     time::Duration,
 };
 
-use anyhow::{Context, ensure};
+use anyhow::Context;
 use serde::de::DeserializeOwned;
 
 use crate::child;
@@ -40,7 +40,9 @@ impl Python {
         }
         let script = "import sys, numpy, pyspark, torch; print('Python', sys.version.split()[0] + \
                       ', PyTorch', torch.__version__ + ', PySpark', pyspark.__version__ + ', NumPy', numpy.__version__)";
-        let versions = child::output(Command::new(&program).args(["-c", script]), SCRIPT_LIMIT)
+        let mut command = Command::new(&program);
+        command.args(["-c", script]);
+        let versions = child::output(command, SCRIPT_LIMIT)
             .with_context(|| format!("`{}` is not whole; remove it and start again", directory.display()))?;
         Ok(Python { program, versions: versions.trim().to_owned() })
     }
@@ -49,7 +51,7 @@ impl Python {
         let mut command = Command::new(&self.program);
         command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("python").join(script)).args(arguments);
         command.env("PYTHONDONTWRITEBYTECODE", "1").env("PYSPARK_PYTHON", &self.program);
-        let said = child::output(&mut command, SCRIPT_LIMIT)?;
+        let said = child::output(command, SCRIPT_LIMIT)?;
         serde_json::from_str(&said).with_context(|| format!("`{script}` said `{}`", said.trim()))
     }
 }
@@ -63,12 +65,13 @@ pub(crate) fn note(python: &anyhow::Result<Python>) -> String {
 
 /// Makes the environment in `directory`, which stays behind when it fails and is then made again.
 fn install(directory: &Path) -> anyhow::Result<()> {
-    let venv = Command::new("python3").args(["-m", "venv", "--clear"]).arg(directory).stdin(Stdio::null()).status();
-    ensure!(venv.context("failed to run `python3`")?.success(), "`python3 -m venv` failed");
+    let mut venv = Command::new("python3");
+    venv.args(["-m", "venv", "--clear"]).arg(directory);
+    child::output(venv, INSTALL_LIMIT)?;
     let pip = |arguments: &[&str]| {
         let mut command = Command::new(directory.join("bin/python"));
         command.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]).args(arguments);
-        child::output(&mut command, INSTALL_LIMIT)
+        child::output(command, INSTALL_LIMIT)
     };
     let [torch, others @ ..] = PACKAGES;
     // Where this index cannot be reached, the next line installs the build with CUDA.

@@ -90,7 +90,7 @@ fn run(orchestrator: &Path, name: &str, flags: &[String]) -> anyhow::Result<(Vec
     let mut command = Command::new(orchestrator);
     command.current_dir(folder.path()).args(flags).args(["--dataset=mnist", "--data"]).arg(mnist_dir());
     let start = Instant::now();
-    child::output(&mut command, LIMIT)?;
+    child::output(command, LIMIT)?;
     let total = start.elapsed().as_secs_f64();
     let summary = summary_of(&folder.path().join("runs/latest"))?;
     let seconds = &summary.seconds;

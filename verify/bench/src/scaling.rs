@@ -69,6 +69,7 @@ fn stream(senders: u64) -> anyhow::Result<f64> {
     let each = STREAMED / senders;
     let sources = samples::sources(senders, each);
     let (receiver, address) = Receiver::start(&chunks, &[format!("--streams={senders}")])?;
-    Runtime::new()?.block_on(samples::send_all(sources, &sender::Config::new(address, key(&chunks))))?;
+    let config = sender::Config::new(address, key(&chunks));
+    Runtime::new()?.block_on(samples::send_all(sources, &config, |_, _| {}))?;
     Ok((each * senders) as f64 / receiver.follow(|| {})?)
 }

@@ -1,6 +1,7 @@
 //! A series is one quantity, measured once in each turn. It is shown as its median, with the least and the most beside
 //! it; two series of the same turns have a ratio, which is a series too.
 
+use indicatif::HumanCount;
 use serde::{Deserialize, Serialize};
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -81,16 +82,8 @@ impl Unit {
 }
 
 /// A whole number with a comma between thousands.
-fn grouped(value: f64) -> String {
-    let digits = format!("{value:.0}");
-    let mut text = String::new();
-    for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
+fn grouped(value: f64) -> HumanCount {
+    HumanCount(value.round_ties_even() as u64)
 }
 
 #[cfg(test)]
@@ -125,7 +118,7 @@ mod tests {
     #[test]
     fn thousands_are_set_apart() {
         for (value, text) in [(0.4, "0"), (999.6, "1,000"), (12_345.0, "12,345"), (1e6, "1,000,000")] {
-            assert_eq!(grouped(value), text);
+            assert_eq!(grouped(value).to_string(), text);
         }
         assert_eq!(Unit::Times.show(2.345), "2.35×");
     }

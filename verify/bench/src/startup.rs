@@ -1,11 +1,9 @@
 //! Start-up: what a program takes to say how it is used, from being started to its end.
 
-use std::time::Instant;
-
-use anyhow::{Context, ensure};
+use std::time::{Duration, Instant};
 
 use crate::{
-    Measurement, Target,
+    Measurement, Target, child,
     programs::command,
     series::Unit,
     turns::{self, Contestant},
@@ -13,6 +11,7 @@ use crate::{
 
 /// It is over so quickly that it can be repeated more often than other kinds.
 const TIMES: u32 = 10;
+const LIMIT: Duration = Duration::from_secs(60);
 
 pub(crate) fn measure(turns: u32) -> anyhow::Result<Measurement> {
     let limits = [("sender", 10.0), ("receiver", 10.0), ("trainer", 50.0)];
@@ -33,8 +32,6 @@ fn start(name: &str) -> anyhow::Result<f64> {
     let mut command = command(name)?;
     command.arg("--help");
     let start = Instant::now();
-    let status = command.output().with_context(|| format!("failed to start `{name}`"))?.status;
-    let milliseconds = start.elapsed().as_secs_f64() * 1e3;
-    ensure!(status.success(), "`{name} --help` failed: {status}");
-    Ok(milliseconds)
+    child::output(command, LIMIT)?;
+    Ok(start.elapsed().as_secs_f64() * 1e3)
 }

@@ -85,10 +85,21 @@ fn frames() -> Seeds {
 }
 
 fn handshakes() -> Seeds {
-    // The first byte says who is the stranger: a sender, who says two things, or a receiver, who says three.
+    // The first byte says who is the stranger: a sender, who says two things, or a receiver, who says three. From 0xa0 on
+    // stands what they say in an earlier conversation, with another key, on another channel, and reflected.
     vec![
         ("valid-sender", vec![0, 0x80, 0x81]),
         ("valid-receiver", vec![1, 0x81, 0x82, 0x80]),
+        ("valid-sender-by-tls", vec![2, 0x80, 0x81]),
+        ("valid-receiver-by-tls", vec![3, 0x81, 0x82, 0x80]),
+        ("hostile-replayed-sender", vec![0, 0x80, 0xa1]),
+        ("hostile-other-key-of-sender", vec![0, 0x80, 0xa3]),
+        ("hostile-other-channel-of-sender", vec![2, 0x80, 0xa5]),
+        ("hostile-reflection-by-sender", vec![0, 0x80, 0xa7]),
+        ("hostile-replayed-receiver", vec![1, 0xa0, 0xa1, 0xa2]),
+        ("hostile-other-key-of-receiver", vec![1, 0xa3, 0xa4, 0xa5]),
+        ("hostile-other-channel-of-receiver", vec![3, 0xa6, 0xa7, 0xa8]),
+        ("hostile-reflection-by-receiver", vec![1, 0xa9, 0xaa, 0xab]),
         ("hostile-other-proof", vec![0, 0x80, 0xc1, 5]),
         ("hostile-second-chance", vec![0, 0x80, 0xc1, 5, 0x81, 0x80, 0x81]),
         ("hostile-no-greeting", vec![0, 0x81, 0x81]),

@@ -1,20 +1,18 @@
 //! Seeded bugs: negative controls. Each is a small change that breaks a promise; applied to a scratch copy of the
 //! project, it must make the tests that it names fail. A test suite that stays green over one of them proves nothing.
 
-mod source;
-
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
+    ops::Range,
     path::{Path, PathBuf},
     process::{Command, Stdio},
-    time::Instant,
 };
 
 use anyhow::{Context, bail, ensure};
 use serde::Deserialize;
 
-use crate::{Finding, kept::Kept, progress, record::checkout};
+use crate::{Finding, kept::Kept, record::checkout};
 
 /// A test that runs longer hangs, which is a way to fail.
 const TEST_LIMIT: &str = "15m";
@@ -54,13 +52,12 @@ impl Bug {
         let Bug { what, function, old, .. } = self;
         let files = match &self.place {
             Place::File(file) => vec![project.join(file)],
-            Place::Crate(name) => source::files(&project.join("crates").join(name).join("src"))?,
+            Place::Crate(name) => rust_files(&project.join("crates").join(name).join("src"))?,
         };
         let mut found = Vec::new();
         for file in files {
             let text = fs::read_to_string(&file).with_context(|| format!("failed to read `{}`", file.display()))?;
-            let bodies = source::bodies(&text, function).with_context(|| file.display().to_string())?;
-            found.extend(bodies.into_iter().map(|body| (file.clone(), text.clone(), body)));
+            found.extend(bodies(&text, function).into_iter().map(|body| (file.clone(), text.clone(), body)));
         }
         let place = &self.place;
         let [(file, text, body)] = &found[..] else {
@@ -73,42 +70,73 @@ impl Bug {
     }
 }
 
+fn rust_files(dir: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(dir).with_context(|| format!("failed to list `{}`", dir.display()))? {
+        let path = entry?.path();
+        if path.is_dir() {
+            files.extend(rust_files(&path)?);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            files.push(path);
+        }
+    }
+    Ok(files)
+}
+
+/// Where the functions of this path are in a file: `name` is in no `impl`, `Type::name` is in one of that type's. What is
+/// in the module `tests` does not count. The code is formatted, so what begins with an indentation ends with the next
+/// brace that has the same.
+fn bodies(text: &str, path: &str) -> Vec<Range<usize>> {
+    let (owner, name) = path.rsplit_once("::").map_or((None, path), |(owner, name)| (Some(owner), name));
+    let starts = [format!("fn {name}("), format!("fn {name}<")];
+    let code = text.split("\n#[cfg(test)]\nmod tests {").next().unwrap_or(text);
+    let (mut at, mut block, mut found) = (0, None, Vec::new());
+    for line in code.split_inclusive('\n') {
+        match line {
+            "}\n" => block = None,
+            _ if line.starts_with("impl") => block = Some(line),
+            _ => {}
+        }
+        let indentation = if block.is_some() { "    " } else { "" };
+        let is_code = line.strip_prefix(indentation).is_some_and(|line| !line.starts_with([' ', '/']));
+        let is_owned =
+            owner.is_none() == block.is_none() && owner.zip(block).is_none_or(|(owner, of)| is_of(of, owner));
+        if is_code && is_owned && starts.iter().any(|start| line.contains(start)) {
+            let length = code[at..].find(&format!("\n{indentation}}}\n")).unwrap_or(code.len() - at);
+            found.push(at..at + length);
+        }
+        at += line.len();
+    }
+    found
+}
+
+/// Whether a line that begins an `impl` says that it is this type's.
+fn is_of(block: &str, owner: &str) -> bool {
+    let of = block.rsplit_once(" for ").map_or(block, |(_, of)| of);
+    of.split(|letter: char| !letter.is_alphanumeric() && letter != '_').any(|word| word == owner)
+}
+
 /// Seeds every bug, or those whose description has the text `only`, and sees the tests fail. What was tried at this
 /// commit already is not tried again.
 pub fn run(only: Option<&str>) -> anyhow::Result<Finding> {
     let mut bugs = list()?;
     bugs.retain(|bug| only.is_none_or(|only| bug.what.contains(only)));
     ensure!(!bugs.is_empty(), "no bug in seeded-bugs.toml is described like that");
-    let (scratch, mut kept) = (Scratch::new()?, Kept::load("bugs")?);
-    let mut finding = Finding::new("Seeded bugs", 0);
-    let mut holds = |what: &str, attempt: &dyn Fn() -> anyhow::Result<bool>| -> anyhow::Result<bool> {
-        let start = Instant::now();
-        let good = kept.get(what).is_some() || attempt()?;
-        progress(&format!("{what}: {}", if good { "yes" } else { "NO" }));
-        if good && kept.get(what).is_none() {
-            kept.put(what, start.elapsed())?;
-        }
-        finding.took += kept.get(what).copied().unwrap_or_else(|| start.elapsed());
-        Ok(good)
-    };
+    let (scratch, mut kept, mut all) = (Scratch::new()?, Kept::load("bugs")?, Finding::default());
     let tests: BTreeSet<&str> = bugs.iter().map(|bug| bug.test.as_str()).collect();
     for test in tests {
-        let what = format!("without any bug, `cargo test {test}` passes");
-        ensure!(holds(&what, &|| scratch.test(test, &[]))?, "`cargo test {test}` fails without any bug");
+        let found = kept.find(&format!("`cargo test {test}` without any bug"), || {
+            ensure!(scratch.test(test, &[])?, "it fails");
+            Ok(Finding::default())
+        })?;
+        all.spared += found.spared;
     }
-    let mut missed = Vec::new();
     for bug in &bugs {
-        if !holds(&format!("caught: {}", bug.what), &|| scratch.catches(bug))? {
-            missed.push(format!("{}: `cargo test {}` stays green", bug.what, bug.test));
-        }
+        all.add(kept.find(&bug.what, || scratch.seed(bug))?);
     }
-    finding.cases = bugs.len() as u64;
-    finding.figure("caught", format!("{} of {}", bugs.len() - missed.len(), bugs.len()));
-    for bug in bugs {
-        finding.figure(bug.what, format!("`cargo test {}`", bug.test));
-    }
-    finding.violations = missed;
-    Ok(finding)
+    let caught = bugs.len() - all.violations.len();
+    all.figures.insert(0, ("caught".into(), format!("{caught} of {}", bugs.len())));
+    Ok(all)
 }
 
 /// A copy of the committed project, with a target directory of its own.
@@ -125,16 +153,20 @@ impl Scratch {
         Ok(Scratch(path))
     }
 
-    fn catches(&self, bug: &Bug) -> anyhow::Result<bool> {
+    /// Whether the tests notice the bug.
+    fn seed(&self, bug: &Bug) -> anyhow::Result<Finding> {
         let (file, seeded) = bug.seed(&self.0)?;
         let text = fs::read_to_string(&file)?;
         fs::write(&file, seeded)?;
         // A bug that does not compile is no bug. Tests of whole runs build the programs by themselves.
         let compiles = self.test(&bug.test, &["--no-run"])? && self.cargo(&["check", "--workspace", "--bins"])?;
-        ensure!(compiles, "with `{}`, the project does not compile", bug.what);
+        ensure!(compiles, "the project does not compile");
         let caught = !self.test(&bug.test, &[])?;
         fs::write(&file, text)?;
-        Ok(caught)
+        let (test, mut finding) = (format!("`cargo test {}`", bug.test), Finding { cases: 1, ..Finding::default() });
+        finding.hold(caught, || format!("{}: {test} stays green", bug.what));
+        finding.figure(&bug.what, test);
+        Ok(finding)
     }
 
     fn test(&self, arguments: &str, more: &[&str]) -> anyhow::Result<bool> {

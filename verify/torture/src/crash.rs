@@ -13,12 +13,14 @@ mod scenario;
 mod test_case;
 mod tree;
 
-use std::{collections::HashSet, thread, time::Instant};
+use std::{
+    collections::HashSet,
+    sync::atomic::{AtomicU32, Ordering},
+};
 
-use anyhow::{Context, anyhow};
 use sample::random::Stream as Random;
 
-use crate::{Finding, Tally};
+use crate::{Finding, try_many};
 use disk::{ERRORS, Fault, Step};
 use explore::Explorer;
 use test_case::{Before, TestCase};
@@ -26,12 +28,12 @@ use test_case::{Before, TestCase};
 /// Crashes runs before every operation, in every way, and the runs that go on from there, too, until there were so many
 /// cases. A case is a distinct state of the disk together with what was acknowledged.
 pub fn states(seed: u64, cases: u64) -> anyhow::Result<Finding> {
-    repeat("Power cuts and kills, simulated", seed, cases, 1, |_| None)
+    explore(seed, cases, 1, |explorer| explorer.states.len() as u64)
 }
 
 /// Makes every operation of runs fail in every way, and crashes them after that. A case is an injected error.
 pub fn errors(seed: u64, cases: u64) -> anyhow::Result<Finding> {
-    repeat("Disk errors, injected", seed, cases, 0, |explorer| {
+    explore(seed, cases, 0, |explorer| {
         // The first state, and one in which the receiver finds what a crash left.
         let mut random = Random::keyed("tributary disk errors", &[seed, explorer.states.len() as u64]);
         let crashed = 1 + random.below(explorer.states.len() as u64 - 1) as usize;
@@ -47,8 +49,29 @@ pub fn errors(seed: u64, cases: u64) -> anyhow::Result<Finding> {
                 }
             }
         }
-        Some(injected)
+        injected
     })
+}
+
+/// Explores test cases, the four of one seed at a time, with `torn` random ways to tear an unsynced file; and whatever
+/// `more` does, which returns how many cases there were.
+fn explore(seed: u64, cases: u64, torn: usize, more: impl Fn(&mut Explorer) -> u64 + Sync) -> anyhow::Result<Finding> {
+    let most_crashes = AtomicU32::new(0);
+    let mut all = try_many(cases, Before::ALL.len(), |number| {
+        let (which, drawn) = (number as usize % Before::ALL.len(), seed + number / Before::ALL.len() as u64);
+        let mut explorer = match Explorer::new(TestCase::new(drawn, Before::ALL[which]), torn) {
+            Ok(explorer) => explorer,
+            Err(error) => return Finding { violations: vec![format!("seed {drawn}: {error}")], ..Finding::default() },
+        };
+        explorer.run();
+        let cases = more(&mut explorer);
+        let Explorer { states, violations, .. } = explorer;
+        most_crashes.fetch_max(states.iter().map(|state| state.crashes).max().unwrap_or(0), Ordering::Relaxed);
+        let counts = [("runs".into(), 1), ("states, distinct within each run".into(), states.len() as u64)].into();
+        Finding { cases, counts, violations, ..Finding::default() }
+    });
+    all.figure("crashes in a row, at most", most_crashes.into_inner());
+    Ok(all)
 }
 
 /// Every way in which one operation of an execution can fail.
@@ -66,41 +89,4 @@ fn faults(steps: &[Step]) -> Vec<Fault> {
         }
     }
     faults
-}
-
-/// Explores test cases, the four of one seed at a time, with `torn` random ways to tear an unsynced file; and whatever
-/// `more` does, which returns how many cases that were, unless states are what is counted.
-fn repeat(
-    title: &str,
-    seed: u64,
-    cases: u64,
-    torn: usize,
-    more: impl Fn(&mut Explorer) -> Option<u64> + Copy + Send,
-) -> anyhow::Result<Finding> {
-    let (started, mut all, mut most_crashes) = (Instant::now(), Tally::default(), 0);
-    let explore = move |seed, before| {
-        let mut explorer = Explorer::new(TestCase::new(seed, before), torn)?;
-        explorer.run();
-        let cases = more(&mut explorer);
-        anyhow::Ok((explorer, cases))
-    };
-    for drawn in seed.. {
-        let explored: Vec<anyhow::Result<_>> = thread::scope(|scope| {
-            let threads = Before::ALL.map(|before| scope.spawn(move || explore(drawn, before)));
-            threads.into_iter().map(|thread| thread.join().unwrap_or_else(|_| Err(anyhow!("a run panicked")))).collect()
-        });
-        for result in explored {
-            let (Explorer { states, violations, .. }, cases) = result.with_context(|| format!("seed {drawn}"))?;
-            let distinct = states.len() as u64;
-            let counts = [("runs".into(), 1), ("states, distinct within each run".into(), distinct)].into();
-            all.add(Tally { cases: cases.unwrap_or(distinct), counts, violations });
-            most_crashes = states.iter().map(|state| state.crashes).fold(most_crashes, u32::max);
-        }
-        if all.cases >= cases || !all.violations.is_empty() {
-            break;
-        }
-    }
-    let mut finding = all.finding(title, seed, started);
-    finding.figure("crashes in a row, at most", most_crashes);
-    Ok(finding)
 }

@@ -9,7 +9,6 @@ use std::{
     fs, io,
     path::{Path, PathBuf},
     sync::Arc,
-    time::Instant,
 };
 
 use anyhow::Context;
@@ -17,7 +16,7 @@ use sample::{PIXELS, SampleSlice};
 use store::{DatasetId, Disk, Error, Mode, Store};
 use tempfile::TempDir;
 
-use crate::{Finding, Tally};
+use crate::Finding;
 
 mod sealed;
 
@@ -32,7 +31,7 @@ const TOLD: usize = 20;
 
 /// Damages a complete directory and an unfinished one in every way, and a checkpoint, with so many bits of its weights.
 pub fn run(weight_bits: usize) -> anyhow::Result<Finding> {
-    let (start, mut all) = (Instant::now(), Tally::default());
+    let mut all = Finding::default();
     for reader in [Reader::Complete, Reader::Unfinished] {
         let mut trial = Trial::new(reader)?;
         trial.damage_bytes()?;
@@ -40,12 +39,10 @@ pub fn run(weight_bits: usize) -> anyhow::Result<Finding> {
         trial.remove()?;
         trial.exchange()?;
         trial.add_files()?;
-        all.add(trial.tally);
+        all.add(trial.finding);
     }
-    let mut finding = all.finding("Damaged files", 0, start);
-    sealed::run(weight_bits, &mut finding)?;
-    finding.took = start.elapsed();
-    Ok(finding)
+    sealed::run(weight_bits, &mut all)?;
+    Ok(all)
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,7 +77,7 @@ struct Trial {
     reader: Reader,
     /// Name and bytes of every file as it was written: the chunks by number, then the manifest, if there is one.
     files: Vec<(String, Vec<u8>)>,
-    tally: Tally,
+    finding: Finding,
 }
 
 impl Trial {
@@ -95,7 +92,7 @@ impl Trial {
         let read = |name: String| Ok((name.clone(), fs::read(dir.path().join(name))?));
         let files = names.into_iter().map(read).collect::<io::Result<_>>()?;
         anyhow::ensure!(reader.read(dir.path())? == 5, "the directory is not what it should be");
-        Ok(Trial { dir, reader, files, tally: Tally::default() })
+        Ok(Trial { dir, reader, files, finding: Finding::default() })
     }
 
     /// Every flipped bit, every length, and bytes too many.
@@ -104,22 +101,18 @@ impl Trial {
             let expect = Err((DAMAGED, &*name));
             let mut bad = good.clone();
             for bit in 0..8 * good.len() {
-                let (at, mask) = (bit / 8, 1 << (bit % 8));
-                bad[at] ^= mask;
-                let what = || format!("bit {} of byte {at} of {name}", bit % 8);
-                self.check("bits flipped", what, &[(&name, Some(&bad))], expect)?;
-                bad[at] ^= mask;
+                bad[bit / 8] ^= 1 << (bit % 8);
+                self.check("bits flipped", &[(&name, Some(&bad))], expect)?;
+                bad[bit / 8] ^= 1 << (bit % 8);
             }
             for length in (0..good.len()).rev() {
-                let what = || format!("{length} bytes of {name}");
-                self.check("lengths cut to", what, &[(&name, Some(&good[..length]))], expect)?;
+                self.check("lengths cut to", &[(&name, Some(&good[..length]))], expect)?;
             }
             for more in [&[0][..], &good] {
-                let (what, longer) = (|| format!("{} bytes after {name}", more.len()), [&good, more].concat());
-                self.check("bytes appended", what, &[(&name, Some(&longer))], expect)?;
+                self.check("bytes appended", &[(&name, Some(&[&good, more].concat()))], expect)?;
             }
         }
-        self.check("mended", || "all files as they were".into(), &[], Ok(5))
+        self.check("mended", &[], Ok(5))
     }
 
     /// Every chunk under other names, as a copy and instead of its own.
@@ -135,15 +128,15 @@ impl Trial {
             let is_complete = self.reader == Reader::Complete;
             for other in [numbered(free), numbered(free + 1), numbered((number + 1) % free), flipped] {
                 let (copy, gone) = ((&*other, Some(&**good)), (&**name, None));
-                self.check("chunks copied", || format!("{name} as {other}"), &[copy], wrong(is_complete, &other))?;
-                self.check("chunks renamed", || format!("{name} to {other}"), &[copy, gone], wrong(is_complete, name))?;
+                self.check("chunks copied", &[copy], wrong(is_complete, &other))?;
+                self.check("chunks renamed", &[copy, gone], wrong(is_complete, name))?;
             }
             let other = name.replace(".parquet", ".bak");
             let (copy, gone) = ((&*other, Some(&**good)), (&**name, None));
-            self.check("chunks copied", || format!("{name} as {other}"), &[copy], Err((FOREIGN, &other)))?;
+            self.check("chunks copied", &[copy], Err((FOREIGN, &other)))?;
             // What is missing is worse than what is too much, where it is known to be missing.
             let code = if is_complete { DAMAGED } else { FOREIGN };
-            self.check("chunks renamed", || format!("{name} to {other}"), &[copy, gone], Err((code, &other)))?;
+            self.check("chunks renamed", &[copy, gone], Err((code, &other)))?;
         }
         Ok(())
     }
@@ -155,7 +148,6 @@ impl Trial {
             let is_kept = |index: &usize| kept & 1 << index != 0;
             let gone: Vec<usize> = (0..files.len()).filter(|index| !is_kept(index)).collect();
             let changes: Vec<Change<'_>> = gone.iter().map(|&index| (&*files[index].0, None)).collect();
-            let what = || format!("files {:?} kept", (0..files.len()).filter(is_kept).collect::<Vec<_>>());
             let missing = format!("chunk {}, which comes before it", gone[0]);
             let (kind, expect) = match self.reader {
                 Reader::Complete if is_kept(&(files.len() - 1)) => {
@@ -168,7 +160,7 @@ impl Trial {
                 }
                 Reader::Unfinished => ("sets of files removed", Err((DAMAGED, &*missing))),
             };
-            self.check(kind, what, &changes, expect)?;
+            self.check(kind, &changes, expect)?;
         }
         Ok(())
     }
@@ -182,17 +174,15 @@ impl Trial {
         let files = self.files.clone();
         for (a, (name, good)) in files.iter().enumerate() {
             for (other, bad) in &files[a + 1..] {
-                let (what, changes) =
-                    (|| format!("{name} and {other}"), [(&**name, Some(&**bad)), (other, Some(good))]);
-                self.check("files exchanged", what, &changes, Err((DAMAGED, "")))?;
+                let changes = [(&**name, Some(&**bad)), (other, Some(good))];
+                self.check("files exchanged", &changes, Err((DAMAGED, "")))?;
             }
         }
         let elsewhere = tempfile::tempdir()?;
         write(elsewhere.path(), self.reader, 100)?;
         for name in visible(elsewhere.path())? {
             let bytes = fs::read(elsewhere.path().join(&name))?;
-            let change = (&*name, Some(&*bytes));
-            self.check("files of another directory", || name.clone(), &[change], Err((DAMAGED, ".parquet")))?;
+            self.check("files of another directory", &[(&name, Some(&bytes))], Err((DAMAGED, ".parquet")))?;
         }
         Ok(())
     }
@@ -200,7 +190,7 @@ impl Trial {
     fn add_files(&mut self) -> io::Result<()> {
         const ANYTHING: Option<&[u8]> = Some(b"anything");
         for name in [".lock", ".tmp-chunk-00000003", ".hidden", ".chunk-00000003-0123456789abcdef.parquet"] {
-            self.check("hidden files", || name.into(), &[(name, ANYTHING)], Ok(5))?;
+            self.check("hidden files", &[(name, ANYTHING)], Ok(5))?;
         }
         let [temporary, hidden] = [".tmp-chunk-00000003", ".hidden"];
         self.put(temporary, ANYTHING)?;
@@ -208,8 +198,8 @@ impl Trial {
         let _ = self.reader.read(self.dir.path());
         let swept = !self.path(temporary).exists();
         let is_receiver = self.reader == Reader::Unfinished;
-        self.tally.hold(swept == is_receiver, || "a temporary file is not swept by a receiver".into());
-        self.tally.hold(self.path(hidden).exists(), || "a hidden file of somebody else is gone".into());
+        self.finding.hold(swept == is_receiver, || "a temporary file is not swept by a receiver".into());
+        self.finding.hold(self.path(hidden).exists(), || "a hidden file of somebody else is gone".into());
         self.put(temporary, None)?;
         self.put(hidden, None)?;
 
@@ -218,22 +208,16 @@ impl Trial {
             Reader::Complete => ("hidden files", Ok(5)),
             Reader::Unfinished => ("given up", Err((DAMAGED, "what arrived [2J is not"))),
         };
-        self.check(kind, || ".rejected".into(), &[rejected], expect)?;
+        self.check(kind, &[rejected], expect)?;
         for name in ["notes.txt", "chunk-3.parquet", "_SUCCESS.bak", "part-0.parquet"] {
-            self.check("foreign files", || name.into(), &[(name, ANYTHING)], Err((FOREIGN, name)))?;
+            self.check("foreign files", &[(name, ANYTHING)], Err((FOREIGN, name)))?;
         }
         Ok(())
     }
 
     /// Changes files, looks at what a reader makes of them, and mends them. So many samples must be read, or the directory
     /// refused with this exit code, in words that hold this text.
-    fn check(
-        &mut self,
-        kind: &str,
-        what: impl Fn() -> String,
-        changes: &[Change<'_>],
-        expect: Result<usize, (u8, &str)>,
-    ) -> io::Result<()> {
+    fn check(&mut self, kind: &str, changes: &[Change<'_>], expect: Result<usize, (u8, &str)>) -> io::Result<()> {
         changes.iter().try_for_each(|(name, bytes)| self.put(name, *bytes))?;
         let got = self.reader.read(self.dir.path());
         let is_right = match (&got, expect) {
@@ -241,13 +225,25 @@ impl Trial {
             (Err(error), Err((code, text))) => error.exit_code() == code && error.to_string().contains(text),
             _ => false,
         };
-        self.tally.cases += 1;
-        self.tally.count(format!("{:?} directory, {kind}", self.reader).to_lowercase());
-        self.tally.hold(is_right || self.tally.violations.len() >= TOLD, || format!("{}: {got:?}", what()));
-        changes.iter().try_for_each(|(name, _)| {
-            let good = self.files.iter().find(|(file, _)| file == name);
-            self.put(name, good.map(|(_, bytes)| &**bytes))
-        })
+        self.finding.cases += 1;
+        self.finding.count(format!("{:?} directory, {kind}", self.reader).to_lowercase());
+        if !is_right && self.finding.violations.len() < TOLD {
+            let damage: Vec<String> = changes.iter().map(|change| self.describe(change)).collect();
+            self.finding.violations.push(format!("{}: {got:?}", damage.join(" and ")));
+        }
+        changes.iter().try_for_each(|(name, _)| self.put(name, self.good(name)))
+    }
+
+    fn describe(&self, (name, bytes): &Change<'_>) -> String {
+        let (Some(bytes), good) = (bytes, self.good(name).unwrap_or_default()) else { return format!("no {name}") };
+        let same = bytes.iter().zip(good).take_while(|(byte, good)| byte == good).count();
+        let next = bytes.get(same);
+        format!("{name} of {} bytes, of which the first {same} are as they were, then {next:?}", bytes.len())
+    }
+
+    /// What a file was written with.
+    fn good(&self, name: &str) -> Option<&[u8]> {
+        self.files.iter().find(|(file, _)| file == name).map(|(_, bytes)| &**bytes)
     }
 
     fn put(&self, name: &str, bytes: Option<&[u8]>) -> io::Result<()> {

@@ -4,25 +4,15 @@
 use std::{
     fs,
     process::{Command, Stdio},
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use anyhow::{Context, ensure};
-use serde::{Deserialize, Serialize};
 
-use crate::{Finding, kept::Kept, last_lines, progress, record::checkout};
+use crate::{Finding, kept::Kept, last_lines, record::checkout};
 
 /// What a target may hold in memory at its peak, in MiB.
 const MEMORY: u64 = 128;
-
-#[derive(Clone, Serialize, Deserialize)]
-struct Outcome {
-    tried: u64,
-    /// An upper bound, in MiB: the system counts the memory of the process that became the target, too.
-    peak: u64,
-    seconds: u64,
-    violations: Vec<String>,
-}
 
 /// Runs every target, or those with `only` in their names, on so many inputs. One that has passed so at this commit is
 /// not run again.
@@ -30,26 +20,16 @@ pub fn run(inputs: u64, seed: u64, only: Option<&str>) -> anyhow::Result<Finding
     let (listing, listed) = cargo_fuzz(&["list"])?;
     let targets: Vec<&str> = listing.lines().filter(|target| only.is_none_or(|only| target.contains(only))).collect();
     ensure!(listed && !targets.is_empty(), "there are no such fuzz targets: {listing}");
-    let mut kept = Kept::<Outcome>::load("fuzz")?;
-    let mut finding = Finding::new("Hostile bytes", seed);
+    let (mut kept, mut all) = (Kept::load("fuzz")?, Finding::default());
     for target in targets {
-        let key = format!("{target}, {inputs} inputs from seed {seed}");
-        let outcome = kept.get(&key).cloned().map_or_else(|| fuzz(target, inputs, seed), Ok)?;
-        if outcome.violations.is_empty() {
-            kept.put(&key, outcome.clone())?;
-        }
-        let Outcome { tried, peak, seconds, violations } = outcome;
-        progress(&format!("{target}: {tried} inputs in {seconds} s"));
-        finding.figure(target, format!("{tried} inputs, peak memory at most {peak} MiB, {seconds} s"));
-        finding.violations.extend(violations);
-        finding.cases += tried;
-        finding.took += Duration::from_secs(seconds);
+        let name = format!("{target}, {inputs} inputs from seed {seed}");
+        all.add(kept.find(&name, || fuzz(target, inputs, seed))?);
     }
-    Ok(finding)
+    Ok(all)
 }
 
-fn fuzz(target: &str, inputs: u64, seed: u64) -> anyhow::Result<Outcome> {
-    let began = Instant::now();
+fn fuzz(target: &str, inputs: u64, seed: u64) -> anyhow::Result<Finding> {
+    let start = Instant::now();
     // What is found goes into the first of the two directories; the other is committed.
     let corpora = [format!("target/fuzz/corpus/{target}"), format!("verify/hostile/corpus/{target}")];
     // What earlier runs found would make this one another than its seed says.
@@ -62,15 +42,15 @@ fn fuzz(target: &str, inputs: u64, seed: u64) -> anyhow::Result<Outcome> {
     let (output, good) = cargo_fuzz(&[&run[..], &options].concat())?;
     let stat = |name| output.lines().find_map(|line| line.strip_prefix(name)?.trim().parse::<u64>().ok());
     let tried = stat("stat::number_of_executed_units:").unwrap_or(0);
+    // An upper bound: the system counts the memory of the process that became the target, too.
     let peak = stat("stat::peak_rss_mb:").unwrap_or(u64::MAX);
-    let mut violations = Vec::new();
-    if !good || tried < inputs {
-        violations.push(format!("{target} failed: {}", last_lines(&output).replace('\n', " / ")));
-    }
-    if peak > MEMORY {
-        violations.push(format!("{target} held {peak} MiB"));
-    }
-    Ok(Outcome { tried, peak, seconds: began.elapsed().as_secs(), violations })
+    let mut finding = Finding { cases: tried, ..Finding::default() };
+    let seconds = start.elapsed().as_secs();
+    finding.figure(target, format!("{tried} inputs, peak memory at most {peak} MiB, {seconds} s"));
+    let last_words = || last_lines(&output).replace('\n', " / ");
+    finding.hold(good && tried >= inputs, || format!("{target} failed: {}", last_words()));
+    finding.hold(peak <= MEMORY, || format!("{target} held {peak} MiB"));
+    Ok(finding)
 }
 
 /// What `cargo fuzz` prints, and whether it succeeds.

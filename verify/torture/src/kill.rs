@@ -12,18 +12,13 @@ mod verdict;
 
 use std::{
     path::{Path, PathBuf},
-    sync::{
-        Mutex,
-        atomic::{AtomicU64, Ordering},
-    },
-    thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use dataset::Split;
 use tempfile::TempDir;
 
-use crate::{Finding, Tally, locked, programs, samples};
+use crate::{Finding, programs, samples, try_many};
 
 /// What decides the model of a run, as far as it varies here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,13 +29,8 @@ struct Shape {
 
 const SHAPES: [Shape; 2] = [Shape { samples: 240, rounds: 2 }, Shape { samples: 320, rounds: 3 }];
 
-/// So many violations are enough to know that something is wrong.
-const ENOUGH: usize = 3;
 /// No step of a run takes longer, also not on a busy machine.
 const LIMIT: Duration = Duration::from_secs(120);
-/// Between two looks at processes and files, for whose changes nobody can wait.
-const LOOK: Duration = Duration::from_micros(300);
-
 /// Where all trials take place: the programs, installed into a directory so that none of them looks for a checkout; the
 /// data; and an undisturbed run of each shape.
 #[derive(Debug)]
@@ -52,32 +42,8 @@ struct Bench {
 /// Kills living processes, so many, in trials of which `at_once` run at the same time; those under way when the last one
 /// is counted are finished. What happens in each is decided by the seed.
 pub fn run(cases: u64, seed: u64, at_once: usize) -> anyhow::Result<Finding> {
-    trials("Kills", cases, seed, at_once, trial::run)
-}
-
-/// Tries again and again, in some threads, until there were enough cases or something is clearly wrong.
-fn trials(
-    title: &str,
-    cases: u64,
-    seed: u64,
-    at_once: usize,
-    trial: fn(&Bench, u64, u64) -> Tally,
-) -> anyhow::Result<Finding> {
     let bench = Bench::new()?;
-    let start = Instant::now(); // The programs may have had to be built.
-    let (all, next) = (Mutex::new(Tally::default()), AtomicU64::new(0));
-    let is_enough = |tally: &Tally| tally.cases >= cases || tally.violations.len() >= ENOUGH;
-    thread::scope(|scope| {
-        for _ in 0..at_once {
-            scope.spawn(|| {
-                while !is_enough(&locked(&all)) {
-                    let tried = trial(&bench, seed, next.fetch_add(1, Ordering::Relaxed));
-                    locked(&all).add(tried);
-                }
-            });
-        }
-    });
-    Ok(std::mem::take(&mut *locked(&all)).finding(title, seed, start))
+    Ok(try_many(cases, at_once, |number| trial::run(&bench, seed, number)))
 }
 
 impl Bench {

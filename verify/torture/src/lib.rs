@@ -25,52 +25,41 @@ pub mod samples;
 use std::{
     collections::BTreeMap,
     io::{self, Write},
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    thread,
     time::{Duration, Instant},
 };
 
+use anyhow::ensure;
 use serde::{Deserialize, Serialize};
 
 /// What one kind of trouble showed.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Finding {
-    /// The kind of trouble, as a heading.
-    pub title: String,
     /// Cases tried: crash states, kills, forged handshakes.
     pub cases: u64,
-    /// The seed that repeats them.
-    pub seed: u64,
-    /// How long it took.
-    pub took: Duration,
+    /// What was counted: how often there was what.
+    #[serde(default)]
+    pub counts: BTreeMap<String, u64>,
     /// What was measured beside: name and value.
     pub figures: Vec<(String, String)>,
     /// What went wrong, one sentence each: none, if all is well.
     pub violations: Vec<String>,
+    /// Time that went into what was tried before and need not be tried again.
+    #[serde(skip)]
+    pub spared: Duration,
 }
 
 impl Finding {
-    /// A finding in which nothing was tried yet.
-    pub fn new(title: &str, seed: u64) -> Finding {
-        let (title, took) = (title.to_owned(), Duration::ZERO);
-        Finding { title, cases: 0, seed, took, figures: Vec::new(), violations: Vec::new() }
+    fn count(&mut self, name: impl Into<String>) {
+        *self.counts.entry(name.into()).or_default() += 1;
     }
 
     fn figure(&mut self, name: impl Into<String>, value: impl ToString) {
         self.figures.push((name.into(), value.to_string()));
-    }
-}
-
-/// What is counted while trouble is made.
-#[derive(Debug, Default)]
-struct Tally {
-    cases: u64,
-    counts: BTreeMap<String, u64>,
-    violations: Vec<String>,
-}
-
-impl Tally {
-    fn count(&mut self, name: impl Into<String>) {
-        *self.counts.entry(name.into()).or_default() += 1;
     }
 
     fn hold(&mut self, good: bool, violation: impl FnOnce() -> String) {
@@ -79,18 +68,54 @@ impl Tally {
         }
     }
 
-    fn add(&mut self, other: Tally) {
+    fn add(&mut self, other: Finding) {
         self.cases += other.cases;
         for (name, count) in other.counts {
             *self.counts.entry(name).or_default() += count;
         }
+        self.figures.extend(other.figures);
         self.violations.extend(other.violations);
+        self.spared += other.spared;
     }
+}
 
-    fn finding(self, title: &str, seed: u64, start: Instant) -> Finding {
-        let Tally { cases, counts, violations } = self;
-        let figures = counts.into_iter().map(|(name, count)| (name, count.to_string())).collect();
-        Finding { cases, took: start.elapsed(), figures, violations, ..Finding::new(title, seed) }
+/// So many violations are enough to know that something is wrong.
+const ENOUGH: usize = 3;
+
+/// Makes an attempt again and again, each with the next number, in so many threads, until there were enough cases or
+/// something is clearly wrong. Attempts that are under way then are finished.
+fn try_many(cases: u64, at_once: usize, attempt: impl Fn(u64) -> Finding + Sync) -> Finding {
+    let (all, next) = (Mutex::new(Finding::default()), AtomicU64::new(0));
+    let is_enough = |found: &Finding| found.cases >= cases || found.violations.len() >= ENOUGH;
+    thread::scope(|scope| {
+        for _ in 0..at_once {
+            scope.spawn(|| {
+                while !is_enough(&locked(&all)) {
+                    let found = attempt(next.fetch_add(1, Ordering::Relaxed));
+                    locked(&all).add(found);
+                }
+            });
+        }
+    });
+    all.into_inner().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Between two looks at processes and files, for whose changes nobody can wait.
+const LOOK: Duration = Duration::from_micros(300);
+
+/// Looks again and again until there is something to be seen; fails after `limit`, and says that it is `missing`.
+pub fn look_for<T>(
+    missing: &str,
+    limit: Duration,
+    mut look: impl FnMut() -> anyhow::Result<Option<T>>,
+) -> anyhow::Result<T> {
+    let start = Instant::now();
+    loop {
+        if let Some(seen) = look()? {
+            return Ok(seen);
+        }
+        ensure!(start.elapsed() < limit, "{missing} within {limit:?}");
+        thread::sleep(LOOK);
     }
 }
 

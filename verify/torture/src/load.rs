@@ -12,7 +12,7 @@ use anyhow::Context;
 use tokio::{io::AsyncWriteExt, net::TcpStream, sync::Semaphore, task::JoinSet, time};
 
 use crate::{
-    Finding, Tally,
+    Finding,
     programs::{self, Receiver},
     samples,
 };
@@ -40,22 +40,19 @@ const MEMORY: (u64, u64) = (128, 160);
 
 /// Applies the load: senders alone, senders beside strangers, and connections that come and go.
 pub async fn run(config: Config) -> anyhow::Result<Finding> {
-    programs::path("receiver")?; // It may have to be built, which is not part of the time.
-    let start = Instant::now();
-    let mut tally = Tally::default();
-    let (rate_alone, alone) = stream(config, 0, &mut tally).await.context("senders alone")?;
+    let mut finding = Finding::default();
+    let (rate_alone, alone) = stream(config, 0, &mut finding).await.context("senders alone")?;
     let (rate_beside, beside) =
-        stream(config, config.strangers, &mut tally).await.context("senders beside strangers")?;
+        stream(config, config.strangers, &mut finding).await.context("senders beside strangers")?;
     let leaked = cycles(config.cycles).await.context("connections that come and go")?;
     let part = rate_beside / rate_alone;
     let left = format!("{:.0} %", 100.0 * part);
-    tally.hold(alone <= MEMORY.0, || format!("the receiver held {} MiB", alone));
-    tally.hold(beside <= MEMORY.1, || format!("beside strangers, the receiver held {} MiB", beside));
-    tally.hold(part >= config.throughput, || format!("beside strangers, {left} of the throughput was left"));
-    tally.hold(leaked == 0, || format!("{leaked} descriptors leaked"));
+    finding.hold(alone <= MEMORY.0, || format!("the receiver held {} MiB", alone));
+    finding.hold(beside <= MEMORY.1, || format!("beside strangers, the receiver held {} MiB", beside));
+    finding.hold(part >= config.throughput, || format!("beside strangers, {left} of the throughput was left"));
+    finding.hold(leaked == 0, || format!("{leaked} descriptors leaked"));
     let Config { senders, samples, strangers, cycles, .. } = config;
-    tally.cases = 2 * senders + cycles;
-    let mut finding = tally.finding("Load", 0, start);
+    finding.cases = 2 * senders + cycles;
     finding.figure("samples sent", format!("{} by {senders} senders, twice", senders * samples));
     finding.figure("samples/s, senders alone", format!("{:.0}", rate_alone));
     finding.figure("samples/s beside strangers", format!("{:.0} ({left}), with {strangers} of them", rate_beside));
@@ -66,7 +63,7 @@ pub async fn run(config: Config) -> anyhow::Result<Finding> {
 }
 
 /// Returns samples per second, and the peak memory of the receiver in MiB.
-async fn stream(config: Config, strangers: usize, tally: &mut Tally) -> anyhow::Result<(f64, u64)> {
+async fn stream(config: Config, strangers: usize, finding: &mut Finding) -> anyhow::Result<(f64, u64)> {
     let Config { senders, samples, .. } = config;
     let dir = tempfile::tempdir()?;
     let chunks = dir.path().join("chunks");
@@ -88,13 +85,13 @@ async fn stream(config: Config, strangers: usize, tally: &mut Tally) -> anyhow::
         peak.context("the receiver's memory was never seen")
     });
     let sending = sender::Config { deadline: DEADLINE, ..sender::Config::new(address, programs::key(&chunks)) };
-    if let Err(error) = samples::send_all(sources, &sending).await {
-        tally.violations.push(format!("a sender failed: {error:#}"));
+    if let Err(error) = samples::send_all(sources, &sending, |_, _| {}).await {
+        finding.violations.push(format!("{error:#}"));
     }
     let seconds = start.elapsed().as_secs_f64();
     let memory = following.await??.div_ceil(1 << 20);
     crowd.shutdown().await;
-    tally.violations.extend(samples::check(&chunks, senders * samples).into_iter().take(10));
+    finding.violations.extend(samples::check(&chunks, senders * samples).into_iter().take(10));
     Ok(((senders * samples) as f64 / seconds, memory))
 }
 

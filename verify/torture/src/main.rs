@@ -5,7 +5,7 @@ use std::{io::Write, process::ExitCode, time::Instant};
 use anyhow::ensure;
 use clap::{Parser, ValueEnum};
 use torture::{
-    Finding, bugs, crash, damage, forgery, fuzz, kill, load, network,
+    Finding, bugs, crash, damage, forgery, fuzz, kill, load, network, programs,
     record::{self, Origin, Record},
 };
 
@@ -38,7 +38,7 @@ enum Kind {
     Errors,
     /// A network that cuts, damages, delays and repeats
     Network,
-    /// A hundred thousand handshakes without the key
+    /// Thirty thousand handshakes without the key, at a receiver's sockets
     Forgery,
     /// Every bit, length and name of the files of a small chunk directory, and of a checkpoint
     Damage,
@@ -71,18 +71,25 @@ fn run(flags: &Flags) -> anyhow::Result<()> {
     ensure!(flags.only.is_none() || kinds.iter().all(has_parts), "--only goes with bugs, fuzz and network");
     let (origin, mut violations) = (Origin::here()?, 0);
     for kind in kinds {
+        if matches!(kind, Kind::Kill | Kind::Pairs | Kind::Forgery | Kind::Load) {
+            programs::path("receiver")?; // It may have to be built, which is not part of the time.
+        }
         let start = Instant::now();
-        let finding = runtime.block_on(torture(*kind, flags)).unwrap_or_else(|error| Finding {
-            took: start.elapsed(),
+        let (title, seed, finding) = runtime.block_on(torture(*kind, flags));
+        let finding = finding.unwrap_or_else(|error| Finding {
             violations: vec![format!("it could not be tried: {error:#}")],
-            ..Finding::new(&record::name(kind), SEED)
+            ..Finding::default()
         });
-        say(&format!("{}: {} cases, {} violations", finding.title, finding.cases, finding.violations.len()));
-        finding.figures.iter().for_each(|(name, value)| say(&format!("  {name}: {value}")));
-        finding.violations.iter().for_each(|violation| say(&format!("  VIOLATION {violation}")));
-        violations += finding.violations.len();
+        let took = start.elapsed() + finding.spared;
+        let Finding { cases, counts, figures, violations: wrong, .. } = &finding;
+        say(&format!("{title}: {cases} cases, {} violations", wrong.len()));
+        counts.iter().for_each(|(name, count)| say(&format!("  {name}: {count}")));
+        figures.iter().for_each(|(name, value)| say(&format!("  {name}: {value}")));
+        wrong.iter().for_each(|violation| say(&format!("  VIOLATION {violation}")));
+        violations += wrong.len();
         if flags.only.is_none() {
-            record::save(RECORDS, kind, &Record { finding, origin: origin.clone() })?;
+            let record = Record { title: title.into(), seed, took, finding, origin: origin.clone() };
+            record::save(RECORDS, kind, &record)?;
             record::write("RELIABILITY.md", &report()?)?; // After each: what comes later may take long.
         }
     }
@@ -90,27 +97,29 @@ fn run(flags: &Flags) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn torture(kind: Kind, flags: &Flags) -> anyhow::Result<Finding> {
+/// Makes one kind of trouble: its heading in the report, its seed if it has one, and what it showed.
+async fn torture(kind: Kind, flags: &Flags) -> (&'static str, u64, anyhow::Result<Finding>) {
     let only = flags.only.as_deref();
     match kind {
-        Kind::Kill => kill::run(1000, SEED, 4),
-        Kind::Pairs => kill::pairs::run(200, SEED, 4),
-        Kind::Crash => crash::states(SEED, 100_000),
-        Kind::Errors => crash::errors(SEED, 100_000),
+        Kind::Kill => ("Kills", SEED, kill::run(1000, SEED, 4)),
+        Kind::Pairs => ("Two runs in one directory", SEED, kill::pairs::run(200, SEED, 4)),
+        Kind::Crash => ("Power cuts and kills, simulated", SEED, crash::states(SEED, 100_000)),
+        Kind::Errors => ("Disk errors, injected", SEED, crash::errors(SEED, 100_000)),
         Kind::Network => {
             // A case may be one of a test's, which are of other seeds.
             let (seed, seeds) = if only.is_none() { (SEED, 20) } else { (0, 100) };
-            let only = flags.only.clone();
-            network::run(network::Config { seed, seeds, cut_step: 1, at_once: 24, only }).await
+            let config = network::Config { seed, seeds, cut_step: 1, at_once: 24, only: flags.only.clone() };
+            ("Faulty network", seed, network::run(config).await)
         }
-        Kind::Forgery => forgery::run(90_000, 10_000, SEED).await,
-        Kind::Damage => damage::run(100_000),
-        Kind::Fuzz => fuzz::run(flags.inputs, SEED, only),
+        Kind::Forgery => ("Forged handshakes", SEED, forgery::run(30_000, SEED).await),
+        Kind::Damage => ("Damaged files", 0, damage::run(100_000)),
+        Kind::Fuzz => ("Hostile bytes", SEED, fuzz::run(flags.inputs, SEED, only)),
         Kind::Load => {
             let (cycles, throughput) = (10_000, 0.8);
-            load::run(load::Config { senders: 200, samples: 5000, strangers: 800, cycles, throughput }).await
+            let config = load::Config { senders: 200, samples: 5000, strangers: 800, cycles, throughput };
+            ("Load", 0, load::run(config).await)
         }
-        Kind::Bugs => bugs::run(only),
+        Kind::Bugs => ("Seeded bugs", 0, bugs::run(only)),
     }
 }
 

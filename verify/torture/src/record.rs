@@ -1,7 +1,7 @@
 //! What is kept of each kind of trouble: its finding, and of which commit and on which machine. Records are committed, and
 //! `RELIABILITY.md` is written from them alone: a kind can be tried again by itself, on any machine.
 
-use std::{fmt::Write, fs, path::Path, process::Command};
+use std::{fmt::Write, fs, path::Path, process::Command, time::Duration};
 
 use anyhow::{Context, ensure};
 use clap::ValueEnum;
@@ -12,6 +12,12 @@ use crate::Finding;
 /// A finding that is kept.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Record {
+    /// The kind of trouble, as a heading.
+    pub title: String,
+    /// The seed that repeats it.
+    pub seed: u64,
+    /// How long it took.
+    pub took: Duration,
     /// The finding.
     pub finding: Finding,
     /// Where it was made.
@@ -67,14 +73,16 @@ pub fn name(kind: &impl ValueEnum) -> String {
 pub fn report(records: &[Record]) -> String {
     let mut text = INTRODUCTION.to_owned();
     text += "\n| trouble | cases | violations | seconds | seed | commit | date |\n|---|---:|---:|---:|---:|---|---|\n";
-    for Record { finding, origin: Origin { commit, date, .. } } in records {
-        let Finding { title, cases, seed, took, violations, .. } = finding;
+    for Record { title, seed, took, finding, origin: Origin { commit, date, .. } } in records {
+        let Finding { cases, violations, .. } = finding;
         let (violations, seconds) = (violations.len(), took.as_secs_f64());
         let _ = writeln!(text, "| {title} | {cases} | {violations} | {seconds:.0} | {seed} | {commit} | {date} |");
     }
-    for Record { finding, origin } in records {
-        let machine = &origin.machine;
-        let _ = write!(text, "\n## {}\n\nOn {machine}.\n\n| figure | value |\n|---|---|\n", finding.title);
+    for Record { title, finding, origin: Origin { machine, .. }, .. } in records {
+        let _ = write!(text, "\n## {title}\n\nOn {machine}.\n\n| figure | value |\n|---|---|\n");
+        for (name, count) in &finding.counts {
+            let _ = writeln!(text, "| {name} | {count} |");
+        }
         for (name, value) in &finding.figures {
             let _ = writeln!(text, "| {name} | {value} |");
         }

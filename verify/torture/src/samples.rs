@@ -2,7 +2,7 @@
 
 use std::{collections::HashSet, path::Path};
 
-use anyhow::ensure;
+use anyhow::{Context, ensure};
 use process::shutdown::Shutdown;
 use sample::{PIXELS, Samples};
 use sender::{Config, Outcome, Source};
@@ -32,15 +32,19 @@ pub async fn send(source: &Source, config: &Config, hear: impl FnMut(u64)) -> an
     Ok(())
 }
 
-/// Sends streams to their ends, all at the same time.
-pub async fn send_all(sources: Vec<Source>, config: &Config) -> anyhow::Result<()> {
+/// Sends streams to their ends, all at the same time; `hear` is told how much of each is durable.
+pub async fn send_all(
+    sources: Vec<Source>,
+    config: &Config,
+    hear: impl Fn(&str, u64) + Clone + Send + Sync + 'static,
+) -> anyhow::Result<()> {
     let mut sending = JoinSet::new();
     for source in sources {
-        let config = config.clone();
-        sending.spawn(async move { send(&source, &config, |_| {}).await });
+        let (config, hear) = (config.clone(), hear.clone());
+        sending.spawn(async move { send(&source, &config, |durable| hear(&source.stream, durable)).await });
     }
     while let Some(sent) = sending.join_next().await {
-        sent??;
+        sent.context("a sender panicked")?.context("a sender failed")?;
     }
     Ok(())
 }

@@ -6,12 +6,11 @@ use std::{
     fs::{self, File},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
-    thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use dataset::Split;
-use torture::programs;
+use torture::{look_for, programs};
 
 const LIMIT: Duration = Duration::from_secs(60);
 
@@ -35,11 +34,7 @@ fn seen_from_outside(child: &Child, dir: &Path) {
 }
 
 fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
-    let start = Instant::now();
-    while !condition() {
-        assert!(start.elapsed() < LIMIT, "no {what}");
-        thread::sleep(Duration::from_millis(10)); // Another process's file cannot be waited for.
-    }
+    look_for(&format!("there is no {what}"), LIMIT, || Ok(condition().then_some(()))).unwrap();
 }
 
 fn files(dir: &Path) -> Vec<PathBuf> {

@@ -171,8 +171,8 @@ impl FileSystem for SimulatedDisk {
     }
 
     fn create(&self, path: &Path) -> io::Result<Box<dyn NewFile>> {
-        let file = self.change("create", path, |tree| tree.create(path))?;
-        Ok(Box::new(SimulatedFile { disk: self.clone(), path: path.to_owned(), file }))
+        self.change("create", path, |tree| tree.create(path))?;
+        Ok(Box::new(SimulatedFile { disk: self.clone(), path: path.to_owned() }))
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
@@ -211,25 +211,21 @@ impl Drop for SimulatedLock {
 struct SimulatedFile {
     disk: SimulatedDisk,
     path: PathBuf,
-    file: usize,
 }
 
 impl NewFile for SimulatedFile {
     /// Writes in two halves, between which a process can be killed or the disk get full.
     fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
         let (first, second) = bytes.split_at(bytes.len() / 2);
-        [first, second].into_iter().try_for_each(|half| {
-            self.disk.change("write", &self.path, |tree| {
-                tree.append(self.file, half);
-                Ok(())
-            })
-        })
+        [first, second]
+            .into_iter()
+            .try_for_each(|half| self.disk.change("write", &self.path, |tree| tree.append(&self.path, half)))
     }
 
     fn sync(&mut self) -> io::Result<()> {
         let mut is_crime = false;
         let synced = self.disk.change("sync", &self.path, |tree| {
-            is_crime = !tree.sync(self.file);
+            is_crime = !tree.sync(&self.path)?;
             Ok(())
         });
         let mut state = self.disk.state();
@@ -237,7 +233,7 @@ impl NewFile for SimulatedFile {
             state.crime = Some(format!("`{}` was synced after its sync had failed", self.path.display()));
         }
         if synced.is_err() {
-            state.tree.spoil(self.file);
+            state.tree.spoil(&self.path)?;
         }
         synced
     }

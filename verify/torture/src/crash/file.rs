@@ -13,7 +13,7 @@ const SECTOR: usize = 512;
 /// What stands where nothing of ours was written.
 const GARBAGE: u8 = 0xa5;
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct File {
     pub(super) bytes: Arc<Vec<u8>>,
     pub(super) synced: usize,
@@ -21,6 +21,12 @@ pub(super) struct File {
     pub(super) spoiled: bool,
     /// Of all of the above, so that trees are compared quickly.
     pub(super) hash: u64,
+}
+
+impl Hash for File {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.hash.hash(state);
+    }
 }
 
 impl File {

@@ -18,25 +18,22 @@ use sample::random::Stream as Random;
 
 use super::file::File;
 
-/// Directories and files by path, below a root that is always there.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Tree {
-    /// The values of a name since its directory was synced: the first is certain, the last is what processes see.
-    names: BTreeMap<PathBuf, Vec<Option<Node>>>,
-    files: Vec<File>,
-}
+/// Directories and files by path, below a root that is always there. The values of a name are those since its directory
+/// was synced: the first is certain, the last is what processes see.
+#[derive(Clone, Debug, Default, Hash)]
+pub(super) struct Tree(BTreeMap<PathBuf, Vec<Option<Node>>>);
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Node {
     Directory,
-    File(usize), // Index into the tree's files.
+    File(File),
 }
 
 impl Tree {
     /// The paths in a directory, as processes see them.
     pub(super) fn list(&self, dir: &Path) -> io::Result<Vec<PathBuf>> {
         self.directory(dir)?;
-        Ok(self.names.keys().filter(|path| path.parent() == Some(dir) && self.node(path).is_some()).cloned().collect())
+        Ok(self.0.keys().filter(|path| path.parent() == Some(dir) && self.exists(path)).cloned().collect())
     }
 
     pub(super) fn exists(&self, path: &Path) -> bool {
@@ -44,7 +41,7 @@ impl Tree {
     }
 
     pub(super) fn bytes(&self, path: &Path) -> io::Result<Arc<Vec<u8>>> {
-        Ok(Arc::clone(&self.files[self.file(path)?].bytes))
+        Ok(Arc::clone(&self.file(path)?.bytes))
     }
 
     pub(super) fn create_dir(&mut self, path: &Path) -> io::Result<()> {
@@ -55,40 +52,40 @@ impl Tree {
         }
     }
 
-    /// Creates an empty file and returns its index.
-    pub(super) fn create(&mut self, path: &Path) -> io::Result<usize> {
-        if self.node(path).is_some() {
+    /// Creates an empty file.
+    pub(super) fn create(&mut self, path: &Path) -> io::Result<()> {
+        if self.exists(path) {
             return Err(io::ErrorKind::AlreadyExists.into());
         }
-        self.set(path, Some(Node::File(self.files.len())))?;
-        self.files.push(File::new(Vec::new(), 0, false));
-        Ok(self.files.len() - 1)
+        self.set(path, Some(Node::File(File::new(Vec::new(), 0, false))))
     }
 
-    pub(super) fn append(&mut self, file: usize, bytes: &[u8]) {
-        let File { bytes: old, synced, spoiled, .. } = &self.files[file];
-        self.files[file] = File::new([old.as_slice(), bytes].concat(), *synced, *spoiled);
+    pub(super) fn append(&mut self, path: &Path, bytes: &[u8]) -> io::Result<()> {
+        self.change(path, |File { bytes: old, synced, spoiled, .. }| {
+            File::new([old.as_slice(), bytes].concat(), *synced, *spoiled)
+        })
     }
 
     /// Makes a file's bytes certain, unless it is spoiled; returns whether it was not.
-    pub(super) fn sync(&mut self, file: usize) -> bool {
-        let File { bytes, spoiled, .. } = &self.files[file];
-        if !spoiled {
-            self.files[file] = File::new(bytes.to_vec(), bytes.len(), false);
+    pub(super) fn sync(&mut self, path: &Path) -> io::Result<bool> {
+        let is_good = !self.file(path)?.spoiled;
+        if is_good {
+            self.change(path, |file| File::new(file.bytes.to_vec(), file.bytes.len(), false))?;
         }
-        !self.files[file].spoiled
+        Ok(is_good)
     }
 
     /// A sync failed: the kernel has dropped what it could not write, so zeros are read where it was.
-    pub(super) fn spoil(&mut self, file: usize) {
-        let File { bytes, synced, .. } = &self.files[file];
-        let mut left = bytes[..*synced].to_vec();
-        left.resize(bytes.len(), 0);
-        self.files[file] = File::new(left, *synced, true);
+    pub(super) fn spoil(&mut self, path: &Path) -> io::Result<()> {
+        self.change(path, |File { bytes, synced, .. }| {
+            let mut left = bytes[..*synced].to_vec();
+            left.resize(bytes.len(), 0);
+            File::new(left, *synced, true)
+        })
     }
 
     pub(super) fn rename(&mut self, from: &Path, to: &Path) -> io::Result<()> {
-        let file = self.file(from)?;
+        let file = self.file(from)?.clone();
         self.set(from, None)?;
         self.set(to, Some(Node::File(file)))
     }
@@ -100,89 +97,63 @@ impl Tree {
 
     pub(super) fn sync_dir(&mut self, dir: &Path) -> io::Result<()> {
         self.directory(dir)?;
-        for (_, values) in self.names.iter_mut().filter(|(path, _)| path.parent() == Some(dir)) {
+        for (_, values) in self.0.iter_mut().filter(|(path, _)| path.parent() == Some(dir)) {
             values.drain(..values.len() - 1);
         }
-        self.names.retain(|_, values| values[..] != [None]);
+        self.0.retain(|_, values| values[..] != [None]);
         Ok(())
     }
 
     /// The same tree with the same beside it gives the same number, whatever led to it.
     pub(super) fn key(&self, beside: impl Hash) -> u64 {
         let mut hasher = DefaultHasher::new();
-        for (path, values) in &self.names {
-            let what = |node: Node| match node {
-                Node::Directory => 0,
-                Node::File(file) => self.files[file].hash,
-            };
-            let values: Vec<Option<u64>> = values.iter().map(|value| value.map(what)).collect();
-            (path, values).hash(&mut hasher);
-        }
-        beside.hash(&mut hasher);
+        (self, beside).hash(&mut hasher);
         hasher.finish()
     }
 
     /// What a power cut may leave: everything, or `limit` draws where that is more. Each file that was not synced is
     /// there in the ways that are likeliest to be mistaken for a good one, and torn at random in `torn` more.
     pub(super) fn after_power_cut(&self, limit: usize, torn: usize, random: &mut Random) -> Vec<Tree> {
-        let names = self.names.iter().map(|(path, values)| (path, distinct(values)));
-        let uncertain: Vec<(&PathBuf, Vec<Option<Node>>)> = names.filter(|(_, values)| values.len() > 1).collect();
-        let files = self.files.iter().enumerate();
-        let unsynced: Vec<(usize, Vec<File>)> = files
-            .filter(|(index, file)| file.synced < file.bytes.len() && self.is_named(*index))
-            .map(|(index, file)| (index, file.remains(torn, random)))
-            .collect();
-        let sizes = uncertain.iter().map(|(_, values)| values.len());
-        let sizes: Vec<usize> = sizes.chain(unsynced.iter().map(|(_, files)| files.len())).collect();
-        let cut = |choice: &[usize]| {
-            let mut tree = self.clone();
-            for ((path, values), &chosen) in uncertain.iter().zip(choice) {
-                tree.names.insert((*path).clone(), vec![values[chosen]]);
+        let mut remains = |value: &Option<Node>| match value {
+            Some(Node::File(file)) if file.synced < file.bytes.len() => {
+                file.remains(torn, random).into_iter().map(|file| Some(Node::File(file))).collect()
             }
-            for ((index, files), &chosen) in unsynced.iter().zip(&choice[uncertain.len()..]) {
-                tree.files[*index] = files[chosen].clone();
-            }
-            tree.settle();
-            tree
+            certain => vec![certain.clone()],
         };
-        choices(&sizes, limit, random).iter().map(|choice| cut(choice)).collect()
+        let outcomes = self.0.iter().map(|(path, values)| {
+            let mut seen = HashSet::new();
+            let outcomes = values.iter().filter(|value| seen.insert(*value)).flat_map(&mut remains);
+            (path, outcomes.collect::<Vec<_>>())
+        });
+        let outcomes: Vec<_> = outcomes.collect();
+        let sizes: Vec<usize> = outcomes.iter().map(|(_, outcomes)| outcomes.len()).collect();
+        let left = choices(&sizes, limit, random).into_iter().map(|choice| {
+            let chosen = outcomes.iter().zip(choice).map(|((path, outcomes), chosen)| (*path, &outcomes[chosen]));
+            Tree::certain(chosen)
+        });
+        left.collect()
     }
 
-    /// Forgets what is not named, and what is named in a directory that is not.
-    fn settle(&mut self) {
-        let mut names = BTreeMap::new();
-        let mut files = Vec::new();
-        for (path, values) in std::mem::take(&mut self.names) {
-            let parent = path.parent().unwrap_or(&path);
-            if parent.parent().is_some() && !names.contains_key(parent) {
-                continue; // Its directory is lost. A directory comes before what is in it.
-            }
-            match values.last() {
-                Some(Some(Node::Directory)) => {
-                    names.insert(path, vec![Some(Node::Directory)]);
-                }
-                Some(Some(Node::File(file))) => {
-                    names.insert(path, vec![Some(Node::File(files.len()))]);
-                    files.push(self.files[*file].clone());
-                }
-                _ => {}
+    /// A tree of these names, in order. What is in a directory that is lost is lost, too.
+    fn certain<'a>(names: impl Iterator<Item = (&'a PathBuf, &'a Option<Node>)>) -> Tree {
+        let mut tree = Tree::default();
+        for (path, value) in names {
+            // A directory comes before what is in it.
+            if value.is_some() && path.parent().is_some_and(|dir| tree.exists(dir)) {
+                tree.0.insert(path.clone(), vec![value.clone()]);
             }
         }
-        *self = Tree { names, files };
+        tree
     }
 
-    fn is_named(&self, file: usize) -> bool {
-        self.names.values().any(|values| values.contains(&Some(Node::File(file))))
-    }
-
-    fn node(&self, path: &Path) -> Option<Node> {
+    fn node(&self, path: &Path) -> Option<&Node> {
         if path.parent().is_none() {
-            return Some(Node::Directory);
+            return Some(&Node::Directory);
         }
-        *self.names.get(path)?.last()?
+        self.0.get(path)?.last()?.as_ref()
     }
 
-    fn file(&self, path: &Path) -> io::Result<usize> {
+    fn file(&self, path: &Path) -> io::Result<&File> {
         match self.node(path) {
             Some(Node::File(file)) => Ok(file),
             Some(Node::Directory) => Err(io::ErrorKind::IsADirectory.into()),
@@ -198,16 +169,19 @@ impl Tree {
         }
     }
 
-    fn set(&mut self, path: &Path, value: Option<Node>) -> io::Result<()> {
-        self.directory(path.parent().ok_or(io::ErrorKind::InvalidInput)?)?;
-        self.names.entry(path.to_owned()).or_insert_with(|| vec![None]).push(value);
+    /// Changes a file under the name that it has.
+    fn change(&mut self, path: &Path, changed: impl FnOnce(&File) -> File) -> io::Result<()> {
+        let node = Some(Node::File(changed(self.file(path)?)));
+        let values = self.0.get_mut(path).ok_or(io::ErrorKind::NotFound)?;
+        *values.last_mut().ok_or(io::ErrorKind::NotFound)? = node;
         Ok(())
     }
-}
 
-fn distinct(values: &[Option<Node>]) -> Vec<Option<Node>> {
-    let mut seen = HashSet::new();
-    values.iter().copied().filter(|value| seen.insert(*value)).collect()
+    fn set(&mut self, path: &Path, value: Option<Node>) -> io::Result<()> {
+        self.directory(path.parent().ok_or(io::ErrorKind::InvalidInput)?)?;
+        self.0.entry(path.to_owned()).or_insert_with(|| vec![None]).push(value);
+        Ok(())
+    }
 }
 
 /// Every way to choose one of `sizes[i]` for each `i`, or `limit` random ones if there are more.
@@ -232,7 +206,7 @@ mod tests {
     #[track_caller]
     fn check(tree: &Tree, expect: &[&str]) {
         let show = |tree: &Tree| {
-            let paths = tree.names.keys().map(|path| (path.display(), tree.bytes(path).map_or(0, |bytes| bytes.len())));
+            let paths = tree.0.keys().map(|path| (path.display(), tree.bytes(path).map_or(0, |bytes| bytes.len())));
             paths.map(|(path, length)| format!("{path} {length}")).collect::<Vec<_>>().join(", ")
         };
         let cuts = tree.after_power_cut(1000, 0, &mut Random::keyed("tributary test", &[]));
@@ -240,10 +214,10 @@ mod tests {
         assert_eq!(left.iter().collect::<Vec<_>>(), expect);
     }
 
-    fn tree_with_file(bytes: &[u8]) -> (Tree, usize) {
-        let mut tree = Tree::default();
-        let file = tree.create(Path::new("/a")).unwrap();
-        tree.append(file, bytes);
+    fn tree_with_file(bytes: &[u8]) -> (Tree, &'static Path) {
+        let (mut tree, file) = (Tree::default(), Path::new("/a"));
+        tree.create(file).unwrap();
+        tree.append(file, bytes).unwrap();
         (tree, file)
     }
 
@@ -251,7 +225,7 @@ mod tests {
     fn a_file_is_certain_when_both_its_bytes_and_its_name_are_synced() {
         let (mut tree, file) = tree_with_file(b"1234");
         check(&tree, &["", "/a 0", "/a 2", "/a 3", "/a 4"]);
-        assert!(tree.sync(file));
+        assert!(tree.sync(file).unwrap());
         check(&tree, &["", "/a 4"]);
         tree.sync_dir(Path::new("/")).unwrap();
         check(&tree, &["/a 4"]);
@@ -260,9 +234,9 @@ mod tests {
     #[test]
     fn a_rename_and_a_removal_may_be_lost_or_done_by_halves() {
         let (mut tree, file) = tree_with_file(b"1234");
-        assert!(tree.sync(file));
+        assert!(tree.sync(file).unwrap());
         tree.sync_dir(Path::new("/")).unwrap();
-        tree.rename(Path::new("/a"), Path::new("/b")).unwrap();
+        tree.rename(file, Path::new("/b")).unwrap();
         check(&tree, &["", "/a 4", "/a 4, /b 4", "/b 4"]);
         tree.sync_dir(Path::new("/")).unwrap();
         tree.remove(Path::new("/b")).unwrap();
@@ -281,8 +255,8 @@ mod tests {
     #[test]
     fn a_file_whose_sync_failed_is_never_certain() {
         let (mut tree, file) = tree_with_file(b"1234");
-        tree.spoil(file);
-        assert!(!tree.sync(file));
+        tree.spoil(file).unwrap();
+        assert!(!tree.sync(file).unwrap());
         assert_eq!(tree.bytes(Path::new("/a")).unwrap().as_slice(), [0; 4]);
         tree.sync_dir(Path::new("/")).unwrap();
         check(&tree, &["/a 0", "/a 2", "/a 3", "/a 4"]);

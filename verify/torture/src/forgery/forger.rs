@@ -1,4 +1,5 @@
-//! The forger: all that can be done without the key, by somebody who has heard everything that was ever said with it.
+//! The forger: all that can be done without the key, by somebody who has heard everything that was ever said with it and
+//! can stand between those who hold it.
 
 use anyhow::{Context, bail};
 use proto::{
@@ -11,11 +12,10 @@ use super::open;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Forgery {
-    AnotherKey, // A proof with another key.
-    FlippedBit, // The right proof with one bit flipped.
-    Replay,     // A proof from an earlier conversation.
-    /// The victim's own proof, from this conversation or an earlier one, sent back to it.
-    Reflection,
+    AnotherKey,     // A proof with another key.
+    FlippedBit,     // The right proof with one bit flipped.
+    Replay,         // A proof from an earlier conversation.
+    Reflection,     // A receiver's proof from an earlier conversation, sent back to it.
     Downgrade,      // The greeting altered on its way, and the right proof for the unaltered one.
     AnotherChannel, // The right proof for the same conversation on another channel.
     Disorder,       // Messages at the wrong time.
@@ -50,6 +50,7 @@ pub(super) struct Forger {
     recorded: Recorded,
 }
 
+/// What two who hold the key have said.
 struct Recorded {
     challenge: [u8; 32],
     proof: Proof,
@@ -57,20 +58,9 @@ struct Recorded {
 }
 
 impl Forger {
-    /// A forger between two who share some key, on some channel.
-    pub(super) fn new(random: &mut Stream) -> anyhow::Result<Forger> {
-        let (key, tls) = (Key::new(bytes(random)), Binding::Tls(bytes(random)));
-        Forger::between(key, *pick(random, &[Binding::Plain, tls]), random)
-    }
-
-    pub(super) fn between(key: Key, channel: Binding, random: &mut Stream) -> anyhow::Result<Forger> {
+    pub(super) fn new(key: Key, channel: Binding, random: &mut Stream) -> anyhow::Result<Forger> {
         let recorded = converse(&key, bytes(random), bytes(random), channel)?;
         Ok(Forger { key, channel, recorded })
-    }
-
-    /// What the victim brings: the key, and a number that it used never before.
-    pub(super) fn victim(&self, random: &mut Stream) -> Credentials {
-        Credentials { key: self.key.clone(), nonce: bytes(random), binding: self.channel }
     }
 
     pub(super) fn greeting(&self, forgery: Forgery, random: &mut Stream) -> Vec<u8> {
@@ -82,7 +72,7 @@ impl Forger {
         }
     }
 
-    /// What a forged sender answers to the challenge.
+    /// What it answers to the challenge.
     pub(super) fn proof(&self, forgery: Forgery, random: &mut Stream, challenge: [u8; 32]) -> Vec<u8> {
         let Recorded { challenge: recorded_challenge, proof: recorded, counterproof } = self.recorded;
         let right = |key: &Key, channel, nonce| converse(key, challenge, nonce, channel).map(|said| said.proof);
@@ -105,43 +95,6 @@ impl Forger {
             frame[bit / 8] ^= 1 << (bit % 8);
         }
         frame
-    }
-
-    pub(super) fn receiver_greeting(&self, forgery: Forgery, random: &mut Stream) -> (Message, [u8; 32]) {
-        match forgery {
-            Forgery::Downgrade => (wider(), bytes(random)),
-            Forgery::Replay => (Message::Hello(Hello::OURS), self.recorded.challenge),
-            _ => (Message::Hello(Hello::OURS), bytes(random)),
-        }
-    }
-
-    /// What a forged receiver answers to the sender's proof.
-    pub(super) fn counterproof(
-        &self,
-        forgery: Forgery,
-        random: &mut Stream,
-        challenge: [u8; 32],
-        proof: Proof,
-    ) -> Vec<Message> {
-        let right = |key: &Key, channel| {
-            converse(key, challenge, proof.nonce, channel).map_or([0; 32], |said| said.counterproof)
-        };
-        let counterproof = match forgery {
-            Forgery::AnotherKey => right(&Key::new(bytes(random)), self.channel),
-            Forgery::FlippedBit => {
-                let (mut mac, bit) = (right(&self.key, self.channel), random.below(256) as usize);
-                mac[bit / 8] ^= 1 << (bit % 8);
-                mac
-            }
-            Forgery::Replay => self.recorded.counterproof,
-            Forgery::Reflection => *pick(random, &[proof.mac, self.recorded.proof.mac]),
-            Forgery::Downgrade => right(&self.key, self.channel),
-            Forgery::AnotherChannel => right(&self.key, self.another_channel(random)),
-            Forgery::Disorder => return (0..4).map(|_| out_of_order(random)).collect(),
-            Forgery::Noise => bytes(random),
-        };
-        let welcome = Message::Welcome(Welcome { next: 0, durable: 0, window: 1000 });
-        vec![Message::Counterproof(counterproof), welcome]
     }
 
     fn another_channel(&self, random: &mut Stream) -> Binding {

@@ -1,61 +1,58 @@
 //! Two runs in one chunk directory: the second starts while the first is in any of its phases, whose orchestrator may have
 //! been killed just then. Whatever comes of it, no run ends well with the model of the other's samples.
 
-use std::{
-    fs,
-    process::ExitStatus,
-    thread,
-    time::{Duration, Instant},
-};
+use std::{process::ExitStatus, thread, time::Duration};
 
 use anyhow::{Context, ensure};
 use sample::random::Stream;
 
-use super::{Bench, LIMIT, LOOK, plan::Victim, process, run::Run, trials, verdict};
-use crate::{Finding, Tally};
+use super::{
+    Bench, LIMIT,
+    plan::{File, Victim},
+    process,
+    run::Run,
+    verdict,
+};
+use crate::{Finding, look_for, try_many};
 
 /// Exit codes of a run that will not have another's samples: in use, or another run's by now.
 const REFUSED: [i32; 2] = [73, 65];
 
-/// What the first run has come to when the second starts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Meeting {
-    Started(u64), // It started some milliseconds ago.
-    /// A folder beside or in its own has a file with such a name.
-    Appeared(&'static str, &'static str),
-}
-
 /// Runs so many pairs, as [`super::run`] kills.
 pub fn run(cases: u64, seed: u64, at_once: usize) -> anyhow::Result<Finding> {
-    trials("Two runs in one directory", cases, seed, at_once, |bench, seed, number| {
-        let mut tally = Tally { cases: 1, ..Tally::default() };
-        if let Err(error) = pair(bench, seed, number, &mut tally) {
-            tally.violations.push(format!("pair {number} of seed {seed}: {error:#}"));
+    let bench = Bench::new()?;
+    Ok(try_many(cases, at_once, |number| {
+        let mut finding = Finding { cases: 1, ..Finding::default() };
+        if let Err(error) = pair(&bench, seed, number, &mut finding) {
+            finding.violations.push(format!("pair {number} of seed {seed}: {error:#}"));
         }
-        tally
-    })
+        finding
+    }))
 }
 
-fn pair(bench: &Bench, seed: u64, number: u64, tally: &mut Tally) -> anyhow::Result<()> {
+fn pair(bench: &Bench, seed: u64, number: u64, finding: &mut Finding) -> anyhow::Result<()> {
     let mut random = Stream::keyed("tributary torture pairs", &[seed, number]);
-    let meetings = [
-        Meeting::Started(random.below(600)),
-        Meeting::Appeared("../chunks", "chunk-"),
-        Meeting::Appeared("../chunks", "_SUCCESS"),
-        Meeting::Appeared("runs/latest/checkpoints", "round-"),
-        Meeting::Appeared("runs/latest", "final_cnn_model"),
-    ];
-    // Every meeting in turn; of each, every second first run is killed.
+    // What the first run has come to when the second starts: it may have started just now, or a file has appeared. All in
+    // turn; of each, every second first run is killed.
+    let meetings = [None, Some(File::Chunk), Some(File::Manifest), Some(File::Checkpoint), Some(File::Model)];
     let (meeting, killed) = (meetings[number as usize % meetings.len()], number / meetings.len() as u64 % 2 == 1);
+    let soon = Duration::from_millis(random.below(600));
     let shape = random.below(2) as usize;
     let place = tempfile::tempdir()?;
     let mut start = |name: &str, shape| {
         Run::start(bench, &place.path().join(name), &place.path().join("chunks"), shape, &mut random)
     };
-    let story = || format!("the second run started when the first had {meeting:?}, killed: {killed}");
+    let story =
+        || format!("the second run started when the first had {meeting:?}, or after {soon:?}, killed: {killed}");
 
     let mut first = start("first", shape)?;
-    wait_for(&mut first, meeting)?;
+    match meeting {
+        None => thread::sleep(soon),
+        Some(file) => look_for(&format!("there is no {file:?}"), LIMIT, || {
+            let is_there = first.files().iter().any(|(there, _)| *there == file);
+            Ok((is_there || first.ended()?.is_some()).then_some(()))
+        })?,
+    }
     let mut first_end = None;
     if killed {
         for id in first.living(Victim::Orchestrator)? {
@@ -70,33 +67,13 @@ fn pair(bench: &Bench, seed: u64, number: u64, tally: &mut Tally) -> anyhow::Res
     }
     let first_end = first_end.context("the first run has no end")?;
     for (run, end) in [(&first, first_end), (&second, second_end)] {
-        tally.count(judge(run, end, bench).with_context(|| run.last_words()).with_context(story)?);
+        finding.count(judge(run, end, bench).with_context(|| run.last_words()).with_context(story)?);
     }
     // Nobody was in the way of a first run that was not killed.
     ensure!(killed || first_end.success(), "{}: {first_end}; {}", story(), first.last_words());
-    let left = process::left_in(place.path(), LIMIT);
-    ensure!(left.is_empty(), "processes are left: {left:?}");
+    process::wait_for_all_in(place.path(), LIMIT)?;
     if killed {
-        tally.count("first runs killed and resumed");
-    }
-    Ok(())
-}
-
-/// Waits until the run is there, or over.
-fn wait_for(run: &mut Run, meeting: Meeting) -> anyhow::Result<()> {
-    let began = Instant::now();
-    while run.ended()?.is_none() {
-        ensure!(began.elapsed() < LIMIT, "nothing happens while waiting for {meeting:?}");
-        let has_come = match meeting {
-            Meeting::Started(milliseconds) => began.elapsed() >= Duration::from_millis(milliseconds),
-            Meeting::Appeared(folder, name) => fs::read_dir(run.dir.join(folder)).is_ok_and(|mut entries| {
-                entries.any(|entry| entry.is_ok_and(|e| e.file_name().to_string_lossy().starts_with(name)))
-            }),
-        };
-        if has_come {
-            break;
-        }
-        thread::sleep(LOOK);
+        finding.count("first runs killed and resumed");
     }
     Ok(())
 }

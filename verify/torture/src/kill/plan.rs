@@ -12,21 +12,6 @@ pub(super) enum Victim {
     Orchestrator,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Moment {
-    Started(Duration), // So long after the victim is started again, which is when it recovers.
-    After(Duration),   // So long after what came before.
-    Appears(File),     // As soon as a file appears.
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum File {
-    First,     // What the run folder holds as soon as the chunk directory is this run's.
-    Temporary, // A chunk or checkpoint that is being written.
-    Whole,     // A chunk or checkpoint.
-    Last,      // The manifest or the final model.
-}
-
 /// Half of a run, divided by the manifest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Phase {
@@ -34,65 +19,83 @@ pub(super) enum Phase {
     Training,
 }
 
+/// Kills a victim in a phase, some time after a sign.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Kill {
     pub(super) phase: Phase,
     pub(super) victim: Victim,
-    pub(super) moment: Moment,
+    pub(super) sign: Sign,
+    pub(super) later: Duration,
+}
+
+/// What is waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sign {
+    Nothing,
+    Start,      // The victim is started again, which is when it recovers.
+    File(File), // A file appears.
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum File {
+    Digest,    // What the run folder holds as soon as the chunk directory is this run's.
+    Temporary, // A chunk or checkpoint that is being written.
+    Chunk,
+    Manifest,
+    Checkpoint,
+    Model,
 }
 
 /// The kills of one phase of a run, in order.
 pub(super) fn plan(random: &mut Stream, phase: Phase) -> Vec<Kill> {
-    let mut kills = Vec::new();
-    let mut add = |random: &mut Stream, victim, moment| {
-        kills.push(Kill { phase, victim, moment });
-        while random.below(3) == 0 {
-            kills.push(Kill { phase, victim, moment: started(random, victim) });
-        }
+    let (whole, last) = match phase {
+        Phase::Streaming => (File::Chunk, File::Manifest),
+        Phase::Training => (File::Checkpoint, File::Model),
     };
-    match (random.below(3), phase) {
-        (0, _) => {
-            let victim = victim(random, phase);
-            let moment = started(random, victim);
-            add(random, victim, moment);
-        }
-        (1, Phase::Streaming) => {
-            let victim = [Victim::Orchestrator, Victim::Receiver][random.below(2) as usize];
-            add(random, victim, Moment::Appears(File::First));
-        }
-        _ => {}
-    }
+    let mut signs = match (random.below(3), phase) {
+        (0, _) => vec![Sign::Start],
+        (1, Phase::Streaming) => vec![Sign::File(File::Digest)],
+        _ => Vec::new(),
+    };
     for _ in 0..1 + random.below(4) {
-        let victim = victim(random, phase);
-        let moment = match random.below(6) {
-            0..=2 => Moment::After(Duration::from_millis(random.below(300))),
-            3 | 4 => Moment::Appears(File::Temporary),
-            _ => Moment::Appears(File::Whole),
-        };
-        add(random, victim, moment);
+        signs.push(match random.below(6) {
+            0..=2 => Sign::Nothing,
+            3 | 4 => Sign::File(File::Temporary),
+            _ => Sign::File(whole),
+        });
     }
-    let victim = victim(random, phase);
-    add(random, victim, Moment::Appears(File::Last));
+    signs.push(Sign::File(last));
+    let mut kills = Vec::new();
+    for sign in signs {
+        let victim = victim(random, phase, sign);
+        kills.push(Kill { phase, victim, sign, later: later(random, victim, sign) });
+        while random.below(3) == 0 {
+            kills.push(Kill { phase, victim, sign: Sign::Start, later: later(random, victim, Sign::Start) });
+        }
+    }
     kills
 }
 
-fn victim(random: &mut Stream, phase: Phase) -> Victim {
+fn victim(random: &mut Stream, phase: Phase, sign: Sign) -> Victim {
     match (phase, random.below(8)) {
         (_, 0 | 1) => Victim::Orchestrator,
-        (Phase::Streaming, 2..=4) => Victim::Sender,
+        // Senders have not begun.
+        (Phase::Streaming, 2..=4) if sign != Sign::File(File::Digest) => Victim::Sender,
         (Phase::Streaming, _) => Victim::Receiver,
         (Phase::Training, _) => Victim::Trainer,
     }
 }
 
-fn started(random: &mut Stream, victim: Victim) -> Moment {
-    // About as long as it takes to recover, on a busy machine.
-    let longest = match victim {
-        Victim::Receiver | Victim::Sender => 40,
-        Victim::Orchestrator => 200,
-        Victim::Trainer => 800,
+fn later(random: &mut Stream, victim: Victim, sign: Sign) -> Duration {
+    let longest = match (sign, victim) {
+        (Sign::File(_), _) => 1,
+        (Sign::Nothing, _) => 300,
+        // About as long as it takes to recover, on a busy machine.
+        (Sign::Start, Victim::Receiver | Victim::Sender) => 40,
+        (Sign::Start, Victim::Orchestrator) => 200,
+        (Sign::Start, Victim::Trainer) => 800,
     };
-    Moment::Started(Duration::from_millis(random.below(longest)))
+    Duration::from_millis(random.below(longest))
 }
 
 impl Victim {
@@ -107,14 +110,30 @@ impl Kill {
             Phase::Streaming => "before the chunks were complete",
             Phase::Training => "after the chunks were complete",
         };
-        let moment = match self.moment {
-            Moment::Started(_) => "soon after its start",
-            Moment::After(_) => "at any time",
-            Moment::Appears(File::First) => "as the chunk directory became this run's",
-            Moment::Appears(File::Temporary) => "while a file was being written",
-            Moment::Appears(File::Whole) => "as a chunk or checkpoint appeared",
-            Moment::Appears(File::Last) => "as the manifest or the final model appeared",
+        let moment = match self.sign {
+            Sign::Start => "soon after its start",
+            Sign::Nothing => "at any time",
+            Sign::File(File::Digest) => "as the chunk directory became this run's",
+            Sign::File(File::Temporary) => "while a file was being written",
+            Sign::File(File::Chunk | File::Checkpoint) => "as a chunk or checkpoint appeared",
+            Sign::File(File::Manifest | File::Model) => "as the manifest or the final model appeared",
         };
         [format!("{}s killed", self.victim.name()), format!("killed {phase}"), format!("killed {moment}")]
+    }
+}
+
+impl File {
+    /// What a file of this name in a chunk directory or a run folder is.
+    pub(super) fn named(name: &str) -> Option<File> {
+        let is = |start: &str| name.starts_with(start);
+        let files = [
+            (is(".tmp-"), File::Temporary),
+            (is("chunk-"), File::Chunk),
+            (is("round-"), File::Checkpoint),
+            (name == "data.digest", File::Digest),
+            (name == "_SUCCESS", File::Manifest),
+            (name == "final_cnn_model.safetensors", File::Model),
+        ];
+        files.into_iter().find_map(|(is, file)| is.then_some(file))
     }
 }

@@ -1,12 +1,11 @@
 //! Processes, as `/proc` shows them: the children of one, and whoever works in a folder.
 
-use std::{
-    fs,
-    path::Path,
-    time::{Duration, Instant},
-};
+use std::{fs, path::Path, time::Duration};
 
+use anyhow::Context;
 use rustix::process::{Pid, Signal, kill_process};
+
+use crate::look_for;
 
 /// Kills a process; whether it was there to be killed.
 pub(super) fn kill(id: u32) -> bool {
@@ -14,15 +13,10 @@ pub(super) fn kill(id: u32) -> bool {
     id.is_some_and(|id| kill_process(id, Signal::KILL).is_ok())
 }
 
-/// Waits until nobody works in `dir`; returns the command lines of those who still do after `limit`.
-pub(super) fn left_in(dir: &Path, limit: Duration) -> Vec<String> {
-    let start = Instant::now();
-    let mut left = working_in(dir);
-    while !left.is_empty() && start.elapsed() <= limit {
-        std::thread::sleep(Duration::from_millis(10));
-        left = working_in(dir);
-    }
-    left
+/// Waits until nobody works in `dir`.
+pub(super) fn wait_for_all_in(dir: &Path, limit: Duration) -> anyhow::Result<()> {
+    let ended = look_for("processes do not end", limit, || Ok(working_in(dir).is_empty().then_some(())));
+    ended.with_context(|| format!("processes are left: {:?}", working_in(dir)))
 }
 
 /// The command lines in which `dir` stands. Those of the dead are empty.

@@ -1,33 +1,31 @@
 //! One run: a folder, and an orchestrator that works in it and is started again when it was killed.
 
 use std::{
-    fs::{self, File},
+    collections::BTreeSet,
+    fs,
     os::unix::fs::symlink,
     path::{Path, PathBuf},
     process::{Command, ExitStatus, Stdio},
-    thread,
-    time::{Duration, Instant},
 };
 
-use anyhow::{Context, ensure};
+use anyhow::Context;
 use sample::random::Stream;
 
 use super::{
     Bench, LIMIT, SHAPES,
-    plan::Victim,
+    plan::{File, Victim},
     process::{children, lives},
 };
-use crate::{last_lines, programs::Killed};
+use crate::{last_lines, look_for, programs::Killed};
 
 #[derive(Debug)]
 pub(super) struct Run {
     pub(super) dir: PathBuf,
+    pub(super) chunks: PathBuf,
     pub(super) shape: usize,
     program: PathBuf,
     arguments: Vec<String>,
     orchestrator: Killed,
-    /// When the orchestrator was started last.
-    pub(super) started: Instant,
 }
 
 impl Run {
@@ -43,14 +41,13 @@ impl Run {
         symlink(bench.path().join("samples"), dir.join("samples"))?;
         let (program, arguments) = (bench.path().join("orchestrator"), arguments(dir, chunks, shape, random));
         let orchestrator = spawn(&program, dir, &arguments)?;
-        Ok(Run { dir: dir.to_owned(), shape, program, arguments, orchestrator, started: Instant::now() })
+        Ok(Run { dir: dir.to_owned(), chunks: chunks.to_owned(), shape, program, arguments, orchestrator })
     }
 
     /// Goes on, with `--resume` if there is something to resume; says whether there is.
     pub(super) fn start_again(&mut self) -> anyhow::Result<bool> {
         let (resume, has_begun) = (["--resume".to_owned()], self.folder().exists());
         self.orchestrator = spawn(&self.program, &self.dir, if has_begun { &resume } else { &self.arguments[..] })?;
-        self.started = Instant::now();
         Ok(has_begun)
     }
 
@@ -58,19 +55,31 @@ impl Run {
         self.dir.join("runs/latest")
     }
 
+    /// Whether what the chunk directory holds is this run's.
+    pub(super) fn has_begun(&self) -> bool {
+        self.folder().join("data.digest").exists()
+    }
+
+    /// Whether the chunk directory is complete, with this run's samples.
+    pub(super) fn is_streamed(&self) -> bool {
+        self.has_begun() && self.chunks.join("_SUCCESS").exists()
+    }
+
+    /// What there is in the chunk directory and the run folder; but for a manifest that may be an earlier run's.
+    pub(super) fn files(&self) -> BTreeSet<(File, String)> {
+        let dirs = [self.chunks.clone(), self.folder(), self.folder().join("checkpoints")];
+        let entries = dirs.iter().flat_map(|dir| fs::read_dir(dir).into_iter().flatten().flatten());
+        let names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
+        let files = names.filter_map(|name| Some((File::named(&name)?, name)));
+        files.filter(|(file, _)| *file != File::Manifest || self.has_begun()).collect()
+    }
+
     pub(super) fn ended(&mut self) -> anyhow::Result<Option<ExitStatus>> {
         self.orchestrator.0.try_wait().context("failed to wait for the orchestrator")
     }
 
     pub(super) fn end(&mut self) -> anyhow::Result<ExitStatus> {
-        let began = Instant::now();
-        loop {
-            if let Some(status) = self.ended()? {
-                return Ok(status);
-            }
-            ensure!(began.elapsed() < LIMIT, "the run in `{}` does not end", self.dir.display());
-            thread::sleep(Duration::from_millis(2));
-        }
+        look_for("the run does not end", LIMIT, || self.ended())
     }
 
     /// The living processes of this kind that the orchestrator started; or itself.
@@ -93,7 +102,7 @@ impl Run {
 
 /// Starts an orchestrator in `dir`. What it says is appended to the file `log` there.
 fn spawn(program: &Path, dir: &Path, arguments: &[String]) -> anyhow::Result<Killed> {
-    let log = File::options().create(true).append(true).open(dir.join("log"))?;
+    let log = fs::File::options().create(true).append(true).open(dir.join("log"))?;
     let mut command = Command::new(program);
     command.args(arguments).current_dir(dir).env_remove("RUST_LOG").env_remove("MNIST_DIR");
     command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);

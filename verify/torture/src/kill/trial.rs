@@ -1,34 +1,40 @@
 //! One run, killed again and again, and gone on with until it succeeds.
 
-use std::{collections::BTreeSet, fs, path::Path, thread, time::Instant};
+use std::{collections::BTreeSet, fs, path::Path, time::Instant};
 
 use anyhow::{Context, bail, ensure};
 use sample::random::Stream;
-use tempfile::TempDir;
 
 use super::{
-    Bench, LIMIT, LOOK, SHAPES,
-    plan::{File, Kill, Moment, Phase, Victim, plan},
+    Bench, LIMIT, SHAPES,
+    plan::{File, Kill, Phase, Sign, Victim, plan},
     process,
     run::Run,
     verdict,
 };
-use crate::Tally;
+use crate::{Finding, look_for};
 
-pub(super) fn run(bench: &Bench, seed: u64, number: u64) -> Tally {
-    let mut tally = Tally::default();
-    tally.count("runs");
-    let result = Trial::new(bench, seed, number).and_then(|mut trial| {
-        let result = trial.run(bench);
-        tally.cases = trial.kills.len() as u64;
-        trial.kills.iter().flat_map(|kill| kill.figures()).for_each(|figure| tally.count(figure));
-        (0..trial.resumed).for_each(|_| tally.count("gone on with by --resume"));
-        result.with_context(|| format!("after {:?}; {}", trial.kills, trial.run.last_words()))
-    });
-    if let Err(error) = result {
-        tally.violations.push(format!("trial {number} of seed {seed}: {error:#}"));
+pub(super) fn run(bench: &Bench, seed: u64, number: u64) -> Finding {
+    let mut finding = Finding::default();
+    finding.count("runs");
+    if let Err(error) = in_a_folder(bench, seed, number, &mut finding) {
+        finding.violations.push(format!("trial {number} of seed {seed}: {error:#}"));
     }
-    tally
+    finding
+}
+
+fn in_a_folder(bench: &Bench, seed: u64, number: u64, finding: &mut Finding) -> anyhow::Result<()> {
+    let mut random = Stream::keyed("tributary torture kill", &[seed, number]);
+    let dir = tempfile::tempdir()?;
+    let chunks = dir.path().join("chunks");
+    let shape = random.below(SHAPES.len() as u64) as usize;
+    if random.below(2) == 0 {
+        leave_an_earlier_run(&bench.undisturbed(1 - shape).join("chunks"), &chunks, random.below(2) == 0)?;
+    }
+    let run = Run::start(bench, dir.path(), &chunks, shape, &mut random)?;
+    let mut trial = Trial { run, random, chunks: BTreeSet::new(), logged: 0, killed: Vec::new(), finding };
+    let result = trial.run(&bench.models[shape]);
+    result.with_context(|| format!("after {:?}; {}", trial.killed, trial.run.last_words()))
 }
 
 /// Runs a shape without any kill, in a folder of the bench that stays, and returns the model's hash.
@@ -40,93 +46,74 @@ pub(super) fn undisturbed(bench: &Bench, shape: usize) -> anyhow::Result<String>
     verdict::model(&dir)
 }
 
-struct Trial {
+struct Trial<'a> {
     run: Run,
-    /// Removes the run's folder at the end.
-    _temporary: TempDir,
     random: Stream,
-    kills: Vec<Kill>,
     /// Chunks of this run that were there.
     chunks: BTreeSet<String>,
-    resumed: u64,
     /// How much of the log earlier orchestrators have written.
     logged: usize,
+    killed: Vec<Kill>,
+    finding: &'a mut Finding,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Wait {
-    Reached(Option<u32>), // It has come, for this process if for a certain one.
-    Over,                 // The phase is over, or the whole run.
-}
-
-impl Trial {
-    fn new(bench: &Bench, seed: u64, number: u64) -> anyhow::Result<Trial> {
-        let mut random = Stream::keyed("tributary torture kill", &[seed, number]);
-        let temporary = tempfile::tempdir()?;
-        let chunks = temporary.path().join("chunks");
-        let shape = random.below(SHAPES.len() as u64) as usize;
-        if random.below(2) == 0 {
-            leave_an_earlier_run(&bench.undisturbed(1 - shape).join("chunks"), &chunks, random.below(2) == 0)?;
-        }
-        let run = Run::start(bench, temporary.path(), &chunks, shape, &mut random)?;
-        let (kills, chunks) = (Vec::new(), BTreeSet::new());
-        Ok(Trial { run, _temporary: temporary, random, kills, chunks, resumed: 0, logged: 0 })
-    }
-
-    fn run(&mut self, bench: &Bench) -> anyhow::Result<()> {
+impl Trial<'_> {
+    fn run(&mut self, model_sha256: &str) -> anyhow::Result<()> {
         // Both at once: what is planned must not depend on what was hit.
         let plans = [Phase::Streaming, Phase::Training].map(|phase| plan(&mut self.random, phase));
         for plan in plans {
             for kill in plan {
-                match self.wait(kill)? {
-                    Wait::Reached(process) => self.strike(kill, process)?,
-                    Wait::Over => break,
+                let before = self.run.living(kill.victim)?;
+                if !self.wait(kill, &before)? {
+                    break;
                 }
+                self.strike(kill, &before)?;
             }
         }
-        self.finish()?;
+        look_for("the run does not end", LIMIT, || Ok(self.has_finished()?.then_some(())))?;
         self.look_at_chunks()?;
-        verdict::check(&self.run, &bench.models[self.run.shape])
+        verdict::check(&self.run, model_sha256)
     }
 
-    fn wait(&mut self, kill: Kill) -> anyhow::Result<Wait> {
-        let Kill { phase, victim, moment } = kill;
-        let (start, living, files) = (Instant::now(), self.run.living(victim)?, self.files(phase));
-        let waits_for_last = moment == Moment::Appears(File::Last) && !files.iter().any(|name| name == "_SUCCESS");
-        loop {
-            if self.has_finished()? || phase == Phase::Streaming && self.is_streamed() && !waits_for_last {
-                return Ok(Wait::Over);
+    /// Waits for the moment of a kill, with these victims `before`; says whether it came before the phase was over.
+    fn wait(&mut self, kill: Kill, before: &[u32]) -> anyhow::Result<bool> {
+        let Kill { phase, victim, sign, later } = kill;
+        let (files, mut seen) = (self.run.files(), None);
+        look_for(&format!("nothing happens for {kill:?}"), LIMIT, || {
+            if self.has_finished()? {
+                return Ok(Some(false));
             }
-            let has_come = match moment {
-                Moment::Started(wait) => {
-                    if let Some(new) = self.run.living(victim)?.into_iter().find(|id| !living.contains(id)) {
-                        thread::sleep(wait);
-                        return Ok(Wait::Reached(Some(new)));
-                    }
-                    victim == Victim::Orchestrator && self.run.started.elapsed() >= wait
-                }
-                Moment::After(wait) => start.elapsed() >= wait,
-                Moment::Appears(_) if phase == Phase::Training && !self.is_streamed() => false,
-                Moment::Appears(file) => {
-                    self.files(phase).iter().any(|name| kind(name) == Some(file) && !files.contains(name))
-                }
+            let is_streamed = self.run.is_streamed();
+            let is_there = match sign {
+                _ if seen.is_some() => true,
+                Sign::Nothing => true,
+                Sign::Start if victim == Victim::Orchestrator => true, // It is started again as soon as it is killed.
+                Sign::Start => self.run.living(victim)?.iter().any(|id| !before.contains(id)),
+                Sign::File(file) => self.run.files().difference(&files).any(|(new, _)| *new == file),
             };
-            if has_come {
-                return Ok(Wait::Reached(None));
+            if is_there {
+                // The manifest is the end of its phase.
+                let is_phase = is_streamed == (phase == Phase::Training) || sign == Sign::File(File::Manifest);
+                if is_phase && seen.get_or_insert_with(Instant::now).elapsed() >= later {
+                    return Ok(Some(true));
+                }
             }
-            ensure!(start.elapsed() < LIMIT, "nothing happens while waiting for {kill:?}");
-            thread::sleep(LOOK);
-        }
+            Ok((is_streamed && phase == Phase::Streaming).then_some(false))
+        })
     }
 
-    /// Kills this process, or any living victim; a killed orchestrator is started again at once.
-    fn strike(&mut self, kill: Kill, process: Option<u32>) -> anyhow::Result<()> {
+    /// Kills a living victim: a new one, if it was to be. A killed orchestrator is started again at once.
+    fn strike(&mut self, kill: Kill, before: &[u32]) -> anyhow::Result<()> {
         let mut living = self.run.living(kill.victim)?;
-        living.retain(|&id| process.is_none_or(|process| process == id));
+        if kill.sign == Sign::Start && kill.victim != Victim::Orchestrator {
+            living.retain(|id| !before.contains(id));
+        }
         if living.is_empty() || !process::kill(living[self.random.below(living.len() as u64) as usize]) {
             return Ok(());
         }
-        self.kills.push(kill);
+        self.killed.push(kill);
+        self.finding.cases += 1;
+        kill.figures().into_iter().for_each(|figure| self.finding.count(figure));
         self.look_at_chunks()?;
         if kill.victim == Victim::Orchestrator {
             self.start_again()?;
@@ -136,7 +123,9 @@ impl Trial {
 
     fn start_again(&mut self) -> anyhow::Result<()> {
         self.logged = self.run.log().len();
-        self.resumed += u64::from(self.run.start_again()?);
+        if self.run.start_again()? {
+            self.finding.count("gone on with by --resume");
+        }
         Ok(())
     }
 
@@ -154,49 +143,15 @@ impl Trial {
         Ok(false)
     }
 
-    fn finish(&mut self) -> anyhow::Result<()> {
-        let start = Instant::now();
-        while !self.has_finished()? {
-            ensure!(start.elapsed() < LIMIT, "the run does not end");
-            thread::sleep(LOOK);
-        }
-        Ok(())
-    }
-
     fn look_at_chunks(&mut self) -> anyhow::Result<()> {
-        if self.has_begun() {
-            let mut present: BTreeSet<String> = self.files(Phase::Streaming).into_iter().collect();
-            present.retain(|name| kind(name) == Some(File::Whole));
+        if self.run.has_begun() {
+            let present = self.run.files().into_iter().filter(|(file, _)| *file == File::Chunk);
+            let present: BTreeSet<String> = present.map(|(_, name)| name).collect();
             let gone: Vec<_> = self.chunks.difference(&present).collect();
             ensure!(gone.is_empty(), "chunks are gone: {gone:?}");
             self.chunks = present;
         }
         Ok(())
-    }
-
-    /// Whether what the chunk directory holds is this run's.
-    fn has_begun(&self) -> bool {
-        self.run.folder().join("data.digest").exists()
-    }
-
-    /// Whether the chunk directory is complete, with this run's samples.
-    fn is_streamed(&self) -> bool {
-        self.has_begun() && self.run.dir.join("chunks/_SUCCESS").exists()
-    }
-
-    fn files(&self, phase: Phase) -> Vec<String> {
-        let dirs: &[&str] = match phase {
-            Phase::Streaming => &["chunks", "runs/latest"],
-            Phase::Training => &["runs/latest", "runs/latest/checkpoints"],
-        };
-        let entries = dirs.iter().flat_map(|dir| fs::read_dir(self.run.dir.join(dir)).into_iter().flatten().flatten());
-        let names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
-        let is_of_phase = |name: &String| match name.as_str() {
-            "_SUCCESS" => self.is_streamed(), // It may be an earlier run's.
-            "final_cnn_model.safetensors" => phase == Phase::Training,
-            _ => true,
-        };
-        names.filter(is_of_phase).collect()
     }
 }
 
@@ -205,20 +160,10 @@ fn leave_an_earlier_run(from: &Path, to: &Path, complete: bool) -> anyhow::Resul
     fs::create_dir(to)?;
     for entry in fs::read_dir(from)? {
         let name = entry?.file_name();
-        let is_chunk = name.to_string_lossy().ends_with(".parquet");
-        if is_chunk || (complete && name == "_SUCCESS") {
+        let file = File::named(&name.to_string_lossy());
+        if file == Some(File::Chunk) || (complete && file == Some(File::Manifest)) {
             fs::copy(from.join(&name), to.join(&name))?;
         }
     }
     Ok(())
-}
-
-fn kind(name: &str) -> Option<File> {
-    match name {
-        "data.digest" => Some(File::First),
-        "_SUCCESS" | "final_cnn_model.safetensors" => Some(File::Last),
-        _ if name.starts_with(".tmp-") => Some(File::Temporary),
-        _ if name.starts_with("chunk-") || name.starts_with("round-") => Some(File::Whole),
-        _ => None,
-    }
 }

@@ -1,13 +1,13 @@
 //! What must be true of a run that has succeeded, whatever was killed in it.
 
 use std::{
-    collections::BTreeSet,
     fs::{self, File},
     path::Path,
     time::Duration,
 };
 
 use anyhow::{Context, ensure};
+use run_folder::Summary;
 
 use super::{SHAPES, process, run::Run};
 use crate::samples;
@@ -18,16 +18,15 @@ const CHILDREN_LIMIT: Duration = Duration::from_secs(20);
 /// Checks a run whose undisturbed model has this hash.
 pub(super) fn check(of: &Run, model_sha256: &str) -> anyhow::Result<()> {
     let (dir, shape) = (&of.dir, SHAPES[of.shape]);
-    let left = process::left_in(dir, CHILDREN_LIMIT);
-    ensure!(left.is_empty(), "processes are left: {left:?}");
+    process::wait_for_all_in(dir, CHILDREN_LIMIT)?;
     ensure!(!of.log().contains("panicked at"), "a program panicked");
-    let (chunks, run) = (dir.join("chunks"), of.folder());
-    let wrong = samples::check(&chunks, shape.samples);
+    let (chunks, run) = (&of.chunks, of.folder());
+    let wrong = samples::check(chunks, shape.samples);
     ensure!(wrong.is_empty(), "{}", wrong[..wrong.len().min(5)].join("; "));
     let model = model(dir)?;
     ensure!(model == model_sha256, "the model is {model}, that of the undisturbed run {model_sha256}");
     check_events(&run, shape.rounds)?;
-    for place in [&chunks, &run, &run.join("checkpoints")] {
+    for place in [chunks, &run, &run.join("checkpoints")] {
         for entry in fs::read_dir(place).with_context(|| format!("failed to list `{}`", place.display()))? {
             let name = entry?.file_name().to_string_lossy().into_owned();
             ensure!(!name.starts_with(".tmp-") && !name.ends_with(".tmp"), "`{name}` is left");
@@ -41,12 +40,11 @@ pub(super) fn check(of: &Run, model_sha256: &str) -> anyhow::Result<()> {
 }
 
 pub(super) fn model(dir: &Path) -> anyhow::Result<String> {
-    let bytes = fs::read(dir.join("runs/latest/summary.json")).context("there is no summary")?;
-    let summary: serde_json::Value = serde_json::from_slice(&bytes).context("the summary is damaged")?;
-    summary["model_sha256"].as_str().map(str::to_owned).context("the summary names no model")
+    let summary = Summary::read(&dir.join("runs/latest")).context("the summary is damaged")?;
+    Ok(summary.context("there is no summary")?.model_sha256)
 }
 
-/// Every round is told of once for each model that it had, which is one.
+/// Every round is told of once, in order.
 fn check_events(run: &Path, rounds: u32) -> anyhow::Result<()> {
     let text = fs::read_to_string(run.join("events.jsonl")).context("there are no events")?;
     let mut seen = Vec::new();
@@ -56,7 +54,6 @@ fn check_events(run: &Path, rounds: u32) -> anyhow::Result<()> {
             seen.push(event["round"].as_u64().context("a round without a number")?);
         }
     }
-    let unique: BTreeSet<u64> = seen.iter().copied().collect();
-    ensure!(seen.len() == unique.len() && unique.len() == rounds as usize, "the events tell of the rounds {seen:?}");
+    ensure!(seen.iter().copied().eq(1..=u64::from(rounds)), "the events tell of the rounds {seen:?}");
     Ok(())
 }

@@ -2,16 +2,16 @@
 //! short that silence is noticed in a fraction of a second.
 
 use std::{
-    fs,
+    collections::BTreeMap,
+    fs, mem,
     net::SocketAddr,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex},
     time::Duration,
 };
 
 use process::shutdown::{Cause, Shutdown, Trigger};
 use receiver::Outcome;
-use tempfile::TempDir;
 use tokio::task::JoinHandle;
 
 use crate::{locked, samples};
@@ -19,8 +19,9 @@ use crate::{locked, samples};
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Shape {
     pub(crate) samples: u64,
-    /// Senders that share them.
+    /// Senders that share them, all at the same time or each after the one before.
     pub(crate) senders: u64,
+    pub(crate) in_turn: bool,
     pub(crate) samples_per_batch: u64,
     pub(crate) samples_per_chunk: u64,
     pub(crate) batch_delay: Duration,
@@ -32,20 +33,25 @@ pub(crate) struct Shape {
 }
 
 impl Shape {
+    pub(crate) const fn with_tls(self) -> Shape {
+        Shape { tls: true, ..self }
+    }
+
     /// Shapes of the same kind put the same bytes on the wire.
     pub(crate) fn kind(&self) -> (u64, bool) {
         (self.samples, self.tls)
     }
 }
 
-fn key(folder: &TempDir) -> PathBuf {
-    folder.path().join("key")
+fn key(folder: &Path) -> PathBuf {
+    folder.join("key")
 }
 
-pub(crate) fn chunks(folder: &TempDir) -> PathBuf {
-    folder.path().join("chunks")
+pub(crate) fn chunks(folder: &Path) -> PathBuf {
+    folder.join("chunks")
 }
 
+/// A receiver, which is told to stop when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Receiving {
     pub(crate) address: SocketAddr,
@@ -54,7 +60,7 @@ pub(crate) struct Receiving {
 }
 
 impl Receiving {
-    pub(crate) async fn start(folder: &TempDir, shape: Shape) -> anyhow::Result<Receiving> {
+    pub(crate) async fn start(folder: &Path, shape: Shape) -> anyhow::Result<Receiving> {
         let listener = receiver::bind("127.0.0.1:0", &key(folder)).await?;
         let address = listener.local_addr()?;
         let (trigger, shutdown) = Shutdown::manual();
@@ -76,18 +82,6 @@ impl Receiving {
         let task = tokio::spawn(receiver::run(listener, config, shutdown, |_| {}));
         Ok(Receiving { address, task, trigger })
     }
-
-    /// A sender's failure, with the receiver's, if that had failed too.
-    pub(crate) async fn explain(&mut self, error: anyhow::Error) -> anyhow::Error {
-        if !self.task.is_finished() {
-            return error;
-        }
-        match (&mut self.task).await {
-            Ok(Ok(outcome)) => error.context(format!("the receiver ended with {outcome:?}")),
-            Ok(Err(other)) => error.context(format!("the receiver failed: {other:#}")),
-            Err(other) => error.context(format!("the receiver panicked: {other}")),
-        }
-    }
 }
 
 impl Drop for Receiving {
@@ -99,40 +93,41 @@ impl Drop for Receiving {
 /// Watches what senders are told: nothing may be acknowledged that is not in a chunk file.
 #[derive(Debug)]
 pub(crate) struct Witness {
-    pub(crate) folder: TempDir,
-    shape: Shape,
-    /// Samples that each sender was told to be durable, and what was acknowledged too early.
-    heard: Mutex<(Vec<u64>, Option<String>)>,
+    chunks: PathBuf,
+    samples_per_chunk: u64,
+    /// Samples that each stream's sender was told to be durable.
+    told: Mutex<BTreeMap<String, u64>>,
+    lies: Mutex<Vec<String>>,
 }
 
 impl Witness {
-    pub(crate) fn new(folder: TempDir, shape: Shape) -> Arc<Witness> {
-        Arc::new(Witness { folder, shape, heard: Mutex::new((vec![0; shape.senders as usize], None)) })
+    pub(crate) fn new(folder: &Path, shape: Shape) -> Arc<Witness> {
+        let (chunks, samples_per_chunk) = (chunks(folder), shape.samples_per_chunk);
+        Arc::new(Witness { chunks, samples_per_chunk, told: Mutex::default(), lies: Mutex::default() })
     }
 
-    pub(crate) fn lie(&self) -> Option<String> {
-        locked(&self.heard).1.clone()
+    /// What was acknowledged too early.
+    pub(crate) fn lies(&self) -> Vec<String> {
+        mem::take(&mut *locked(&self.lies))
     }
 
-    /// Hears that so many samples of a sender are said to be durable.
-    fn hear(&self, sender: u64, durable: u64) {
+    /// Hears that so many samples of a stream are said to be durable.
+    fn hear(&self, stream: &str, durable: u64) {
         let told: u64 = {
-            let (told, _) = &mut *locked(&self.heard);
-            told[sender as usize] = durable;
-            told.iter().sum()
+            let mut told = locked(&self.told);
+            told.insert(stream.to_owned(), durable);
+            told.values().sum()
         };
-        let names = fs::read_dir(chunks(&self.folder)).into_iter().flatten().flatten().map(|entry| entry.file_name());
+        let names = fs::read_dir(&self.chunks).into_iter().flatten().flatten().map(|entry| entry.file_name());
         let chunks = names.filter(|name| name.to_string_lossy().starts_with("chunk-")).count() as u64;
-        if told > chunks * self.shape.samples_per_chunk {
-            let text = format!("{told} samples were acknowledged when there were {chunks} chunk files");
-            locked(&self.heard).1.get_or_insert(text);
+        if told > chunks * self.samples_per_chunk {
+            locked(&self.lies).push(format!("{told} samples were acknowledged when there were {chunks} chunk files"));
         }
     }
 }
 
-pub(crate) async fn send(number: u64, to: SocketAddr, shape: Shape, witness: Arc<Witness>) -> anyhow::Result<()> {
-    let share = shape.samples / shape.senders;
-    let source = samples::source(&format!("s-{number}"), number * share, (number + 1) * share);
+/// Sends all samples.
+pub(crate) async fn send(to: SocketAddr, folder: &Path, shape: Shape, witness: &Arc<Witness>) -> anyhow::Result<()> {
     let silence = shape.silence;
     let config = sender::Config {
         tls: shape.tls,
@@ -148,7 +143,13 @@ pub(crate) async fn send(number: u64, to: SocketAddr, shape: Shape, witness: Arc
             first_retry: Duration::from_millis(4),
             longest_retry: Duration::from_millis(50),
         },
-        ..sender::Config::new(to, key(&witness.folder))
+        ..sender::Config::new(to, key(folder))
     };
-    samples::send(&source, &config, |durable| witness.hear(number, durable)).await
+    let mut sources = samples::sources(shape.senders, shape.samples / shape.senders);
+    let later = if shape.in_turn { sources.split_off(1) } else { Vec::new() };
+    for sources in [sources].into_iter().chain(later.into_iter().map(|source| vec![source])) {
+        let witness = Arc::clone(witness);
+        samples::send_all(sources, &config, move |stream, durable| witness.hear(stream, durable)).await?;
+    }
+    Ok(())
 }

@@ -1,294 +1,293 @@
-//! A fault is what happens to the bytes of one direction of a connection. [`Faulty`] applies one as a pure function:
-//! bytes in, steps out; the proxy takes the steps.
+//! A fault is what happens to the bytes of one direction of a connection. A [`Flow`] is such a direction: it passes bytes
+//! on, and makes one fault happen on the way.
 
-use std::{
-    ops::Range,
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::{future::pending, sync::Arc, time::Duration};
 
 use sample::random::Stream;
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
+    task::yield_now,
+    time::sleep,
+};
 
-use crate::locked;
+use super::log::{HEADER, Log};
 
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fault {
-    #[default]
-    None,
-    /// All bytes come through, in pieces of so many bytes, each after so many microseconds.
-    Pace { piece: Range<u64>, micros: Range<u64> },
-    /// After `byte` bytes, this.
-    Break { byte: u64, how: Break },
-    /// The `length` bytes from `byte` on come through changed.
-    Damage { byte: u64, length: u64, how: Damage },
-    /// A whole frame, counted from 0, is treated so.
-    Misdeliver { frame: u64, how: Misdelivery },
+    Cut,                // FIN to both sides.
+    Reset,              // RST to both sides.
+    HalfClose,          // FIN in this direction only.
+    Silence,            // The rest is swallowed, and nobody is told anything.
+    Deafness,           // The rest is not even taken off the socket, until the sending side can send no more.
+    Stall(Duration),    // The rest comes after a while.
+    Pace(Range, Range), // The rest comes in pieces of so many bytes, each after so many microseconds.
+    Crossing,           // The receiver's answers go to another connection, and that one's to this.
+    Bytes(Change),      // The next few bytes come through changed.
+    Frame(Change),      // The next frame comes through changed.
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Break {
-    Cut,             // FIN to both sides.
-    Reset,           // RST to both sides.
-    HalfClose,       // FIN in this direction only.
-    Silence,         // The rest is swallowed, and nobody is told anything.
-    Deafness,        // The rest is not even taken off the socket, until the sending side can send no more.
-    Stall(Duration), // The rest comes after a while.
-}
+/// From a number up to another, which is not in it.
+type Range = (u64, u64);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Damage {
-    Flip,        // One bit of each is flipped.
-    Insert(u64), // So many random bytes come before them.
-    Drop,        // They are lost.
-    Duplicate,   // They come twice.
-    Reverse,     // They come in the reverse order.
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Misdelivery {
+pub(crate) enum Change {
+    Flip,      // One bit of each byte is flipped.
+    Insert,    // Random bytes come before it.
     Drop,      // It is lost.
     Duplicate, // It comes twice.
+    Reverse,   // Its bytes come in the reverse order.
     Swap,      // The next one comes before it.
-    Replay,    // Some earlier one, of this connection or of one before, comes again before it.
+    Replay,    // Some earlier frame, of this connection or of one before, comes again before it.
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Step {
-    Write(Vec<u8>), // Pass these on.
-    Wait(Duration), // Wait.
-    Break(Break),   // Break the connection.
+/// A fault, and where it happens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Hit {
+    pub(crate) fault: Fault,
+    /// How many bytes come before; how many frames, if a frame is changed.
+    pub(crate) after: u64,
+    /// How many bytes are changed.
+    pub(crate) length: u64,
 }
 
-/// Frames that went by in one direction, over all connections of a proxy.
-pub(crate) type Memory = Arc<Mutex<Vec<Vec<u8>>>>;
+/// The most bytes that are passed on at once.
+const PIECE: u64 = 16 * 1024;
+const INSERTED: usize = 16;
 
-/// One direction of one connection, and what is wrong with it.
-#[derive(Debug)]
-pub(crate) struct Faulty {
-    fault: Fault,
-    random: Stream,
-    memory: Memory,
-    seen: u64,
-    /// Bytes that wait for the rest of what is to be changed.
-    held: Vec<u8>,
-    frames_seen: u64,
-    swapped: Option<Vec<u8>>,
-    pub(crate) has_struck: bool,
+pub(crate) struct Flow<R, W> {
+    pub(crate) from: R,
+    pub(crate) to: W,
+    pub(crate) hit: Option<Hit>,
+    pub(crate) random: Stream,
+    pub(crate) log: Arc<Log>,
+    pub(crate) session: usize,
+    /// 0 from sender to receiver, 1 from receiver to sender.
+    pub(crate) side: usize,
 }
 
-impl Faulty {
-    pub(crate) fn new(fault: Fault, random: Stream, memory: Memory) -> Faulty {
-        let held = Vec::new();
-        Faulty { fault, random, memory, seen: 0, held, frames_seen: 0, swapped: None, has_struck: false }
-    }
-
-    /// Takes bytes in; none, to begin with, because a fault may happen before the first.
-    pub(crate) fn feed(&mut self, bytes: &[u8]) -> Vec<Step> {
-        let steps = match self.fault.clone() {
-            Fault::None => write(bytes.to_vec()),
-            Fault::Pace { piece, micros } => self.pace(bytes, piece, micros),
-            Fault::Break { byte, how } => self.break_at(bytes, byte, how),
-            Fault::Damage { byte, length, how } => self.damage(bytes, byte, length, how),
-            Fault::Misdeliver { frame, how } => {
-                self.held.extend_from_slice(bytes);
-                let whole = take_frames(&mut self.held);
-                whole.into_iter().flat_map(|bytes| self.deliver(bytes, frame, how)).collect()
-            }
-        };
-        self.seen += bytes.len() as u64;
-        steps
-    }
-
-    /// What is left when nothing more comes.
-    pub(crate) fn finish(&mut self) -> Vec<Step> {
-        let mut left = self.swapped.take().unwrap_or_default();
-        left.append(&mut self.held);
-        write(left)
-    }
-
-    fn pace(&mut self, bytes: &[u8], piece: Range<u64>, micros: Range<u64>) -> Vec<Step> {
-        let (mut steps, mut left) = (Vec::new(), bytes);
-        while !left.is_empty() {
-            let size = within(&mut self.random, &piece).clamp(1, left.len() as u64);
-            let (now, later) = left.split_at(size as usize);
-            let wait = Duration::from_micros(within(&mut self.random, &micros));
-            steps.extend([Step::Wait(wait), Step::Write(now.to_vec())]);
-            (left, self.has_struck) = (later, true);
-        }
-        steps
-    }
-
-    fn break_at(&mut self, bytes: &[u8], byte: u64, how: Break) -> Vec<Step> {
-        let before = byte.saturating_sub(self.seen);
-        if self.has_struck || before > bytes.len() as u64 {
-            return write(bytes.to_vec());
-        }
-        self.has_struck = true;
-        let (before, after) = bytes.split_at(before as usize);
-        let mut steps = write(before.to_vec());
-        steps.push(match how {
-            Break::Stall(time) => Step::Wait(time),
-            how => Step::Break(how),
-        });
-        steps.extend(write(after.to_vec()));
-        steps
-    }
-
-    fn damage(&mut self, bytes: &[u8], byte: u64, length: u64, how: Damage) -> Vec<Step> {
-        let end = byte + length;
-        if self.has_struck && self.held.is_empty() && self.seen >= end || self.seen + (bytes.len() as u64) <= byte {
-            return write(bytes.to_vec());
-        }
-        self.has_struck = true;
-        let (before, rest) = bytes.split_at(byte.saturating_sub(self.seen) as usize);
-        let here = (end.saturating_sub(self.seen + before.len() as u64) as usize).min(rest.len());
-        let (inside, after) = rest.split_at(here);
-        self.held.extend_from_slice(inside);
-        let mut out = before.to_vec();
-        if self.held.len() as u64 == length {
-            let window = std::mem::take(&mut self.held);
-            out.extend(changed(window, how, &mut self.random));
-        }
-        out.extend_from_slice(after);
-        write(out)
-    }
-
-    fn deliver(&mut self, bytes: Vec<u8>, frame: u64, how: Misdelivery) -> Vec<Step> {
-        let earlier = {
-            let mut memory = locked(&self.memory);
-            let earlier = (!memory.is_empty()).then(|| memory[self.random.below(memory.len() as u64) as usize].clone());
-            memory.push(bytes.clone());
-            earlier
-        };
-        let number = self.frames_seen;
-        self.frames_seen += 1;
-        if number != frame {
-            let mut out = bytes;
-            out.extend(self.swapped.take().unwrap_or_default());
-            return write(out);
-        }
-        self.has_struck = true;
-        match how {
-            Misdelivery::Drop => Vec::new(),
-            Misdelivery::Duplicate => write([bytes.clone(), bytes].concat()),
-            Misdelivery::Replay => write([earlier.unwrap_or_default(), bytes].concat()),
-            Misdelivery::Swap => {
-                self.swapped = Some(bytes);
-                Vec::new()
+impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Flow<R, W> {
+    /// Passes bytes on until they end. A fault that it returns is to happen to the whole connection. That somebody is gone
+    /// is no concern here: the other direction notices.
+    pub(crate) async fn run(&mut self) -> Option<Fault> {
+        if let Some(hit) = self.hit {
+            let is_there = match hit.fault {
+                Fault::Frame(_) => self.pass_frames(hit.after).await,
+                _ => self.pass(hit.after).await,
+            };
+            if is_there && self.strike(hit).await {
+                return Some(hit.fault);
             }
         }
+        self.pass(u64::MAX).await;
+        let _ = self.to.shutdown().await;
+        None
     }
-}
 
-/// Bytes of a header, which begins with the length of the body.
-const HEADER: usize = 12;
-
-/// Takes the whole frames, headers included, from the start of a stream of bytes. They are told apart by their lengths
-/// alone, so that each can be treated as a whole without understanding any.
-pub(crate) fn take_frames(stream: &mut Vec<u8>) -> Vec<Vec<u8>> {
-    let mut whole = Vec::new();
-    while let Some(length) = stream.first_chunk::<4>() {
-        let end = HEADER + u32::from_be_bytes(*length) as usize;
-        if stream.len() < end {
-            break;
+    /// Makes a fault happen here; says whether it is one of the whole connection.
+    async fn strike(&mut self, hit: Hit) -> bool {
+        if let Fault::Bytes(change) | Fault::Frame(change) = hit.fault {
+            self.change(hit, change).await;
+            return false;
         }
-        whole.push(stream.drain(..end).collect());
+        self.log.strike();
+        match hit.fault {
+            Fault::HalfClose => drop(self.to.shutdown().await),
+            Fault::Silence => {
+                self.swallow().await;
+                pending().await
+            }
+            Fault::Deafness => pending().await,
+            Fault::Stall(time) => sleep(time).await,
+            Fault::Pace(piece, micros) => self.pass_slowly(piece, micros).await,
+            Fault::Cut | Fault::Reset => return true,
+            Fault::Crossing | Fault::Bytes(_) | Fault::Frame(_) => {}
+        }
+        false
     }
-    whole
-}
 
-/// A number in the range; its start, if it is empty.
-fn within(random: &mut Stream, range: &Range<u64>) -> u64 {
-    range.start + random.below((range.end.saturating_sub(range.start)).max(1))
-}
-
-fn write(bytes: Vec<u8>) -> Vec<Step> {
-    if bytes.is_empty() { Vec::new() } else { vec![Step::Write(bytes)] }
-}
-
-fn changed(window: Vec<u8>, how: Damage, random: &mut Stream) -> Vec<u8> {
-    match how {
-        Damage::Flip => window.into_iter().map(|byte| byte ^ 1 << random.below(8)).collect(),
-        Damage::Insert(count) => (0..count).map(|_| random.next_u64() as u8).chain(window).collect(),
-        Damage::Drop => Vec::new(),
-        Damage::Duplicate => [window.clone(), window].concat(),
-        Damage::Reverse => window.into_iter().rev().collect(),
+    async fn change(&mut self, hit: Hit, change: Change) {
+        let earlier = if change == Change::Replay { self.log.frames(self.side) } else { Vec::new() };
+        let part = self.part(hit).await;
+        if part.is_empty() {
+            return;
+        }
+        self.log.strike();
+        let random = &mut self.random;
+        let changed = match change {
+            Change::Flip => part.into_iter().map(|byte| byte ^ 1 << random.below(8)).collect(),
+            Change::Insert => (0..INSERTED).map(|_| random.next_u64() as u8).chain(part).collect(),
+            Change::Drop => Vec::new(),
+            Change::Duplicate => part.repeat(2),
+            Change::Reverse => part.into_iter().rev().collect(),
+            Change::Swap => [self.part(hit).await, part].concat(),
+            Change::Replay if earlier.is_empty() => part,
+            Change::Replay => [&earlier[random.below(earlier.len() as u64) as usize], &part[..]].concat(),
+        };
+        self.write(&changed).await;
     }
+
+    /// What is changed: the next frame, or a few bytes. At the end, as much of it as there is.
+    async fn part(&mut self, hit: Hit) -> Vec<u8> {
+        match hit.fault {
+            Fault::Frame(_) => self.take_frame().await,
+            _ => self.take(hit.length).await,
+        }
+    }
+
+    /// Passes on so many bytes; says whether there were so many.
+    async fn pass(&mut self, count: u64) -> bool {
+        let mut left = count;
+        while left > 0 {
+            let bytes = self.read(left).await;
+            if bytes.is_empty() {
+                return false;
+            }
+            left -= bytes.len() as u64;
+            self.write(&bytes).await;
+        }
+        true
+    }
+
+    async fn pass_frames(&mut self, count: u64) -> bool {
+        for _ in 0..count {
+            let frame = self.take_frame().await;
+            self.write(&frame).await;
+            if frame.is_empty() {
+                return false;
+            }
+        }
+        true
+    }
+
+    async fn pass_slowly(&mut self, piece: Range, micros: Range) {
+        loop {
+            let most = within(&mut self.random, piece);
+            let bytes = self.read(most).await;
+            if bytes.is_empty() {
+                return;
+            }
+            match within(&mut self.random, micros) {
+                0 => yield_now().await,
+                micros => sleep(Duration::from_micros(micros)).await,
+            }
+            self.write(&bytes).await;
+        }
+    }
+
+    async fn take_frame(&mut self) -> Vec<u8> {
+        let mut frame = self.take(HEADER as u64).await;
+        if let Some(length) = frame.first_chunk() {
+            let body = u32::from_be_bytes(*length);
+            frame.extend(self.take(body.into()).await);
+        }
+        frame
+    }
+
+    /// The next so many bytes; fewer at the end.
+    async fn take(&mut self, count: u64) -> Vec<u8> {
+        let mut taken = Vec::new();
+        while (taken.len() as u64) < count {
+            let more = self.read(count - taken.len() as u64).await;
+            if more.is_empty() {
+                break;
+            }
+            taken.extend(more);
+        }
+        taken
+    }
+
+    /// What comes next, at most so many bytes; none at the end.
+    async fn read(&mut self, most: u64) -> Vec<u8> {
+        let mut bytes = vec![0; most.min(PIECE) as usize];
+        let count = self.from.read(&mut bytes).await.unwrap_or(0);
+        bytes.truncate(count);
+        self.log.note(self.session, |session| session.bytes[self.side].extend_from_slice(&bytes));
+        bytes
+    }
+
+    async fn write(&mut self, bytes: &[u8]) {
+        let _ = self.to.write_all(bytes).await;
+    }
+
+    /// Says FIN, and reads until the other side does.
+    pub(crate) async fn drain(&mut self) {
+        let _ = self.to.shutdown().await;
+        self.swallow().await;
+    }
+
+    async fn swallow(&mut self) {
+        while !self.read(PIECE).await.is_empty() {}
+    }
+}
+
+/// A number in the range.
+fn within(random: &mut Stream, (start, end): Range) -> u64 {
+    start + random.below(end - start)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use tokio::io::duplex;
 
-    /// What becomes of frames `bytes`, fed in pieces of `step` bytes.
-    fn through(fault: &Fault, bytes: &[u8], step: usize) -> Vec<Step> {
-        let random = Stream::keyed("tributary test of faults", &[1]);
-        let mut faulty = Faulty::new(fault.clone(), random, Memory::default());
-        let mut steps = faulty.feed(&[]);
-        for piece in bytes.chunks(step) {
-            steps.extend(faulty.feed(piece));
-        }
-        steps.extend(faulty.finish());
-        assert_eq!(faulty.has_struck, *fault != Fault::None);
-        steps
+    use super::{super::log::frames, *};
+
+    /// What comes through of bytes that arrive in pieces of `step` bytes.
+    async fn through(hit: Hit, bytes: &'static [u8], step: usize) -> Vec<u8> {
+        let ((mut sender, from), (to, mut receiver)) = (duplex(step), duplex(1024));
+        let (log, random) = (Arc::new(Log::default()), Stream::keyed("tributary test of faults", &[1]));
+        let session = log.begin();
+        let mut flow = Flow { from, to, hit: Some(hit), random, log: log.clone(), session, side: 0 };
+        tokio::spawn(async move { sender.write_all(bytes).await });
+        tokio::spawn(async move { flow.run().await });
+        let mut out = Vec::new();
+        receiver.read_to_end(&mut out).await.unwrap();
+        assert!(log.strikes() > 0);
+        out
     }
 
-    /// The bytes that come through, with a `|` where the connection breaks or stalls.
-    #[track_caller]
-    fn check(fault: Fault, bytes: &[u8], expect: &[u8]) {
+    async fn check(fault: Fault, after: u64, bytes: &'static [u8], expect: &[u8]) {
         for step in 1..=bytes.len() {
-            let mut out = Vec::new();
-            for step in through(&fault, bytes, step) {
-                match step {
-                    Step::Write(bytes) => out.extend(bytes),
-                    Step::Wait(_) | Step::Break(_) => out.push(b'|'),
-                }
-            }
-            assert_eq!(String::from_utf8_lossy(&out), String::from_utf8_lossy(expect), "in pieces of {step}");
+            let out = through(Hit { fault, after, length: 2 }, bytes, step).await;
+            let (out, expect) = (String::from_utf8_lossy(&out), String::from_utf8_lossy(expect));
+            assert_eq!(out, expect, "{fault:?} after {after}, in pieces of {step}");
         }
     }
 
-    #[test]
-    fn a_break_comes_after_exactly_so_many_bytes() {
-        let stall = |byte| Fault::Break { byte, how: Break::Stall(Duration::from_millis(1)) };
-        check(Fault::None, b"abcdef", b"abcdef");
-        check(stall(0), b"abcdef", b"|abcdef");
-        check(stall(2), b"abcdef", b"ab|cdef");
-        check(stall(6), b"abcdef", b"abcdef|");
+    #[tokio::test]
+    async fn a_break_comes_after_exactly_so_many_bytes() {
+        for (after, expect) in [(0, &b""[..]), (2, b"ab"), (6, b"abcdef")] {
+            check(Fault::Cut, after, b"abcdef", expect).await;
+            check(Fault::HalfClose, after, b"abcdef", expect).await;
+        }
     }
 
-    #[test]
-    fn damage_hits_the_bytes_that_it_names() {
-        let damage = |length, how| Fault::Damage { byte: 2, length, how };
-        check(damage(2, Damage::Drop), b"abcdef", b"abef");
-        check(damage(2, Damage::Duplicate), b"abcdef", b"abcdcdef");
-        check(damage(3, Damage::Reverse), b"abcdef", b"abedcf");
-        let Step::Write(bytes) = through(&damage(1, Damage::Flip), b"abcdef", 6).remove(0) else { panic!() };
-        assert_eq!((bytes[2] ^ b'c').count_ones(), 1);
-        assert_eq!([&bytes[..2], &bytes[3..]].concat(), b"abdef");
-        let Step::Write(bytes) = through(&damage(1, Damage::Insert(4)), b"abcdef", 6).remove(0) else { panic!() };
-        assert_eq!([&bytes[..2], &bytes[6..]].concat(), b"abcdef");
+    #[tokio::test]
+    async fn a_slow_direction_loses_nothing() {
+        check(Fault::Stall(Duration::from_millis(1)), 2, b"abcdef", b"abcdef").await;
+        check(Fault::Pace((1, 4), (0, 9)), 0, b"abcdef", b"abcdef").await;
     }
 
-    #[test]
-    fn whole_frames_are_lost_doubled_swapped_and_replayed() {
-        let frame = |name: u8| [&[0, 0, 0, 1, 9, 0, 0, 0, 0, 0, 0, 0, name][..]].concat();
-        let all = |names: &[u8]| names.iter().flat_map(|name| frame(*name)).collect::<Vec<u8>>();
-        let misdeliver = |frame, how| Fault::Misdeliver { frame, how };
-        check(misdeliver(1, Misdelivery::Drop), &all(b"abc"), &all(b"ac"));
-        check(misdeliver(1, Misdelivery::Duplicate), &all(b"abc"), &all(b"abbc"));
-        check(misdeliver(1, Misdelivery::Swap), &all(b"abc"), &all(b"acb"));
-        check(misdeliver(2, Misdelivery::Swap), &all(b"abc"), &all(b"abc"));
-        check(misdeliver(1, Misdelivery::Replay), &all(b"abc"), &all(b"aabc"));
+    #[tokio::test]
+    async fn the_bytes_that_are_named_are_changed_and_no_others() {
+        check(Fault::Bytes(Change::Drop), 2, b"abcdef", b"abef").await;
+        check(Fault::Bytes(Change::Duplicate), 2, b"abcdef", b"abcdcdef").await;
+        check(Fault::Bytes(Change::Reverse), 3, b"abcdef", b"abcedf").await;
+        let changed = |change| through(Hit { fault: Fault::Bytes(change), after: 2, length: 1 }, b"abcdef", 6);
+        let flipped = changed(Change::Flip).await;
+        assert_eq!((flipped[2] ^ b'c').count_ones(), 1);
+        assert_eq!([&flipped[..2], &flipped[3..]].concat(), b"abdef");
+        let longer = changed(Change::Insert).await;
+        assert_eq!([&longer[..2], &longer[2 + INSERTED..]].concat(), b"abcdef");
     }
 
-    #[test]
-    fn a_slow_direction_loses_nothing() {
-        let fault = Fault::Pace { piece: 1..4, micros: 5..9 };
-        let written = through(&fault, b"abcdef", 6).into_iter().filter_map(|step| match step {
-            Step::Write(bytes) => Some(bytes),
-            _ => None,
-        });
-        assert_eq!(written.flatten().collect::<Vec<u8>>(), b"abcdef");
+    #[tokio::test]
+    async fn whole_frames_are_lost_doubled_swapped_and_replayed() {
+        const ABC: &[u8] = b"\0\0\0\x01\x09\0\0\0\0\0\0\0a\0\0\0\x01\x09\0\0\0\0\0\0\0b\0\0\0\x01\x09\0\0\0\0\0\0\0c";
+        let all = |order: &[usize]| order.iter().flat_map(|&index| frames(ABC)[index].to_vec()).collect::<Vec<u8>>();
+        check(Fault::Frame(Change::Drop), 1, ABC, &all(&[0, 2])).await;
+        check(Fault::Frame(Change::Duplicate), 1, ABC, &all(&[0, 1, 1, 2])).await;
+        check(Fault::Frame(Change::Swap), 1, ABC, &all(&[0, 2, 1])).await;
+        check(Fault::Frame(Change::Swap), 2, ABC, ABC).await;
+        check(Fault::Frame(Change::Replay), 1, ABC, &all(&[0, 0, 1, 2])).await;
     }
 }

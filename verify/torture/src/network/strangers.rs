@@ -11,7 +11,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use super::proxy::Log;
+use super::log::Log;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Strangers {
@@ -28,20 +28,22 @@ const SOME: u64 = 48;
 const TOO_MANY: u64 = 300;
 
 impl Strangers {
-    /// Lets them loose on the receiver, until the set is dropped. They are all connected when this returns, except those
-    /// that replay what `log` comes to hold.
-    pub(crate) async fn arrive(self, receiver: SocketAddr, seed: u64, log: Arc<Log>) -> JoinSet<()> {
-        let mut strangers = JoinSet::new();
-        if matches!(self, Strangers::ReplayBroken | Strangers::ReplayEnded) {
-            strangers.spawn(replay(receiver, log));
-            return strangers;
-        }
-        let crowd = if self == Strangers::TooMany { TOO_MANY } else { SOME };
+    /// Lets them loose on the receiver, as tasks of `network`. They are all connected when this returns, except those that
+    /// replay what `log` comes to hold.
+    pub(crate) async fn arrive(self, receiver: SocketAddr, seed: u64, log: &Arc<Log>, network: &mut JoinSet<()>) {
+        let crowd = match self {
+            Strangers::ReplayBroken | Strangers::ReplayEnded => {
+                network.spawn(replay(receiver, Arc::clone(log)));
+                return;
+            }
+            Strangers::TooMany => TOO_MANY,
+            _ => SOME,
+        };
         for number in 0..crowd {
             let Ok(mut socket) = TcpStream::connect(receiver).await else { continue };
             log.strike();
             let said = self.says(&mut Stream::keyed("tributary strangers", &[seed, number]));
-            strangers.spawn(async move {
+            network.spawn(async move {
                 let _ = socket.write_all(&said).await;
                 if self != Strangers::Deaf {
                     hear(&mut socket).await;
@@ -49,7 +51,6 @@ impl Strangers {
                 std::future::pending().await
             });
         }
-        strangers
     }
 
     fn says(self, random: &mut Stream) -> Vec<u8> {
