@@ -27,15 +27,15 @@ fn in_bash(script: &str, commands: &str) -> String {
 fn bash_completes_the_flags_of_all_four_programs() {
     let bench = Bench::built();
     for (program, flags) in
-        [("orchestrator", "--preset --step"), ("receiver", ""), ("sender", "--prepare"), ("trainer", "--step")]
+        [("orchestrator", "--step"), ("receiver", "--streams"), ("sender", "--stream"), ("trainer", "--step")]
     {
         let named = if program == "orchestrator" { None } else { Some(program) };
         let run = bench.run_with(&["completions", "bash"].into_iter().chain(named).collect::<Vec<_>>());
         run.assert_code(0);
-        let complete = format!("complete -p {program}; COMP_WORDS=({program} --pre); COMP_CWORD=1; ");
+        let complete = format!("complete -p {program}; COMP_WORDS=({program} --st); COMP_CWORD=1; ");
         let said = in_bash(
             &run.stdout,
-            &format!("{complete} _{program} {program} --pre {program} || true; echo \"${{COMPREPLY[@]}}\""),
+            &format!("{complete} _{program} {program} --st {program} || true; echo \"${{COMPREPLY[@]}}\""),
         );
         let [registered, completed] = said.lines().collect::<Vec<_>>().try_into().unwrap();
         assert!(registered.ends_with(&format!("-F _{program} {program}")), "{registered}");
