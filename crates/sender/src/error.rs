@@ -34,8 +34,8 @@ pub(crate) enum Error {
 /// What an error means for the next connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Class {
-    /// Another connection would end in the same way.
-    Final,
+    /// Another connection would end in the same way, so the sender ends with this code.
+    Final(Code),
     /// Another connection took the stream over.
     Fenced,
     /// The two sides seem to hold different keys. A handshake that the network damages looks the same.
@@ -51,7 +51,8 @@ impl Error {
         match self {
             // The first receiver makes the key file.
             Error::Key(key_file::Error::Missing(_)) | Error::Connect { .. } => Class::Later,
-            Error::Key(_) | Error::Violation(Violation::Magic | Violation::Version { .. }) => Class::Final,
+            Error::Key(error) => Class::Final(error.exit_code().into()),
+            Error::Violation(Violation::Magic | Violation::Version { .. }) => Class::Final(Code::Refused),
             Error::Impostor { .. } | Error::Violation(Violation::Unproven) => Class::Key,
             // That includes damaged frames: the next connection may be sound.
             Error::Silent | Error::Stalled | Error::Closed | Error::Transport(_) | Error::Io(_) => Class::Broken,
@@ -60,24 +61,10 @@ impl Error {
                 ErrorCode::Refused => Class::Key,
                 ErrorCode::Fenced => Class::Fenced,
                 ErrorCode::Protocol => Class::Later, // The receiver may have read a damaged frame.
-                code if code.is_temporary() => Class::Later,
-                _ => Class::Final,
+                ErrorCode::Stopping | ErrorCode::Storage | ErrorCode::Busy => Class::Later,
+                ErrorCode::Dataset | ErrorCode::Stream | ErrorCode::Digest => Class::Final(Code::Data),
+                ErrorCode::Version => Class::Final(Code::Refused),
             },
-        }
-    }
-
-    /// The exit code of a sender that ends because of this error.
-    pub(crate) fn exit_code(&self) -> Code {
-        match self {
-            Error::Key(error) => error.exit_code().into(),
-            Error::Refused(failure) => match failure.code {
-                ErrorCode::Dataset | ErrorCode::Stream | ErrorCode::Digest => Code::Data,
-                ErrorCode::Fenced => Code::Unavailable,
-                ErrorCode::Version => Code::Refused,
-                _ => Code::Software,
-            },
-            Error::Violation(_) => Code::Refused,
-            _ => Code::Software,
         }
     }
 }
@@ -109,22 +96,17 @@ mod tests {
             (Error::Io(broken()), Class::Broken),
             (Error::Violation(unexpected), Class::Broken),
             (Error::Violation(Violation::Position(String::new())), Class::Broken),
+            (refused(ErrorCode::Fenced), Class::Fenced),
+            (Error::Key(key_file::Error::Malformed("key".into())), Class::Final(Code::Data)),
+            (Error::Key(key_file::Error::Exposed("key".into())), Class::Final(Code::Unsafe)),
+            (Error::Violation(Violation::Magic), Class::Final(Code::Refused)),
+            (Error::Violation(Violation::Version { min: 2, max: 3 }), Class::Final(Code::Refused)),
+            (refused(ErrorCode::Version), Class::Final(Code::Refused)),
+            (refused(ErrorCode::Dataset), Class::Final(Code::Data)),
+            (refused(ErrorCode::Stream), Class::Final(Code::Data)),
+            (refused(ErrorCode::Digest), Class::Final(Code::Data)),
         ] {
             assert_eq!(error.class(), class, "{error:?}");
         }
-        for (error, code) in [
-            (Error::Key(key_file::Error::Malformed("key".into())), Code::Data),
-            (Error::Key(key_file::Error::Exposed("key".into())), Code::Unsafe),
-            (Error::Violation(Violation::Magic), Code::Refused),
-            (Error::Violation(Violation::Version { min: 2, max: 3 }), Code::Refused),
-            (refused(ErrorCode::Version), Code::Refused),
-            (refused(ErrorCode::Dataset), Code::Data),
-            (refused(ErrorCode::Stream), Code::Data),
-            (refused(ErrorCode::Digest), Code::Data),
-        ] {
-            assert_eq!((error.class(), error.exit_code()), (Class::Final, code), "{error:?}");
-        }
-        let fenced = refused(ErrorCode::Fenced);
-        assert_eq!((fenced.class(), fenced.exit_code()), (Class::Fenced, Code::Unavailable));
     }
 }

@@ -24,6 +24,7 @@ use process::{
     exit::{Code, failure},
     shutdown::{Cause, Shutdown},
 };
+use proto::SenderEvent;
 use sample::{SampleSlice, Samples};
 
 pub use time_limits::TimeLimits;
@@ -31,7 +32,6 @@ pub use time_limits::TimeLimits;
 use crate::{
     error::Error,
     retry::{Attempt, Next, Retry},
-    session::{Ended, Progress},
 };
 
 /// The samples of one stream, in memory.
@@ -118,23 +118,24 @@ pub async fn run(
     let mut retry = Retry::new(Instant::now(), config.deadline, &config.time_limits);
     loop {
         let (before, mut paused) = (durable, false);
-        let mut on = |progress| match progress {
-            Progress::Durable(position) => {
+        let mut on = |event: &SenderEvent| match *event {
+            SenderEvent::Durable(position) => {
                 durable = position;
                 report(position - source.first);
             }
-            Progress::Paused => paused = true,
+            SenderEvent::Paused(_) => paused = true,
+            _ => {}
         };
         let error = match session::run(source, config, &mut shutdown, &mut on).await {
-            Ok(Ended::Complete) => return Ok(Outcome::Complete),
-            Ok(Ended::Stopped(cause)) => return Ok(Outcome::Stopped(cause, durable - source.first)),
+            Ok(None) => return Ok(Outcome::Complete),
+            Ok(Some(cause)) => return Ok(Outcome::Stopped(cause, durable - source.first)),
             Err(error) => error,
         };
         let progress = durable > before || paused;
         let attempt = Attempt { ended: Instant::now(), class: error.class(), progress };
         let wait = match retry.next(attempt, random_fraction()) {
             Next::Wait(wait) => wait,
-            Next::Fail => return Err(failure(error.exit_code(), error)),
+            Next::Fail(code) => return Err(failure(code, error)),
             Next::OtherKey => return Err(other_key(&error, config)),
             Next::GiveUp => return Err(gave_up(&error, config)),
         };

@@ -17,7 +17,7 @@ use process::{
 use sender::{Config, Outcome, Source};
 use terminal::count;
 
-use crate::output::Output;
+use crate::{output::Output, source::Found};
 
 /// Streams MNIST, or another dataset of the same shape, to a receiver over TCP.
 ///
@@ -61,9 +61,12 @@ fn main() -> ExitCode {
 fn run(flags: &Flags, mut shutdown: Shutdown) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let output = Output::new(flags.output.json);
-    match runtime.block_on(provide(flags, &output, &mut shutdown)) {
-        Ok(Some(source)) => runtime.block_on(stream(flags, &source, &output, shutdown)),
-        Ok(None) => Ok(()), // That was all that was asked for.
+    match runtime.block_on(find(flags, &output, &mut shutdown)) {
+        Ok(found) if flags.prepare => {
+            found.tell(&output); // That was all that was asked for.
+            Ok(())
+        }
+        Ok(found) => runtime.block_on(stream(flags, &found.source(flags.stream.clone()), &output, shutdown)),
         Err(error) => {
             // A download may be under way. It leaves nothing half done, but what it has started is to end with it.
             runtime.shutdown_timeout(Duration::from_secs(1));
@@ -72,19 +75,11 @@ fn run(flags: &Flags, mut shutdown: Shutdown) -> anyhow::Result<()> {
     }
 }
 
-/// Finds, downloads or draws the dataset; `None` if it is only to be there.
-async fn provide(flags: &Flags, output: &Output, shutdown: &mut Shutdown) -> anyhow::Result<Option<Source>> {
-    let (streaming, stream, prepare) = (flags.streaming.clone(), flags.stream.clone(), flags.prepare);
-    let (output, stop) = (output.clone(), shutdown.clone());
-    let work = move || {
-        if prepare {
-            source::check(&streaming, &output, &stop).map(|()| None)
-        } else {
-            source::read(&streaming, stream, &output, &stop).map(Some)
-        }
-    };
+/// Finds, downloads or draws the dataset.
+async fn find(flags: &Flags, output: &Output, shutdown: &mut Shutdown) -> anyhow::Result<Found> {
+    let (streaming, output, stop) = (flags.streaming.clone(), output.clone(), shutdown.clone());
     tokio::select! {
-        provided = tokio::task::spawn_blocking(work) => provided?,
+        found = tokio::task::spawn_blocking(move || source::find(&streaming, &output, &stop)) => found?,
         cause = shutdown.wait() => Err(stopped(cause)),
     }
 }
@@ -98,7 +93,7 @@ async fn stream(flags: &Flags, source: &Source, output: &Output, shutdown: Shutd
         ..Config::new(&flags.connect, &flags.security.key)
     };
     let (total, started) = (source.samples.len() as u64, Instant::now());
-    output.start(total);
+    output.durable(0, total);
     let outcome = sender::run(source, &config, shutdown, |durable| output.durable(durable, total)).await;
     output.finish();
     match outcome? {

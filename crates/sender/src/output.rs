@@ -59,11 +59,6 @@ impl Output {
         }
     }
 
-    /// Streaming begins.
-    pub(crate) fn start(&self, total: u64) {
-        self.durable(0, total);
-    }
-
     /// So many samples of the stream are durable.
     pub(crate) fn durable(&self, samples: u64, of: u64) {
         if self.json {

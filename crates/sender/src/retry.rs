@@ -3,6 +3,8 @@
 
 use std::time::{Duration, Instant};
 
+use process::exit::Code;
+
 use crate::{TimeLimits, error::Class};
 
 /// Answers in a row that say that the keys differ, before they are believed: a handshake that the network damages gets
@@ -40,8 +42,8 @@ pub(crate) struct Attempt {
 pub(crate) enum Next {
     /// Try again after this wait.
     Wait(Duration),
-    /// End with the error of the connection.
-    Fail,
+    /// End with the error of the connection, and this code.
+    Fail(Code),
     /// End, because the receiver holds another key.
     OtherKey,
     /// End, because there was no progress for the whole deadline.
@@ -57,8 +59,8 @@ impl Retry {
     /// Decides after a connection ended. `jitter` is a random number from 0 to 1.
     pub(crate) fn next(&mut self, attempt: Attempt, jitter: f64) -> Next {
         match attempt.class {
-            Class::Final => return Next::Fail,
-            Class::Fenced if self.broken == 0 => return Next::Fail,
+            Class::Final(code) => return Next::Fail(code),
+            Class::Fenced if self.broken == 0 => return Next::Fail(Code::Unavailable),
             Class::Fenced => self.broken -= 1,
             Class::Broken => self.broken += 1,
             Class::Key | Class::Later => {}
@@ -148,14 +150,14 @@ mod tests {
 
     #[test]
     fn each_broken_connection_explains_being_fenced_off_once() {
-        check(&[(0, Class::Fenced, false, Next::Fail)]);
+        check(&[(0, Class::Fenced, false, Next::Fail(Code::Unavailable))]);
         check(&[
             (0, Class::Broken, true, Next::Wait(ms(50))),
             (0, Class::Broken, true, Next::Wait(ms(50))),
             (0, Class::Fenced, true, Next::Wait(ms(50))),
             (0, Class::Later, true, Next::Wait(ms(50))), // Nothing that the receiver could still hear.
             (0, Class::Fenced, true, Next::Wait(ms(50))),
-            (0, Class::Fenced, true, Next::Fail),
+            (0, Class::Fenced, true, Next::Fail(Code::Unavailable)),
         ]);
     }
 
@@ -170,6 +172,7 @@ mod tests {
 
     #[test]
     fn a_final_error_ends_the_sender_whatever_came_before() {
-        check(&[(0, Class::Broken, true, Next::Wait(ms(50))), (0, Class::Final, true, Next::Fail)]);
+        let (last, fail) = (Class::Final(Code::Data), Next::Fail(Code::Data));
+        check(&[(0, Class::Broken, true, Next::Wait(ms(50))), (0, last, true, fail)]);
     }
 }

@@ -14,45 +14,30 @@ use crate::{
     sending::{Action, Sending},
 };
 
-/// How a session ended without fault.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Ended {
-    Complete,
-    Stopped(Cause),
-}
-
-/// What is reported on the way.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Progress {
-    /// Every sample before this position is durable.
-    Durable(u64),
-    /// The receiver cannot take samples for now.
-    Paused,
-}
-
-/// Connects, opens the stream and sends what the receiver does not have yet. `report` hears each sign of progress.
+/// Connects, opens the stream and sends what the receiver does not have yet. `report` hears all that the receiver says.
+/// Returns when the stream is complete, or why the session was stopped before.
 pub(crate) async fn run(
     source: &Source,
     config: &Config,
     shutdown: &mut Shutdown,
-    report: &mut impl FnMut(Progress),
-) -> Result<Ended, Error> {
+    report: &mut impl FnMut(&SenderEvent),
+) -> Result<Option<Cause>, Error> {
     let (mut reader, writer, session) = tokio::select! {
         opened = connection::open(source, config) => opened?,
-        cause = shutdown.wait() => return Ok(Ended::Stopped(cause)),
+        cause = shutdown.wait() => return Ok(Some(cause)),
     };
     tracing::info!("connected to {}; sending from sample {}", config.connect, session.sendable().start);
-    report(Progress::Durable(session.durable()));
+    report(&SenderEvent::Durable(session.durable()));
     let sending = Sending::new(Instant::now(), session, source.first..source.end(), config);
     let (digest, digested) = (StreamDigest::default(), source.first);
     let mut session = Session { source, sending, digest, digested, writer, paused: false };
-    let ended = tokio::select! {
+    let stopped = tokio::select! {
         biased;
-        cause = shutdown.wait() => Ended::Stopped(cause),
-        done = session.run(&mut reader, report) => done.map(|()| Ended::Complete)?,
+        cause = shutdown.wait() => Some(cause),
+        done = session.run(&mut reader, report) => done.map(|()| None)?,
     };
     transport::close(reader, session.writer).await;
-    Ok(ended)
+    Ok(stopped)
 }
 
 /// An open stream, and the bytes that it sends.
@@ -69,7 +54,7 @@ struct Session<'a> {
 
 impl Session<'_> {
     /// Does what is to be done, and before that takes in what the receiver says.
-    async fn run(&mut self, reader: &mut Reader, report: &mut impl FnMut(Progress)) -> Result<(), Error> {
+    async fn run(&mut self, reader: &mut Reader, report: &mut impl FnMut(&SenderEvent)) -> Result<(), Error> {
         loop {
             let action = self.sending.next(Instant::now());
             let wait = async {
@@ -85,24 +70,21 @@ impl Session<'_> {
                         let _ = self.writer.send(&Message::Bye).await; // Without it, the receiver waits a little longer.
                         return Ok(());
                     }
-                    self.respond(event, report).await?;
+                    report(&event);
+                    self.respond(event).await?;
                 }
                 () = wait => self.perform(action).await?,
             }
         }
     }
 
-    async fn respond(&mut self, event: SenderEvent, report: &mut impl FnMut(Progress)) -> Result<(), Error> {
+    async fn respond(&mut self, event: SenderEvent) -> Result<(), Error> {
         match event {
-            SenderEvent::Durable(position) => {
-                self.paused = false;
-                report(Progress::Durable(position));
-            }
+            SenderEvent::Durable(_) => self.paused = false,
             SenderEvent::Paused(reason) => {
                 if !std::mem::replace(&mut self.paused, true) {
                     tracing::warn!("the receiver pauses: {reason}");
                 }
-                report(Progress::Paused);
             }
             SenderEvent::Send(message) => self.writer.send(&message).await?,
             SenderEvent::Failed(failure) => return Err(Error::Refused(failure)),

@@ -18,30 +18,39 @@ use terminal::count;
 
 use crate::output::Output;
 
-/// Provides the dataset and checks that it holds what is to be streamed.
-pub(crate) fn check(flags: &Streaming, output: &Output, shutdown: &Shutdown) -> anyhow::Result<()> {
-    let dir = provide(flags, output, shutdown)?;
-    let dataset = dataset::load(&dir, Split::Train).map_err(|error| coded(error.into()))?;
-    let samples = dataset.samples.len();
-    range(samples, flags, &dir)?;
-    output.data(&dir, dataset.digest());
-    output.result(&format!("{}: {} to send, in `{}`", dataset.name, count(samples, "sample"), dir.display()));
-    Ok(())
+/// A whole dataset, and which of its samples are to be streamed.
+pub(crate) struct Found {
+    dir: PathBuf,
+    dataset: Dataset,
+    range: Range<usize>,
 }
 
-/// Provides the dataset and reads what is to be streamed.
-pub(crate) fn read(
-    flags: &Streaming,
-    stream: Option<String>,
-    output: &Output,
-    shutdown: &Shutdown,
-) -> anyhow::Result<Source> {
+/// Provides the dataset and checks that it holds what is to be streamed.
+pub(crate) fn find(flags: &Streaming, output: &Output, shutdown: &Shutdown) -> anyhow::Result<Found> {
     let dir = provide(flags, output, shutdown)?;
     let dataset = dataset::load(&dir, Split::Train).map_err(|error| coded(error.into()))?;
-    let digest = dataset.digest();
-    let source = slice(dataset, flags, &dir, stream)?;
-    output.data(&dir, digest);
-    Ok(source)
+    let range = range(dataset.samples.len(), flags, &dir)?;
+    output.data(&dir, dataset.digest());
+    Ok(Found { dir, dataset, range })
+}
+
+impl Found {
+    /// Says what is there, in a line.
+    pub(crate) fn tell(&self, output: &Output) {
+        let Found { dir, dataset, .. } = self;
+        let samples = count(dataset.samples.len(), "sample");
+        output.result(&format!("{}: {samples} to send, in `{}`", dataset.name, dir.display()));
+    }
+
+    /// What is to be streamed, and nothing beside it.
+    pub(crate) fn source(self, stream: Option<String>) -> Source {
+        let dataset_digest = self.dataset.digest();
+        let Dataset { name: dataset, mut samples, .. } = self.dataset;
+        let first = self.range.start;
+        samples.keep(self.range);
+        let stream = stream.unwrap_or_else(|| format!("from-{first}"));
+        Source { stream, dataset, dataset_digest, first: first as u64, samples }
+    }
 }
 
 fn provide(flags: &Streaming, output: &Output, shutdown: &Shutdown) -> anyhow::Result<PathBuf> {
@@ -60,22 +69,6 @@ fn provide(flags: &Streaming, output: &Output, shutdown: &Shutdown) -> anyhow::R
         output.notice(notice);
     }
     Ok(dir)
-}
-
-/// The part of the dataset that the flags ask for.
-fn slice(dataset: Dataset, flags: &Streaming, dir: &Path, stream: Option<String>) -> anyhow::Result<Source> {
-    let range = range(dataset.samples.len(), flags, dir)?;
-    let dataset_digest = dataset.digest();
-    let Dataset { name, mut samples, .. } = dataset;
-    let first = range.start;
-    samples.keep(range);
-    Ok(Source {
-        stream: stream.unwrap_or_else(|| format!("from-{first}")),
-        dataset: name,
-        dataset_digest,
-        first: first as u64,
-        samples,
-    })
 }
 
 /// Which of so many samples the flags ask for.

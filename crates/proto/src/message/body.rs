@@ -109,9 +109,4 @@ impl ErrorCode {
     pub(crate) fn may_precede_proof(self) -> bool {
         matches!(self, ErrorCode::Refused | ErrorCode::Version | ErrorCode::Busy)
     }
-
-    /// Whether trying again later can help.
-    pub fn is_temporary(self) -> bool {
-        matches!(self, ErrorCode::Stopping | ErrorCode::Storage | ErrorCode::Busy)
-    }
 }
