@@ -13,7 +13,7 @@ use crate::{
     codec,
     frame::{self, FrameError, Header},
 };
-use text::{allowed, check_text, is_text};
+use text::{allowed, is_text};
 
 /// One message.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -85,34 +85,33 @@ impl Message {
     /// When the checksum is wrong, the type is unknown or the body is not of its type.
     pub fn decode(header: &Header, body: Vec<u8>) -> Result<Message, FrameError> {
         header.verify(&body)?;
-        match header.kind {
+        let message = match header.kind {
             kind::HELLO => codec::decode(&body).map(Message::Hello),
             kind::CHALLENGE => codec::decode(&body).map(Message::Challenge),
             kind::PROOF => codec::decode(&body).map(Message::Proof),
             kind::COUNTERPROOF => codec::decode(&body).map(Message::Counterproof),
-            kind::OPEN => codec::decode(&body).and_then(|open: Open| {
-                let allowed = is_name(&open.stream) && is_text(&open.dataset, MAX_DATASET_NAME);
-                if allowed { Ok(Message::Open(open)) } else { Err(FrameError::Body("a name is not allowed")) }
-            }),
+            kind::OPEN => codec::decode(&body).map(Message::Open),
             kind::WELCOME => codec::decode(&body).map(Message::Welcome),
             kind::DATA => Batch::from_body(body).map(Message::Data),
             kind::ACK => codec::decode(&body).map(Message::Ack),
             kind::END => codec::decode(&body).map(Message::End),
-            kind::END_ACK if body.is_empty() => Ok(Message::EndAck),
-            kind::BYE if body.is_empty() => Ok(Message::Bye),
-            kind::RESUME if body.is_empty() => Ok(Message::Resume),
-            kind::END_ACK | kind::BYE | kind::RESUME => Err(FrameError::Body("it has bytes left over")),
+            kind::END_ACK => codec::decode(&body).map(|()| Message::EndAck),
+            kind::BYE => codec::decode(&body).map(|()| Message::Bye),
             kind::PING => codec::decode(&body).map(Message::Ping),
             kind::PONG => codec::decode(&body).map(Message::Pong),
-            kind::PAUSE => codec::decode(&body).and_then(|reason: String| {
-                check_text(&reason)?;
-                Ok(Message::Pause(reason))
-            }),
-            kind::ERROR => codec::decode(&body).and_then(|failure: Failure| {
-                check_text(&failure.text)?;
-                Ok(Message::Error(failure))
-            }),
+            kind::PAUSE => codec::decode(&body).map(Message::Pause),
+            kind::RESUME => codec::decode(&body).map(|()| Message::Resume),
+            kind::ERROR => codec::decode(&body).map(Message::Error),
             unknown => Err(FrameError::UnknownType(unknown)),
+        }?;
+        match &message {
+            Message::Open(Open { stream, dataset, .. }) if !is_name(stream) || !is_text(dataset, MAX_DATASET_NAME) => {
+                Err(FrameError::Body("a name is not allowed"))
+            }
+            Message::Pause(text) | Message::Error(Failure { text, .. }) if !is_text(text, MAX_TEXT) => {
+                Err(FrameError::Body("a text is not allowed"))
+            }
+            _ => Ok(message),
         }
     }
 

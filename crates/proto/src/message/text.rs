@@ -1,7 +1,5 @@
 //! Texts and names in messages: short, and without control characters, because they reach terminals and logs.
 
-use crate::frame::FrameError;
-
 /// Longest name of a stream, in bytes.
 pub const MAX_NAME: usize = 64;
 
@@ -21,11 +19,6 @@ pub(super) fn allowed(text: String) -> String {
     let mut text = text.replace(char::is_control, " ");
     text.truncate(text.floor_char_boundary(MAX_TEXT));
     text
-}
-
-/// Checks a text that came in a message.
-pub(super) fn check_text(text: &str) -> Result<(), FrameError> {
-    if is_text(text, MAX_TEXT) { Ok(()) } else { Err(FrameError::Body("a text is not allowed")) }
 }
 
 /// Whether a text may name a stream: letters, digits, `.`, `_` and `-`, at most [`MAX_NAME`] bytes.
