@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use proto::{
     ErrorCode, MAX_CONTROL_BODY, Message, ReceiverEvent, ReceiverSession,
-    message::{Failure, Open, Welcome},
+    message::{Failure, Welcome},
 };
 use tokio::time::{Instant, timeout_at};
 use transport::{Reader, Writer};
@@ -13,7 +13,7 @@ use crate::{
     budget::{Budget, Permit},
     error::Error,
     handshake::Authenticated,
-    ingest::{Reply, Request, Samples},
+    ingest::{Request, Samples},
     store_actor::StoreActor,
     time_limits::TimeLimits,
 };
@@ -28,15 +28,8 @@ pub(crate) async fn serve(
 ) -> Result<(), Error> {
     let Authenticated { mut reader, writer, mut session } = connection;
     let mut writer = writer.with_limit(limits.write);
-    let opening = timeout_at(due, opening(&mut reader, &mut writer, &mut session));
-    let result = match opening.await.unwrap_or_else(|late| Err(late.into())) {
-        Ok(Some(open)) => {
-            let incoming = Incoming { reader: &mut reader, budget, permit: None, idle: limits.idle, due };
-            stream_samples(incoming, &mut writer, &mut session, open, actor).await
-        }
-        Ok(None) => Ok(()),
-        Err(error) => Err(error),
-    };
+    let incoming = Incoming { reader: &mut reader, budget, permit: None, idle: limits.idle, due };
+    let result = stream_samples(incoming, &mut writer, &mut session, actor).await;
     if let Some(message) = result.as_ref().err().and_then(last_message) {
         let _ = writer.send(&message).await; // The peer may be gone, and the connection ends anyway.
     }
@@ -52,36 +45,24 @@ pub(crate) async fn turn_away(connection: Authenticated) {
     transport::close(reader, writer).await;
 }
 
-/// Waits for the sender's `Open`; `None` if it leaves.
-async fn opening(
-    reader: &mut Reader,
-    writer: &mut Writer,
-    session: &mut ReceiverSession,
-) -> Result<Option<Open>, Error> {
-    while let Some(message) = reader.read(session.max_body()).await? {
-        match session.receive(message)? {
-            ReceiverEvent::Send(message) => writer.send(&message).await?,
-            ReceiverEvent::Open(open) => return Ok(Some(open)),
-            ReceiverEvent::Failed(failure) => return Err(Error::Sender(failure.text)),
-            _ => {}
-        }
-    }
-    Ok(None)
-}
-
-/// Takes the stream's samples in, until the sender or the store actor ends the session.
+/// Waits for the sender's `Open`, and takes the stream's samples in until the sender or the store actor ends the session.
 async fn stream_samples(
     mut incoming: Incoming<'_>,
     writer: &mut Writer,
     session: &mut ReceiverSession,
-    open: Open,
     actor: &StoreActor,
 ) -> Result<(), Error> {
+    let Some((message, _)) = incoming.next(session.max_body()).await? else { return Ok(()) };
+    let open = match session.receive(message)? {
+        ReceiverEvent::Open(open) => open,
+        ReceiverEvent::Failed(failure) => return Err(Error::Sender(failure.text)),
+        _ => return Ok(()), // The session lets nothing else come first.
+    };
     let stream = open.stream.clone();
     let (lease, mut replies) = actor.open(open);
-    let ending = || Failure { code: ErrorCode::Stopping, text: "the receiver is ending".into() };
-    let first = replies.recv().await.unwrap_or_else(|| Reply::Failed(ending()));
-    if let Reply::Welcome(Welcome { next, .. }) = first {
+    let ending = || Message::error(ErrorCode::Stopping, "the receiver is ending");
+    let first = replies.recv().await.unwrap_or_else(ending);
+    if let Message::Welcome(Welcome { next, .. }) = first {
         tracing::info!("stream `{stream}` goes on at sample {next}");
     }
     deliver(first, writer, session).await?;
@@ -111,22 +92,21 @@ async fn stream_samples(
 }
 
 /// Tells the sender what the store actor says.
-async fn deliver(reply: Reply, writer: &mut Writer, session: &mut ReceiverSession) -> Result<(), Error> {
+async fn deliver(reply: Message, writer: &mut Writer, session: &mut ReceiverSession) -> Result<(), Error> {
     let message = match reply {
-        Reply::Welcome(welcome) => session.welcome(welcome),
-        Reply::Durable(position) => session.acknowledge(position),
-        Reply::EndAck => session.acknowledge_end(),
-        Reply::Paused(reason) => Message::pause(reason),
-        Reply::Resumed => Message::Resume,
-        Reply::Failed(Failure { code, text }) => {
+        Message::Welcome(welcome) => session.welcome(welcome),
+        Message::Ack(position) => session.acknowledge(position),
+        Message::EndAck => session.acknowledge_end(),
+        Message::Error(Failure { code, text }) => {
             writer.send(&Message::error(code, text.as_str())).await?;
             return Err(Error::Refused(text));
         }
+        reply => reply,
     };
     Ok(writer.send(&message).await?)
 }
 
-/// The messages of an open stream. A message's permit is waited for before the message is taken off the socket. So what all
+/// The messages of a stream. A message's permit is waited for before the message is taken off the socket. So what all
 /// connections hold together stays within the budget, and a sender that is ahead of it waits in its own socket.
 struct Incoming<'a> {
     reader: &'a mut Reader,

@@ -1,7 +1,7 @@
 //! The ingest state machine: which connection holds a stream, which samples are accepted, when a chunk is sealed, and what
 //! senders are told. It is pure: an [`Input`] goes in, [`Effect`]s come out. It does no I/O and reads no clock.
 //!
-//! The promise of the receiver is kept here. [`Reply::Durable`] is made in one place, [`Ingest::sealed`], from the store's
+//! The promise of the receiver is kept here. [`Message::Ack`] is made in one place, [`Ingest::sealed`], from the store's
 //! answer that a chunk is durable.
 
 use std::{
@@ -13,7 +13,7 @@ use std::{
 use event::Event;
 use process::shutdown::Cause;
 use proto::{
-    Batch, ErrorCode, StreamDigest,
+    Batch, ErrorCode, Message, StreamDigest,
     message::{Failure, Open, Welcome},
 };
 use store::Durable;
@@ -25,7 +25,7 @@ mod stream;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use interface::{Effect, Input, LeaseId, Reply, Request, Samples, Totals};
+pub(crate) use interface::{Effect, Input, LeaseId, Request, Samples, Totals};
 pub(crate) use stream::Stream;
 
 /// How often to try again while the disk is full.
@@ -60,8 +60,8 @@ enum State {
     },
     /// Told to stop: what was accepted is sealed first.
     Stopping(Cause),
-    /// The digest of a stream differs: this is being written into the directory.
-    Rejecting(String),
+    /// The digest of a stream differs: that is being written into the directory.
+    Rejecting,
     Ended,
 }
 
@@ -95,7 +95,7 @@ impl Ingest {
                 sealing.into_iter().chain(self.complete_at()).min()
             }
             State::Paused { retry_at, .. } => Some(retry_at),
-            State::Stopping(_) | State::Rejecting(_) | State::Ended => None,
+            State::Stopping(_) | State::Rejecting | State::Ended => None,
         }
     }
 
@@ -110,7 +110,6 @@ impl Ingest {
             Input::Declared { lease, open, result } => self.declared(now, lease, open, result),
             Input::Sealed(durable) => self.sealed(now, durable),
             Input::Completed { seconds } => self.completed(seconds),
-            Input::Rejected(error) => self.rejected(error),
             Input::Failed(error) => self.failed(now, error),
         }
         self.advance(now);
@@ -166,9 +165,9 @@ impl Ingest {
         // sending while a chunk is written.
         let window = (self.config.samples_per_chunk.max(Batch::MAX_SAMPLES) * 4) as u64;
         let welcome = Welcome { next: stream.accepted, durable: stream.durable, window };
-        self.reply(lease, Reply::Welcome(welcome));
+        self.reply(lease, Message::Welcome(welcome));
         if let State::Paused { reason, .. } = &self.state {
-            self.effects.push(Effect::Reply(lease, Reply::Paused(reason.clone())));
+            self.effects.push(Effect::Reply(lease, Message::pause(reason.as_str())));
         }
     }
 
@@ -177,14 +176,14 @@ impl Ingest {
         if let State::Paused { .. } = self.state {
             self.state = State::Receiving;
             self.effects.push(Effect::Report(Event::Resumed));
-            self.reply_all(|| Reply::Resumed);
+            self.reply_all(&Message::Resume);
         }
         let mut sealed = 0;
         for Durable { stream, position } in durable {
             let Some(stream) = self.streams.get_mut(&stream) else { continue };
             sealed += position - stream.durable;
             stream.durable = position;
-            self.effects.extend(stream.lease().map(|lease| Effect::Reply(lease, Reply::Durable(position))));
+            self.effects.extend(stream.lease().map(|lease| Effect::Reply(lease, Message::Ack(position))));
         }
         self.durable.samples += sealed;
         self.durable.chunks += 1;
@@ -200,15 +199,12 @@ impl Ingest {
         self.finish(Ok(Outcome::Complete { samples, chunks, seconds }));
     }
 
-    fn rejected(&mut self, error: store::Error) {
-        if let State::Rejecting(what) = &self.state {
+    fn failed(&mut self, now: Instant, error: store::Error) {
+        if let store::Error::Rejected { what, .. } = &error {
             // Only after it is on disk: a sender that hears this does not come back.
             let what = what.clone();
-            self.end(ErrorCode::Digest, &what, Err(error));
+            return self.end(ErrorCode::Digest, &what, Err(error));
         }
-    }
-
-    fn failed(&mut self, now: Instant, error: store::Error) {
         match self.state {
             State::Receiving | State::Paused { .. } if error.is_full() => self.pause(now, &chain(&error)),
             State::Stopping(cause) if error.is_full() => {
@@ -226,7 +222,7 @@ impl Ingest {
             State::Paused { notice_at, .. } if now < notice_at => notice_at,
             _ => {
                 self.effects.push(Effect::Report(Event::Paused { reason: reason.to_owned() }));
-                self.reply_all(|| Reply::Paused(reason.to_owned()));
+                self.reply_all(&Message::pause(reason));
                 now + NOTICE_EVERY
             }
         };
@@ -239,7 +235,7 @@ impl Ingest {
             return;
         }
         match &mut self.state {
-            State::Rejecting(_) | State::Ended => return,
+            State::Rejecting | State::Ended => return,
             State::Paused { retry_at, .. } if now < *retry_at => return,
             State::Paused { retry_at, .. } => *retry_at = now + RETRY_EVERY,
             State::Receiving | State::Stopping(_) => {}
@@ -283,11 +279,11 @@ impl Ingest {
         for (name, stream) in &mut self.streams {
             match stream.check_end() {
                 None => {}
-                Some((lease, true)) => self.effects.push(Effect::Reply(lease, Reply::EndAck)),
+                Some((lease, true)) => self.effects.push(Effect::Reply(lease, Message::EndAck)),
                 Some((_, false)) => {
                     let what = format!("stream `{name}`: what arrived is not what was sent");
-                    self.effects.push(Effect::Reject(what.clone()));
-                    self.state = State::Rejecting(what);
+                    self.effects.push(Effect::Reject(what));
+                    self.state = State::Rejecting;
                     return;
                 }
             }
@@ -313,7 +309,7 @@ impl Ingest {
 
     /// Ends every session, and the work.
     fn end(&mut self, code: ErrorCode, text: &str, result: Result<Outcome, store::Error>) {
-        self.reply_all(|| failed(code, text));
+        self.reply_all(&failed(code, text));
         self.finish(result);
     }
 
@@ -322,13 +318,13 @@ impl Ingest {
         self.effects.push(Effect::Finish(result));
     }
 
-    fn reply(&mut self, lease: LeaseId, reply: Reply) {
+    fn reply(&mut self, lease: LeaseId, reply: Message) {
         self.effects.push(Effect::Reply(lease, reply));
     }
 
-    fn reply_all(&mut self, reply: impl Fn() -> Reply) {
+    fn reply_all(&mut self, reply: &Message) {
         let leases = self.streams.values().filter_map(Stream::lease);
-        self.effects.extend(leases.map(|lease| Effect::Reply(lease, reply())));
+        self.effects.extend(leases.map(|lease| Effect::Reply(lease, reply.clone())));
     }
 }
 
@@ -337,8 +333,8 @@ fn leased(streams: &mut BTreeMap<String, Stream>, lease: LeaseId) -> Option<(&St
     streams.iter_mut().find(|(_, stream)| stream.lease() == Some(lease))
 }
 
-fn failed(code: ErrorCode, text: impl Into<String>) -> Reply {
-    Reply::Failed(Failure { code, text: text.into() })
+fn failed(code: ErrorCode, text: impl Into<String>) -> Message {
+    Message::Error(Failure { code, text: text.into() })
 }
 
 /// An error and its causes, in one line.

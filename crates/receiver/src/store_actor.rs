@@ -21,7 +21,7 @@ use process::{
     exit::{Code, failure},
     shutdown::{Cause, Shutdown},
 };
-use proto::{StreamDigest, message::Open};
+use proto::{Message, StreamDigest, message::Open};
 use store::{DatasetId, Disk, Replay, Store};
 use tokio::sync::{
     mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel},
@@ -30,7 +30,7 @@ use tokio::sync::{
 
 use crate::{
     config::{Config, Outcome},
-    ingest::{Effect, Ingest, Input, LeaseId, Reply, Request, Samples, Stream, Totals},
+    ingest::{Effect, Ingest, Input, LeaseId, Request, Samples, Stream, Totals},
 };
 
 /// Waiting with nothing to do.
@@ -39,7 +39,7 @@ const IDLE: Duration = Duration::from_secs(3600);
 /// The connections' side of the actor. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(crate) struct StoreActor {
-    queue: mpsc::Sender<Message>,
+    queue: mpsc::Sender<Asked>,
     leases: Arc<AtomicU64>,
 }
 
@@ -54,12 +54,8 @@ pub(crate) struct Lease {
     id: LeaseId,
 }
 
-enum Message {
-    /// A connection wants to hold a stream, and hears replies here.
-    Open(LeaseId, Open, UnboundedSender<Reply>),
-    Request(LeaseId, Request),
-    Stop(Cause),
-}
+/// What is asked of the thread. With [`Input::Open`] comes where the connection hears replies.
+type Asked = (Input, Option<UnboundedSender<Message>>);
 
 /// Opens the store and starts the thread that owns it. The thread first reports that the receiver listens.
 pub(crate) fn start(
@@ -120,27 +116,27 @@ fn open_store(config: &Config, shutdown: &Shutdown, mut replay: impl FnMut(Repla
 }
 
 impl StoreActor {
-    /// Asks for a stream. The first reply is `Welcome` or `Failed`; there is none if the receiver is ending.
-    pub(crate) fn open(&self, open: Open) -> (Lease, UnboundedReceiver<Reply>) {
+    /// Asks for a stream. The first reply is `Welcome` or `Error`; there is none if the receiver is ending.
+    pub(crate) fn open(&self, open: Open) -> (Lease, UnboundedReceiver<Message>) {
         let id = LeaseId(self.leases.fetch_add(1, Ordering::Relaxed));
         let (replies, inbox) = unbounded_channel();
-        self.send(Message::Open(id, open, replies));
+        self.send((Input::Open(id, open), Some(replies)));
         (Lease { actor: self.clone(), id }, inbox)
     }
 
     /// Seals and acknowledges what was accepted, and ends.
     pub(crate) fn stop(&self, cause: Cause) {
-        self.send(Message::Stop(cause));
+        self.send((Input::Stop(cause), None));
     }
 
-    fn send(&self, message: Message) {
-        let _ = self.queue.send(message); // The queue is closed when the work is done; replies say so.
+    fn send(&self, asked: Asked) {
+        let _ = self.queue.send(asked); // The queue is closed when the work is done; replies say so.
     }
 }
 
 impl Lease {
     pub(crate) fn request(&self, request: Request) {
-        self.actor.send(Message::Request(self.id, request));
+        self.actor.send((Input::Request(self.id, request), None));
     }
 }
 
@@ -164,27 +160,24 @@ struct Thread<R> {
     run: Option<String>,
     store: Store,
     ingest: Ingest,
-    replies: HashMap<LeaseId, UnboundedSender<Reply>>,
+    replies: HashMap<LeaseId, UnboundedSender<Message>>,
     report: R,
 }
 
 impl<R: Fn(&Event)> Thread<R> {
     /// Works until everything is there, or the receiver is to stop.
-    fn work(mut self, inbox: &mpsc::Receiver<Message>) -> anyhow::Result<Outcome> {
+    fn work(mut self, inbox: &mpsc::Receiver<Asked>) -> anyhow::Result<Outcome> {
         loop {
             let wait = self.ingest.deadline().map_or(IDLE, |at| at.saturating_duration_since(Instant::now()));
-            let input = match inbox.recv_timeout(wait) {
-                Ok(Message::Open(lease, open, replies)) => {
-                    self.replies.insert(lease, replies);
-                    Input::Open(lease, open)
-                }
-                Ok(Message::Request(lease, request)) => Input::Request(lease, request),
-                Ok(Message::Stop(cause)) => Input::Stop(cause),
-                Err(RecvTimeoutError::Timeout) => Input::Tick,
+            let (input, replies) = match inbox.recv_timeout(wait) {
+                Ok(asked) => asked,
+                Err(RecvTimeoutError::Timeout) => (Input::Tick, None),
                 Err(RecvTimeoutError::Disconnected) => return Err(anyhow::anyhow!("nobody is left to receive from")),
             };
-            if let Input::Request(lease, Request::Close) = &input {
-                self.replies.remove(lease);
+            match (&input, replies) {
+                (Input::Open(lease, _), Some(replies)) => drop(self.replies.insert(*lease, replies)),
+                (Input::Request(lease, Request::Close), _) => drop(self.replies.remove(lease)),
+                _ => {}
             }
             if let Some(result) = self.handle(input) {
                 return result;
@@ -227,7 +220,7 @@ impl<R: Fn(&Event)> Thread<R> {
             Effect::Complete { seconds } => {
                 store.complete(self.run.as_deref(), seconds).map(|_| Input::Completed { seconds })
             }
-            Effect::Reject(what) => store.reject(&what).map(Input::Rejected),
+            Effect::Reject(what) => store.reject(&what).map(Input::Failed),
             Effect::Forget(stream) => {
                 store.forget_if_empty(&stream);
                 return None;
@@ -267,7 +260,7 @@ mod tests {
             let open = Open { stream: stream.into(), dataset: "tiny".into(), dataset_digest, first: 0, end: 20 };
             let (_lease, mut replies) = actor.open(open);
             let reply = replies.recv().await;
-            assert!(matches!(reply, Some(Reply::Welcome(_))), "{stream}: {reply:?}");
+            assert!(matches!(reply, Some(Message::Welcome(_))), "{stream}: {reply:?}");
         }
         actor.stop(Cause::Terminate);
         assert_eq!(running.ended().await.unwrap(), Outcome::Stopped(Cause::Terminate));

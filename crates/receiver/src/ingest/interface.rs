@@ -3,8 +3,8 @@
 use event::Event;
 use process::shutdown::Cause;
 use proto::{
-    Batch,
-    message::{End, Failure, Open, Welcome},
+    Batch, Message,
+    message::{End, Open},
 };
 use store::Durable;
 
@@ -47,9 +47,7 @@ pub(crate) enum Input {
     Sealed(Vec<Durable>),
     /// The store's answer to [`Effect::Complete`]: the manifest is durable.
     Completed { seconds: f64 },
-    /// The store's answer to [`Effect::Reject`]: it is written down. The error says so.
-    Rejected(store::Error),
-    /// The store's answer to any effect: it could not be carried out.
+    /// The store's answer to any effect: it could not be carried out; or to [`Effect::Reject`]: it is written down.
     Failed(store::Error),
 }
 
@@ -81,31 +79,14 @@ pub(crate) enum Effect {
     Complete { seconds: f64 },
     /// Write down why the directory is given up.
     Reject(String),
-    /// Tell a connection.
-    Reply(LeaseId, Reply),
+    /// Tell a connection. After a [`Message::Error`] its session is over.
+    Reply(LeaseId, Message),
     /// Report an event.
     Report(Event),
     /// Write a warning to the log.
     Warn(String),
     /// End, with this result.
     Finish(Result<Outcome, store::Error>),
-}
-
-/// What a connection is told.
-#[derive(Debug)]
-pub(crate) enum Reply {
-    /// It holds the stream.
-    Welcome(Welcome),
-    /// Every sample before this position is durable.
-    Durable(u64),
-    /// The whole stream is durable and its digest agrees.
-    EndAck,
-    /// The disk is full, in words for people.
-    Paused(String),
-    /// There is room again.
-    Resumed,
-    /// The session is over.
-    Failed(Failure),
 }
 
 impl Effect {

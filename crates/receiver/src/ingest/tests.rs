@@ -6,10 +6,7 @@ mod streams;
 
 use std::io;
 
-use proto::{
-    HEADER_BYTES, Header, MAX_BODY, Message,
-    message::{End, Failure},
-};
+use proto::{HEADER_BYTES, Header, MAX_BODY, message::End};
 
 use super::*;
 
@@ -41,10 +38,16 @@ impl Play {
         Play { ingest: Ingest::new(config, totals, known(start)), start }
     }
 
+    /// A receiver of one stream, `a`, of so many samples, held by lease 1.
+    fn opened(end: u64) -> Play {
+        let mut play = Play::new(1);
+        play.open(0, 1, "a", end);
+        play
+    }
+
     /// A receiver of one stream, `a`, of 20 samples, all durable and held by lease 1.
     fn all_durable() -> Play {
-        let mut play = Play::new(1);
-        play.open(0, 1, "a", 20);
+        let mut play = Play::opened(20);
         play.step(0, data(1, 0, 20), "append a 0..20, seal");
         play.step(0, sealed("a", 10), "1: ack 10, stored 10 in 1, seal");
         play.step(0, sealed("a", 20), "1: ack 20, stored 20 in 2");
@@ -53,8 +56,7 @@ impl Play {
 
     /// A receiver of one stream, `a`, of 40 samples, held by lease 1. Ten samples wait, and the disk is full since second 0.
     fn paused() -> Play {
-        let mut play = Play::new(1);
-        play.open(0, 1, "a", 40);
+        let mut play = Play::opened(40);
         play.step(0, data(1, 0, 10), "append a 0..10, seal");
         play.step(0, failed(full()), PAUSED);
         play
@@ -77,10 +79,16 @@ impl Play {
     /// Lets a new connection open a stream that nobody holds.
     #[track_caller]
     fn open(&mut self, millis: u64, lease: u64, stream: &str, end: u64) {
-        self.step(millis, open(lease, stream, end), &format!("declare {stream} for {lease}"));
         let known = self.ingest.streams.get(stream);
         let (next, durable) = known.map_or((0, 0), |stream| (stream.accepted, stream.durable));
-        self.step(millis, declared(lease, stream, end, Ok(())), &format!("{lease}: welcome {next} {durable}"));
+        self.open_and_hear(millis, lease, stream, end, &format!("{lease}: welcome {next} {durable}"));
+    }
+
+    /// Lets a new connection open a stream that fits the directory, and expects what all are told then.
+    #[track_caller]
+    fn open_and_hear(&mut self, millis: u64, lease: u64, stream: &str, end: u64, expect: &str) {
+        self.step(millis, open(lease, stream, end), &format!("declare {stream} for {lease}"));
+        self.step(millis, declared(lease, stream, end, Ok(())), expect);
     }
 
     #[track_caller]
@@ -114,14 +122,15 @@ fn words(effect: &Effect) -> String {
     }
 }
 
-fn reply_words(reply: &Reply) -> String {
+fn reply_words(reply: &Message) -> String {
     match reply {
-        Reply::Welcome(welcome) => format!("welcome {} {}", welcome.next, welcome.durable),
-        Reply::Durable(position) => format!("ack {position}"),
-        Reply::EndAck => "end-ack".into(),
-        Reply::Paused(reason) => format!("pause: {reason}"),
-        Reply::Resumed => "resume".into(),
-        Reply::Failed(Failure { code, text }) => format!("{code:?}: {text}"),
+        Message::Welcome(welcome) => format!("welcome {} {}", welcome.next, welcome.durable),
+        Message::Ack(position) => format!("ack {position}"),
+        Message::EndAck => "end-ack".into(),
+        Message::Pause(reason) => format!("pause: {reason}"),
+        Message::Resume => "resume".into(),
+        Message::Error(Failure { code, text }) => format!("{code:?}: {text}"),
+        other => panic!("no receiver says {other:?}"),
     }
 }
 

@@ -31,8 +31,7 @@ fn senders_are_told_again_that_the_disk_is_full_and_so_is_one_that_comes_meanwhi
     play.step(5000, Input::Tick, "seal");
     play.step(5000, failed(full()), PAUSED);
     play.step(5100, close(1), "");
-    play.step(5200, open(2, "a", 40), "declare a for 2");
-    play.step(5200, declared(2, "a", 40, Ok(())), "2: welcome 10 0, 2: pause: no room for `f`: disk full");
+    play.open_and_hear(5200, 2, "a", 40, "2: welcome 10 0, 2: pause: no room for `f`: disk full");
 }
 
 #[test]
@@ -40,8 +39,7 @@ fn samples_kept_for_a_connection_that_is_gone_are_sent_again() {
     let mut play = Play::paused();
     play.step(100, data(1, 10, 15), "");
     play.step(100, close(1), "");
-    play.step(100, open(2, "a", 40), "declare a for 2");
-    play.step(100, declared(2, "a", 40, Ok(())), "2: welcome 10 0, 2: pause: no room for `f`: disk full");
+    play.open_and_hear(100, 2, "a", 40, "2: welcome 10 0, 2: pause: no room for `f`: disk full");
     play.step(100, data(2, 10, 13), "");
     play.step(1000, Input::Tick, "seal");
     play.step(1000, sealed("a", 10), "resumed, 2: resume, 2: ack 10, stored 10 in 1, append a 10..13");
@@ -60,8 +58,7 @@ fn a_manifest_for_which_there_is_no_room_is_tried_again() {
     play.step(0, close(1), "");
     play.step(GRACE, Input::Tick, "complete after 5");
     play.step(GRACE, failed(full()), "paused: no room for `f`: disk full");
-    play.step(GRACE, open(2, "a", 20), "declare a for 2");
-    play.step(GRACE, declared(2, "a", 20, Ok(())), "2: welcome 20 20, 2: pause: no room for `f`: disk full");
+    play.open_and_hear(GRACE, 2, "a", 20, "2: welcome 20 20, 2: pause: no room for `f`: disk full");
     play.step(GRACE, end(2, 20), "");
     play.step(6000, Input::Tick, "2: end-ack");
     play.deadline(Some(7000));
@@ -74,12 +71,10 @@ fn a_stop_seals_and_acknowledges_what_was_accepted() {
     let mut play = Play::new(1);
     play.step(0, stop(), "finish: stopped by SIGTERM");
 
-    let mut play = Play::new(1);
-    play.open(0, 1, "a", 40);
+    let mut play = Play::opened(40);
     play.step(0, stop(), STOPPED);
 
-    let mut play = Play::new(1);
-    play.open(0, 1, "a", 40);
+    let mut play = Play::opened(40);
     play.step(0, data(1, 0, 5), "append a 0..5");
     play.step(0, stop(), "seal");
     play.step(0, sealed("a", 5), &format!("1: ack 5, stored 5 in 1, {STOPPED}"));
@@ -109,8 +104,7 @@ fn a_stop_while_the_disk_is_full_seals_what_there_is_room_for() {
     play.step(5000, failed(full()), &format!("{warning}, {STOPPED}"));
 
     // What waits for its chunk and what arrived since are one chunk.
-    let mut play = Play::new(1);
-    play.open(0, 1, "a", 40);
+    let mut play = Play::opened(40);
     play.step(0, data(1, 0, 4), "append a 0..4");
     play.step(LINGER, Input::Tick, "seal");
     play.step(LINGER, failed(full()), PAUSED);
@@ -122,8 +116,7 @@ fn a_stop_while_the_disk_is_full_seals_what_there_is_room_for() {
 #[test]
 fn a_failure_of_the_store_ends_every_session_and_the_work() {
     let expect = "1: Storage: failed to write `f`: broken, finish: failed to write `f`: broken";
-    let mut play = Play::new(1);
-    play.open(0, 1, "a", 40);
+    let mut play = Play::opened(40);
     play.step(0, data(1, 0, 10), "append a 0..10, seal");
     play.step(0, failed(broken()), expect);
     play.step(0, sealed("a", 10), "");
@@ -132,8 +125,7 @@ fn a_failure_of_the_store_ends_every_session_and_the_work() {
     play.step(1000, Input::Tick, "seal");
     play.step(1000, failed(broken()), expect);
 
-    let mut play = Play::new(1);
-    play.open(0, 1, "a", 40);
+    let mut play = Play::opened(40);
     play.step(0, data(1, 0, 5), "append a 0..5");
     play.step(0, stop(), "seal");
     play.step(0, failed(broken()), expect);

@@ -114,27 +114,27 @@ impl Trouble {
         inside.map(|sender| Durable { stream: NAMES[sender].into(), position: self.senders[sender].durable }).collect()
     }
 
-    fn hear(&mut self, lease: u64, reply: &Reply) {
+    fn hear(&mut self, lease: u64, reply: &Message) {
         let holds = |sender: &&mut Sender| sender.connection.is_some_and(|connection| connection.lease == lease);
         let Some(sender) = self.senders.iter_mut().find(holds) else {
-            return assert!(matches!(reply, Reply::Failed(_)), "a connection that was replaced hears {reply:?}");
+            return assert!(matches!(reply, Message::Error(_)), "a connection that was replaced hears {reply:?}");
         };
         let connection = sender.connection.as_mut().unwrap();
         match reply {
-            Reply::Welcome(welcome) => {
+            Message::Welcome(welcome) => {
                 assert_eq!((welcome.next, welcome.durable), (sender.appended, sender.durable));
                 connection.next = Some(welcome.next);
             }
-            Reply::Durable(position) => {
+            Message::Ack(position) => {
                 assert!(*position == sender.durable && *position > sender.told, "an ack is true");
                 sender.told = *position;
             }
-            Reply::EndAck => {
+            Message::EndAck => {
                 assert_eq!(sender.durable, LENGTH);
                 connection.answered = true;
             }
-            Reply::Paused(_) | Reply::Resumed => {}
-            Reply::Failed(failure) => panic!("{failure:?}"),
+            Message::Pause(_) | Message::Resume => {}
+            other => panic!("{other:?}"),
         }
     }
 }

@@ -8,8 +8,7 @@ const UNEXPECTED: &str =
 
 #[test]
 fn a_stream_is_acknowledged_chunk_by_chunk_and_completed_when_its_sender_knows() {
-    let mut play = Play::new(1);
-    play.open(0, 1, "a", 25);
+    let mut play = Play::opened(25);
     play.step(1000, data(1, 0, 7), "append a 0..7");
     play.step(1000, data(1, 7, 14), "append a 7..14, seal");
     play.step(1000, sealed("a", 10), "1: ack 10, stored 10 in 1");
@@ -71,13 +70,10 @@ fn a_sample_waits_no_longer_than_the_linger() {
 
 #[test]
 fn a_newer_connection_takes_the_stream_over_and_the_old_one_is_not_heard() {
-    let mut play = Play::new(1);
-    play.open(0, 1, "a", 40);
+    let mut play = Play::opened(40);
     play.step(0, data(1, 0, 12), "append a 0..12, seal");
     play.step(0, sealed("a", 10), "1: ack 10, stored 10 in 1");
-    play.step(0, open(2, "a", 40), "declare a for 2");
-    let expect = "1: Fenced: another connection took the stream over, 2: welcome 12 10";
-    play.step(0, declared(2, "a", 40, Ok(())), expect);
+    play.open_and_hear(0, 2, "a", 40, "1: Fenced: another connection took the stream over, 2: welcome 12 10");
     play.step(0, data(1, 12, 22), "");
     play.step(0, end(1, 40), "");
     play.step(0, bye(1), "");
@@ -106,9 +102,7 @@ fn an_end_counts_only_on_the_connection_that_said_it() {
     play.open(0, 1, "a", 5);
     play.step(0, data(1, 0, 5), "append a 0..5");
     play.step(0, end(1, 5), "");
-    play.step(0, open(2, "a", 5), "declare a for 2");
-    let expect = "1: Fenced: another connection took the stream over, 2: welcome 5 0";
-    play.step(0, declared(2, "a", 5, Ok(())), expect);
+    play.open_and_hear(0, 2, "a", 5, "1: Fenced: another connection took the stream over, 2: welcome 5 0");
     play.step(LINGER, Input::Tick, "seal");
     play.step(LINGER, sealed("a", 5), "2: ack 5, stored 5 in 1");
     play.step(LINGER, end(2, 5), "2: end-ack");
@@ -116,8 +110,7 @@ fn an_end_counts_only_on_the_connection_that_said_it() {
 
 #[test]
 fn a_sample_that_is_missing_is_waited_for_however_long_its_sender_is_away() {
-    let mut play = Play::new(1);
-    play.open(0, 1, "a", 5);
+    let mut play = Play::opened(5);
     play.step(0, data(1, 0, 4), "append a 0..4");
     play.step(0, close(1), "");
     play.step(LINGER, Input::Tick, "seal");
@@ -148,8 +141,7 @@ fn streams_whose_senders_are_away_for_the_whole_grace_are_complete() {
 #[test]
 fn a_grace_that_ends_while_a_chunk_is_written_is_not_missed() {
     for written in [GRACE - 1, GRACE, GRACE + 1] {
-        let mut play = Play::new(1);
-        play.open(0, 1, "a", 5);
+        let mut play = Play::opened(5);
         play.step(0, data(1, 0, 5), "append a 0..5, seal");
         play.step(0, failed(full()), PAUSED);
         play.step(0, close(1), "");
@@ -186,7 +178,7 @@ fn a_wrong_digest_gives_the_directory_up_before_the_senders_hear_it() {
     play.step(0, wrong(), &format!("reject: {what}"));
     let error = store::Error::Rejected { dir: "d".into(), what: what.into() };
     let rejected = format!("1: Digest: {what}, finish: {error}");
-    play.step(0, Input::Rejected(error), &rejected);
+    play.step(0, failed(error), &rejected);
 
     let mut play = Play::all_durable();
     play.step(0, wrong(), &format!("reject: {what}"));
@@ -195,8 +187,7 @@ fn a_wrong_digest_gives_the_directory_up_before_the_senders_hear_it() {
 
 #[test]
 fn streams_beyond_those_expected_are_refused() {
-    let mut play = Play::new(1);
-    play.open(0, 1, "a", 40);
+    let mut play = Play::opened(40);
     play.step(0, open(2, "b", 40), &format!("2: {UNEXPECTED}"));
     play.step(0, data(2, 0, 10), "");
     play.step(0, close(2), "");
