@@ -11,10 +11,11 @@ use anyhow::{Context, anyhow};
 use process::{
     exit::{Code, OrExit, failure},
     file::remove_directory,
-    shutdown::{Shutdown, stopped},
+    shutdown::stopped,
 };
-use terminal::Console;
 use tokio::time::sleep;
+
+use crate::caller::Caller;
 
 /// Another set-up may take this long; after that it is stuck.
 const LOCK_LIMIT: Duration = Duration::from_secs(30 * 60);
@@ -38,7 +39,7 @@ pub fn cache_dir() -> anyhow::Result<PathBuf> {
 }
 
 /// Holds off a second set-up, which would download the same.
-pub(crate) async fn lock(cache: &Path, console: &Console, shutdown: &Shutdown) -> anyhow::Result<File> {
+pub(crate) async fn lock(cache: &Path, caller: &Caller) -> anyhow::Result<File> {
     fs::create_dir_all(cache).with_context(|| format!("failed to create the cache `{}`", cache.display()))?;
     let path = cache.join("setup.lock");
     let file = File::create(&path).with_context(|| format!("failed to create `{}`", path.display()))?;
@@ -46,13 +47,13 @@ pub(crate) async fn lock(cache: &Path, console: &Console, shutdown: &Shutdown) -
     let mut told = false;
     while !process::lock::take(&file).with_context(|| format!("failed to lock `{}`", path.display()))? {
         if !told {
-            console.note("another set-up is fetching; waiting for it");
+            caller.console.note("another set-up is fetching; waiting for it");
             told = true;
         }
         if start.elapsed() > LOCK_LIMIT {
             return Err(unavailable(format!("another set-up has held `{}` for too long", path.display())));
         }
-        if let Some(cause) = shutdown.requested() {
+        if let Some(cause) = caller.shutdown.requested() {
             return Err(stopped(cause));
         }
         sleep(POLL).await;
@@ -76,19 +77,22 @@ pub(crate) fn unavailable(message: String) -> anyhow::Error {
 
 #[cfg(test)]
 mod tests {
+    use process::shutdown::{Cause, Shutdown};
+    use terminal::Console;
+
     use super::*;
 
     #[tokio::test]
     async fn a_second_set_up_waits_for_the_first_and_can_be_stopped() {
         let cache = tempfile::tempdir().unwrap();
         let (trigger, shutdown) = Shutdown::manual();
-        let console = Console::new();
-        let first = lock(cache.path(), &console, &shutdown).await.unwrap();
-        trigger.stop(process::shutdown::Cause::Interrupt);
-        let error = lock(cache.path(), &console, &shutdown).await.unwrap_err();
+        let caller = Caller { console: Console::new(), shutdown };
+        let first = lock(cache.path(), &caller).await.unwrap();
+        trigger.stop(Cause::Interrupt);
+        let error = lock(cache.path(), &caller).await.unwrap_err();
         assert_eq!(process::exit::code_of(&error), Code::Interrupted);
         drop(first);
         let (_trigger, shutdown) = Shutdown::manual();
-        lock(cache.path(), &console, &shutdown).await.unwrap();
+        lock(cache.path(), &Caller { shutdown, ..caller }).await.unwrap();
     }
 }

@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod cache;
+mod caller;
 mod checkout;
 pub mod doctor;
 mod libtorch;
@@ -22,7 +23,7 @@ use process::shutdown::Shutdown;
 use terminal::Console;
 
 pub use crate::cache::cache_dir;
-use crate::{cache::unavailable, checkout::Checkout, siblings::Program};
+use crate::{cache::unavailable, caller::Caller, checkout::Checkout, siblings::Program};
 
 /// A set-up under way: all is fetched, and all programs can be started but the trainer, whose build takes longest.
 #[derive(Debug)]
@@ -37,9 +38,7 @@ pub struct Setup {
     protoc: Option<OsString>,
     /// Spark, if the run is to have one of its own.
     pub spark: Option<PathBuf>,
-    /// Where it tells of itself.
-    pub console: Console,
-    shutdown: Shutdown,
+    caller: Caller,
 }
 
 impl Setup {
@@ -53,27 +52,27 @@ impl Setup {
         if spark::is_needed(engine) {
             spark::java().await?;
         }
-        let (console, shutdown) = (console.clone(), shutdown.clone());
+        let caller = Caller { console: console.clone(), shutdown: shutdown.clone() };
         let Some(checkout) = Checkout::of(&exe) else {
             let directory = installed(exe)?;
-            let spark = spark::provide(engine, &console, &shutdown).await?;
-            return Ok(Setup { directory, checkout: None, libtorch: None, protoc: None, spark, console, shutdown });
+            let spark = spark::provide(engine, &caller).await?;
+            return Ok(Setup { directory, checkout: None, libtorch: None, protoc: None, spark, caller });
         };
         let directory = checkout.profile_dir.clone();
         if !siblings::path(&directory, Program::Trainer).exists() {
             tool::compiler().await?;
         }
         let fetch = async {
-            let libtorch = libtorch::provide(&checkout, &console, &shutdown).await?;
+            let libtorch = libtorch::provide(&checkout, &caller).await?;
             let protoc = match engine.engine {
                 EngineName::Rayon => None,
-                EngineName::Spark => Some(spark::protoc(&console, &shutdown).await?),
+                EngineName::Spark => Some(spark::protoc(&caller).await?),
             };
-            Ok((Some(libtorch), protoc, spark::provide(engine, &console, &shutdown).await?))
+            Ok((Some(libtorch), protoc, spark::provide(engine, &caller).await?))
         };
-        let build = siblings::build_sender_and_receiver(&checkout, &console, &shutdown);
+        let build = siblings::build_sender_and_receiver(&checkout, &caller);
         let ((libtorch, protoc, spark), ()) = tokio::try_join!(fetch, build)?;
-        Ok(Setup { directory, checkout: Some(checkout), libtorch, protoc, spark, console, shutdown })
+        Ok(Setup { directory, checkout: Some(checkout), libtorch, protoc, spark, caller })
     }
 
     /// Builds the trainer.
@@ -82,9 +81,7 @@ impl Setup {
     /// When that fails, or the program is told to stop.
     pub async fn build_trainer(&self) -> anyhow::Result<()> {
         match &self.checkout {
-            Some(checkout) => {
-                siblings::build_trainer(checkout, self.protoc.as_deref(), &self.console, &self.shutdown).await
-            }
+            Some(checkout) => siblings::build_trainer(checkout, self.protoc.as_deref(), &self.caller).await,
             None => Ok(()),
         }
     }

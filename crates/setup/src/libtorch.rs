@@ -13,29 +13,28 @@ use std::{
 };
 
 use anyhow::Context;
-use process::shutdown::Shutdown;
-use terminal::Console;
 
 pub(crate) use self::version::VERSION;
 use self::version::check;
 use crate::{
     cache::{cache_dir, unavailable},
+    caller::Caller,
     checkout::Checkout,
 };
 
 /// The link in the checkout, which `.cargo/config.toml` names.
 const LINK: &str = ".libtorch";
 
-pub(crate) async fn provide(checkout: &Checkout, console: &Console, shutdown: &Shutdown) -> anyhow::Result<PathBuf> {
+pub(crate) async fn provide(checkout: &Checkout, caller: &Caller) -> anyhow::Result<PathBuf> {
     if let Some(path) = in_place(checkout)? {
         return Ok(path);
     }
     let (cache, cached) = (cache_dir()?, cached()?);
     if check(&cached).is_err() {
-        fetch::fetch(&cache, &cached, console, shutdown).await?;
+        fetch::fetch(&cache, &cached, caller).await?;
     }
     fetch::remove_wheels(&cache)?;
-    console.note(&format!("libtorch {VERSION} is in `{}`", cached.display()));
+    caller.console.note(&format!("libtorch {VERSION} is in `{}`", cached.display()));
     let link = checkout.root.join(LINK);
     process::file::point(&link, &cached).with_context(|| format!("failed to make the link `{}`", link.display()))?;
     Ok(cached)

@@ -9,11 +9,7 @@ use std::{
 };
 
 use anyhow::Context;
-use process::{
-    file::bytes_below,
-    shutdown::{Shutdown, stopped},
-};
-use terminal::Console;
+use process::{file::bytes_below, shutdown::stopped};
 use tokio::{
     process::Command,
     time::{MissedTickBehavior, interval},
@@ -21,6 +17,7 @@ use tokio::{
 
 use crate::{
     cache::{create_dir, remove_dir, unavailable},
+    caller::Caller,
     tool::{self, Tool},
 };
 
@@ -34,18 +31,12 @@ pub(crate) struct Pip<'a> {
     python: &'static str,
     /// What to do where it fails, as a clause.
     advice: &'static str,
-    console: &'a Console,
-    shutdown: &'a Shutdown,
+    caller: &'a Caller,
 }
 
 impl<'a> Pip<'a> {
-    pub(crate) async fn find(
-        what: &str,
-        advice: &'static str,
-        console: &'a Console,
-        shutdown: &'a Shutdown,
-    ) -> anyhow::Result<Self> {
-        Ok(Pip { python: python(what, advice).await?, advice, console, shutdown })
+    pub(crate) async fn find(what: &str, advice: &'static str, caller: &'a Caller) -> anyhow::Result<Self> {
+        Ok(Pip { python: python(what, advice).await?, advice, caller })
     }
 
     /// Installs a package into `target`, in one step; `cache` is on the same disk.
@@ -75,7 +66,7 @@ impl<'a> Pip<'a> {
         let log_path = directory.with_file_name("pip.log");
         let log = File::create(&log_path).with_context(|| format!("failed to create `{}`", log_path.display()))?;
 
-        self.console.note(&format!("downloading {package} with pip"));
+        self.caller.console.note(&format!("downloading {package} with pip"));
         let start = Instant::now();
         let mut command = Command::new(self.python);
         command.args(["-m", "pip"]).args(arguments);
@@ -87,15 +78,15 @@ impl<'a> Pip<'a> {
             let said = fs::read_to_string(&log_path).unwrap_or_default();
             return Err(unavailable(explain(package, &said, &log_path, self.advice)));
         }
-        self.console.note(&format!("downloaded {package} in {:.0} s", start.elapsed().as_secs_f64()));
+        self.caller.console.note(&format!("downloaded {package} in {:.0} s", start.elapsed().as_secs_f64()));
         remove_dir(&partial)
     }
 
     /// Shows how much has come, until pip has ended.
     async fn watch(&self, mut tool: Tool, package: &str, partial: &Path) -> anyhow::Result<ExitStatus> {
-        let bar = self.console.bar(0, DOWNLOADING);
+        let Caller { console, mut shutdown } = self.caller.clone();
+        let bar = console.bar(0, DOWNLOADING);
         bar.set_message(package.to_owned());
-        let mut shutdown = self.shutdown.clone();
         let mut ticks = interval(Duration::from_millis(200));
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut grown = Instant::now();
@@ -110,9 +101,9 @@ impl<'a> Pip<'a> {
                         grown = Instant::now();
                     }
                     bar.set_position(bytes);
-                    if !self.console.is_terminal() && line.elapsed() > LINE_EVERY {
+                    if !console.is_terminal() && line.elapsed() > LINE_EVERY {
                         line = Instant::now();
-                        self.console.note(&format!("fetching {package}: {} MB so far", bytes / 1_000_000));
+                        console.note(&format!("fetching {package}: {} MB so far", bytes / 1_000_000));
                     }
                     if grown.elapsed() > SILENCE_LIMIT {
                         let advice = self.advice;

@@ -10,14 +10,10 @@ use std::{
 use anyhow::anyhow;
 use clap::ValueEnum;
 use indicatif::ProgressBar;
-use process::{
-    exit::{Code, failure},
-    shutdown::Shutdown,
-};
-use terminal::Console;
+use process::exit::{Code, failure};
 use tokio::process::Command;
 
-use crate::{checkout::Checkout, libtorch, tool};
+use crate::{caller::Caller, checkout::Checkout, libtorch, tool};
 
 /// cargo says something at each crate; the largest take a minute or two on a slow machine.
 const SILENCE_LIMIT: Duration = Duration::from_secs(30 * 60);
@@ -54,31 +50,22 @@ pub fn path(directory: &Path, program: Program) -> PathBuf {
 }
 
 /// Builds the programs that need nothing but Rust. Silent and quick if nothing has changed.
-pub(crate) async fn build_sender_and_receiver(
-    checkout: &Checkout,
-    console: &Console,
-    shutdown: &Shutdown,
-) -> anyhow::Result<()> {
+pub(crate) async fn build_sender_and_receiver(checkout: &Checkout, caller: &Caller) -> anyhow::Result<()> {
     let command = cargo_build(checkout, &[Program::Sender, Program::Receiver]);
-    run(command, "sender and receiver", console, shutdown).await
+    run(command, "sender and receiver", caller).await
 }
 
 /// Builds the trainer, with Spark if there is a `protoc` for it. Needs libtorch to be in place.
-pub(crate) async fn build_trainer(
-    checkout: &Checkout,
-    protoc: Option<&OsStr>,
-    console: &Console,
-    shutdown: &Shutdown,
-) -> anyhow::Result<()> {
+pub(crate) async fn build_trainer(checkout: &Checkout, protoc: Option<&OsStr>, caller: &Caller) -> anyhow::Result<()> {
     let mut command = cargo_build(checkout, &[Program::Trainer]);
     if let Some(protoc) = protoc {
         command.args(["--package", "trainer", "--features", "spark"]).env("PROTOC", protoc);
     }
-    run(command, "trainer, with the bindings to libtorch", console, shutdown).await
+    run(command, "trainer, with the bindings to libtorch", caller).await
 }
 
 /// Runs a build of `what`, and shows how far it is: on a terminal as a bar, elsewhere by a line now and then.
-async fn run(command: Command, what: &str, console: &Console, shutdown: &Shutdown) -> anyhow::Result<()> {
+async fn run(command: Command, what: &str, Caller { console, shutdown }: &Caller) -> anyhow::Result<()> {
     let start = Instant::now();
     let mut bar: Option<ProgressBar> = None;
     let mut first = None;

