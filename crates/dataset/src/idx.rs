@@ -166,7 +166,10 @@ pub fn write_idx(dir: &Path, split: Split, images: &[u8], labels: &[u8]) -> Resu
     let count = labels.len() as u32;
     fs::create_dir_all(dir).map_err(Error::io("create", dir))?;
     for (file, (kind, samples)) in split.files().into_iter().zip([(IMAGES, images), (LABELS, labels)]) {
-        write(&dir.join(FILES[file]), &kind.header(count), samples)?;
+        let path = dir.join(FILES[file]);
+        let mut file = File::create(&path).map_err(Error::io("create", &path))?;
+        let written = file.write_all(&kind.header(count)).and_then(|()| file.write_all(samples));
+        written.and_then(|()| file.sync_all()).map_err(Error::io("write", &path))?;
     }
     Ok(())
 }
@@ -174,14 +177,6 @@ pub fn write_idx(dir: &Path, split: Split, images: &[u8], labels: &[u8]) -> Resu
 /// The first big-endian words, if there are as many.
 fn words<const N: usize>(bytes: &[u8]) -> Option<[u32; N]> {
     Some(bytes.as_chunks().0.first_chunk::<N>()?.map(u32::from_be_bytes))
-}
-
-fn write(path: &Path, header: &[u8], body: &[u8]) -> Result<(), Error> {
-    let mut file = File::create(path).map_err(Error::io("create", path))?;
-    file.write_all(header)
-        .and_then(|()| file.write_all(body))
-        .and_then(|()| file.sync_all())
-        .map_err(Error::io("write", path))
 }
 
 #[cfg(test)]

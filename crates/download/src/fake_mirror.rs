@@ -1,8 +1,10 @@
 //! A fake mirror is a real HTTP server on the loopback interface that serves a tiny dataset, well or badly.
 
 use std::{
+    fmt::Debug,
     io::{BufRead, BufReader, Read, Write},
     net::{TcpListener, TcpStream},
+    path::Path,
     sync::{Arc, Mutex},
     thread,
     time::Duration,
@@ -13,7 +15,7 @@ use flate2::{Compression, write::GzEncoder};
 use sample::PIXELS;
 use sha2::{Digest, Sha256};
 
-use crate::{Limits, Mirrors, Npm};
+use crate::{Error, Limits, Mirrors, Npm};
 
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Manner {
@@ -95,6 +97,12 @@ pub(crate) fn raw_files(pixel: u8) -> [Vec<u8>; 4] {
     };
     let labels = |count: u8| [&[0, 0, 8, 1, 0, 0, 0, count][..], &vec![pixel; count.into()]].concat();
     [images(40), labels(40), images(20), labels(20)]
+}
+
+/// It has failed because of this file or folder.
+#[track_caller]
+pub(crate) fn assert_unusable<T: Debug>(result: Result<T, Error>, bad: &Path) {
+    assert!(matches!(&result, Err(Error::Dataset(dataset::Error::Unusable { path, .. })) if path == bad), "{result:?}");
 }
 
 fn answer(mut stream: TcpStream, manner: Manner, log: &Mutex<Vec<String>>) {

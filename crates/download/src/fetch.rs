@@ -139,7 +139,7 @@ mod tests {
     use super::*;
     use crate::{
         Progress,
-        fake_mirror::{FakeMirror, Manner, checksums, dead_url, mirrors, packed},
+        fake_mirror::{FakeMirror, Manner, assert_unusable, checksums, dead_url, mirrors, packed},
     };
 
     fn names(dir: &Path) -> Vec<String> {
@@ -209,11 +209,7 @@ mod tests {
         let path = dir.path().join(format!("{}.gz", FILES[0]));
         fs::write(&path, packed(0, 2)).unwrap();
         let mirror = FakeMirror::start(Manner::Good);
-        let error = get(dir.path(), &mirrors(&[&mirror])).unwrap_err();
-        assert!(
-            matches!(error, Error::Dataset(dataset::Error::Unusable { path: ref bad, .. }) if *bad == path),
-            "{error:?}"
-        );
+        assert_unusable(get(dir.path(), &mirrors(&[&mirror])), &path);
         assert_eq!(fs::read(&path).unwrap(), packed(0, 2));
     }
 

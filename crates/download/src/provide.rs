@@ -171,10 +171,10 @@ impl Sources {
 mod tests {
     use std::ops::ControlFlow;
 
-    use dataset::{Error::Unusable, FILES, Split, load, write_idx};
+    use dataset::{FILES, Split, load, write_idx};
 
     use super::*;
-    use crate::fake_mirror::{FakeMirror, Manner, checksums, dead_url, mirrors, packed};
+    use crate::fake_mirror::{FakeMirror, Manner, assert_unusable, checksums, dead_url, mirrors, packed};
 
     /// Sources below a fresh directory, from one mirror of this manner, or from none.
     fn sources(manner: Option<Manner>) -> (tempfile::TempDir, Sources, Option<FakeMirror>) {
@@ -254,8 +254,7 @@ mod tests {
             (None, Some(&*absent), &absent),
             (None, Some(&*incomplete), &incomplete.join(FILES[3])),
         ] {
-            let error = dir_for(data, env_dir).unwrap_err();
-            assert!(matches!(error, Error::Dataset(Unusable { ref path, .. }) if path == missing), "{error:?}");
+            assert_unusable(dir_for(data, env_dir), missing);
         }
         assert!(!absent.exists() && !sources.root.exists());
         assert_eq!(mirror.unwrap().requests().len(), 0);
@@ -265,18 +264,13 @@ mod tests {
     fn asking_for_mnist_refuses_another_dataset_wherever_it_lies() {
         let (root, sources, _mirror) = sources(Some(Manner::Good));
         let other = some_dataset(root.path().join("other"));
-        let error = get(&sources, Choice::Mnist, Some(&other), None).unwrap_err();
-        assert!(
-            matches!(error, Error::Dataset(Unusable { ref path, .. }) if *path == other.join(FILES[0])),
-            "{error:?}"
-        );
+        assert_unusable(get(&sources, Choice::Mnist, Some(&other), None), &other.join(FILES[0]));
 
         let good = get(&sources, Choice::Mnist, None, None).unwrap().dir;
         assert_eq!(get(&sources, Choice::Mnist, Some(&good), None).unwrap().dir, good);
         let last = good.join(format!("{}.gz", FILES[3]));
         fs::write(&last, packed(3, 2)).unwrap();
-        let error = get(&sources, Choice::Mnist, None, None).unwrap_err();
-        assert!(matches!(error, Error::Dataset(Unusable { ref path, .. }) if *path == last), "{error:?}");
+        assert_unusable(get(&sources, Choice::Mnist, None, None), &last);
     }
 
     #[test]
@@ -286,14 +280,10 @@ mod tests {
         {
             let dir = some_dataset(dir);
             let named = |wanted: bool| wanted.then_some(&*dir);
-            let error = get(&sources, Choice::Auto, named(data), named(ambient)).unwrap_err();
-            assert!(
-                matches!(error, Error::Dataset(Unusable { ref path, .. }) if *path == dir.join(FILES[1])),
-                "{error:?}"
-            );
+            assert_unusable(get(&sources, Choice::Auto, named(data), named(ambient)), &dir.join(FILES[1]));
         }
-        some_dataset(sources.root.join("mnist"));
-        assert!(matches!(get(&sources, Choice::Auto, None, None).unwrap_err(), Error::Dataset(Unusable { .. })));
+        let dir = some_dataset(sources.root.join("mnist"));
+        assert_unusable(get(&sources, Choice::Auto, None, None), &dir.join(FILES[1]));
     }
 
     #[test]
