@@ -172,12 +172,18 @@ mod tests {
     }
 
     #[test]
-    fn no_bit_of_a_proof_may_be_wrong() {
-        let proof = transcript().prove(&key(), Role::Receiver);
-        for bit in 0..256 {
-            let mut forged = proof;
-            forged[bit / 8] ^= 1 << (bit % 8);
-            assert!(!transcript().is_proved(&key(), Role::Receiver, &forged), "bit {bit}");
+    fn no_bit_of_a_proof_and_of_the_number_that_comes_with_it_may_be_wrong() {
+        for role in [Role::Sender, Role::Receiver] {
+            let proof = transcript().prove(&key(), role);
+            for bit in 0..256 {
+                let flipped = |mut bytes: [u8; 32]| {
+                    bytes[bit / 8] ^= 1 << (bit % 8);
+                    bytes
+                };
+                assert!(!transcript().is_proved(&key(), role, &flipped(proof)), "bit {bit}");
+                let other = Transcript { sender_nonce: flipped(transcript().sender_nonce), ..transcript() };
+                assert!(!other.is_proved(&key(), role, &proof), "bit {bit} of the number");
+            }
         }
     }
 

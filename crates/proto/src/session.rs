@@ -35,13 +35,22 @@ mod tests {
         ReceiverSession::new(with_key(1))
     }
 
+    /// Greets the receiver, and returns its greeting and challenge.
+    fn greet(receiver: &mut ReceiverSession) -> [Message; 2] {
+        let Ok(ReceiverEvent::Greet(answer)) = receiver.receive(Message::Hello(Hello::OURS)) else { panic!() };
+        answer
+    }
+
+    /// The proof that the sender makes of a receiver's greeting and challenge.
+    fn proof(sender: &mut SenderSession, [hello, challenge]: [Message; 2]) -> Proof {
+        assert_eq!(sender.receive(hello), Ok(SenderEvent::Alive));
+        let Ok(SenderEvent::Send(Message::Proof(proof))) = sender.receive(challenge) else { panic!() };
+        proof
+    }
+
     /// Lets both prove the key to each other.
     fn authenticate(sender: &mut SenderSession, receiver: &mut ReceiverSession) {
-        let Ok(ReceiverEvent::Greet([hello, challenge])) = receiver.receive(Message::Hello(Hello::OURS)) else {
-            panic!()
-        };
-        assert_eq!(sender.receive(hello), Ok(SenderEvent::Alive));
-        let Ok(SenderEvent::Send(proof)) = sender.receive(challenge) else { panic!() };
+        let proof = Message::Proof(proof(sender, greet(receiver)));
         assert!(!receiver.is_authenticated());
         assert_eq!(receiver.max_body(), MAX_STRANGER_BODY);
         let Ok(ReceiverEvent::Send(counterproof)) = receiver.receive(proof) else { panic!() };
@@ -214,27 +223,36 @@ mod tests {
     fn a_sender_without_the_key_is_refused_and_has_no_second_chance() {
         let (mut stranger, _) = SenderSession::new(open(), with_key(2));
         let mut receiver = receiver();
-        let Ok(ReceiverEvent::Greet([hello, challenge])) = receiver.receive(Message::Hello(Hello::OURS)) else {
-            panic!()
-        };
-        stranger.receive(hello.clone()).unwrap();
-        let Ok(SenderEvent::Send(guess)) = stranger.receive(challenge.clone()) else { panic!() };
+        let answer = greet(&mut receiver);
+        let guess = Message::Proof(proof(&mut stranger, answer.clone()));
         assert_eq!(receiver.receive(guess), Err(Violation::Unproven));
-        let mut friend = sender();
-        friend.receive(hello).unwrap();
-        let Ok(SenderEvent::Send(proof)) = friend.receive(challenge) else { panic!() };
-        assert!(receiver.receive(proof).is_err(), "the right proof comes too late");
+        let right = Message::Proof(proof(&mut sender(), answer));
+        assert!(receiver.receive(right).is_err(), "the right proof comes too late");
         assert!(receiver.receive(Message::Hello(Hello::OURS)).is_err());
         assert!(!receiver.is_authenticated());
+    }
+
+    #[test]
+    fn a_recorded_conversation_is_worth_nothing_in_another() {
+        let mut first = receiver();
+        let recorded = proof(&mut sender(), greet(&mut first));
+        let Ok(ReceiverEvent::Send(Message::Counterproof(mac))) = first.receive(Message::Proof(recorded)) else {
+            panic!()
+        };
+        let nonce = [9; 32];
+        // The sender's part, and the receiver's, sent back to it as if it were a sender's.
+        for replayed in [recorded, Proof { nonce, mac }, Proof { mac, ..recorded }] {
+            let mut second = ReceiverSession::new(Credentials { nonce, ..with_key(1) });
+            greet(&mut second);
+            assert_eq!(second.receive(Message::Proof(replayed)), Err(Violation::Unproven));
+        }
     }
 
     #[test]
     fn a_receiver_without_the_key_is_not_told_what_is_to_be_sent() {
         let mut sender = sender();
         let mut thief = ReceiverSession::new(with_key(2));
-        let Ok(ReceiverEvent::Greet([hello, challenge])) = thief.receive(Message::Hello(Hello::OURS)) else { panic!() };
-        sender.receive(hello).unwrap();
-        let Ok(SenderEvent::Send(Message::Proof(proof))) = sender.receive(challenge) else { panic!() };
+        let proof = proof(&mut sender, greet(&mut thief));
         let reflected = sender.receive(Message::Counterproof(proof.mac));
         assert_eq!(reflected, Err(Violation::Unproven));
         assert_eq!(sender.receive(Message::Counterproof([0; 32])), Err(Violation::Unproven));
@@ -251,7 +269,7 @@ mod tests {
         for message in [Message::Open(open()), batch(10, 1), counterproof, failure, challenge, Message::Ping(1)] {
             assert!(matches!(receiver().receive(message.clone()), Err(Violation::Unexpected { .. })));
             let mut greeted = receiver();
-            greeted.receive(Message::Hello(Hello::OURS)).unwrap();
+            greet(&mut greeted);
             assert!(matches!(greeted.receive(message), Err(Violation::Unexpected { .. })));
             assert!(greeted.receive(Message::Hello(Hello::OURS)).is_err());
         }

@@ -64,16 +64,6 @@ async fn a_sender_started_before_the_first_receiver_waits_for_the_key() {
     assert_complete(dir.path(), 20);
 }
 
-#[tokio::test]
-async fn a_sender_that_finds_no_key_says_how_to_come_by_one() {
-    let dir = TempDir::new().unwrap();
-    let key = dir.path().join("no.key");
-    let deadline = Duration::from_millis(100);
-    let sending = sender::Config { key: key.clone(), deadline, ..sending("127.0.0.1:9".parse().unwrap()) };
-    let words = ["gave up after 100ms: there is no key file `", key.to_str().unwrap(), "start a receiver here"];
-    send_fails(source("a", 0, 20), sending, Code::Unavailable, &words).await;
-}
-
 #[cfg(unix)]
 #[tokio::test]
 async fn a_file_that_is_no_key_or_that_others_can_read_is_refused_on_both_sides() {

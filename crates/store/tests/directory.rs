@@ -129,7 +129,8 @@ fn samples_that_do_not_continue_their_stream_are_refused() {
     }
     let cut = SampleSlice { labels: &[1], images: &[0; 783] };
     assert!(matches!(store.append("a", 0, cut), Err(Error::Stream { .. })));
-    assert!(matches!(store.open_stream("a", &dataset(), 0, 7), Err(Error::Stream { .. })));
+    let error = store.open_stream("a", &dataset(), 0, 7).unwrap_err().to_string();
+    assert_eq!(error, "stream `a`: it has samples 0..6, not 0..7; use --fresh to start over");
 }
 
 #[test]
@@ -189,7 +190,8 @@ fn samples_of_another_dataset_are_refused() {
     drop(begun(dir.path(), 4, 4));
     let mut store = open(dir.path());
     let other = DatasetId { name: "other".into(), digest: "01".into() };
-    assert!(matches!(store.open_stream("b", &other, 0, 4), Err(Error::OtherDataset { .. })));
+    let error = store.open_stream("b", &other, 0, 4).unwrap_err().to_string();
+    assert!(error.contains("holds samples of dataset `tiny` (00ff), not of `other` (01); use --fresh"), "{error}");
 }
 
 #[test]

@@ -3,13 +3,10 @@
 use std::net::SocketAddr;
 
 use proto::{
-    Binding, Credentials, Message, ReceiverEvent, ReceiverSession, SenderEvent, SenderSession,
+    Binding, Message, SenderEvent, SenderSession,
     message::{End, Open, Welcome},
 };
-use tokio::{
-    net::{TcpListener, TcpStream},
-    time::timeout,
-};
+use tokio::{net::TcpStream, time::timeout};
 use transport::{Reader, Writer};
 
 use super::{LIMIT, open, right_key, source};
@@ -36,29 +33,11 @@ impl ByHand {
         }
     }
 
-    /// The other side: a receiver by hand, which a sender has just asked for a stream.
-    pub(crate) async fn accept(listener: &TcpListener) -> (ByHand, ReceiverSession) {
-        let (socket, _) = timeout(LIMIT, listener.accept()).await.expect("a sender comes in time").unwrap();
-        let (reader, writer) = transport::split(socket).unwrap();
-        let (mut receiver, mut server) = (ByHand { reader, writer }, ReceiverSession::new(credentials()));
-        loop {
-            let message = receiver.receive().await.expect("the sender stays");
-            match server.receive(message).unwrap() {
-                ReceiverEvent::Greet([hello, challenge]) => {
-                    receiver.send(hello).await;
-                    receiver.send(challenge).await;
-                }
-                ReceiverEvent::Send(message) => receiver.send(message).await,
-                ReceiverEvent::Open(_) => return (receiver, server),
-                other => panic!("{other:?}"),
-            }
-        }
-    }
-
     /// Proves the key, has it proved, and returns the `Open` that comes next.
     pub(crate) async fn prove(address: SocketAddr, open: Open) -> (ByHand, Message) {
         let mut client = ByHand::connect(address).await;
-        let (mut session, hello) = SenderSession::new(open, credentials());
+        let credentials = transport::credentials(&right_key(), Binding::Plain).unwrap();
+        let (mut session, hello) = SenderSession::new(open, credentials);
         client.send(hello).await;
         loop {
             match session.receive(client.receive().await.unwrap()).unwrap() {
@@ -96,9 +75,4 @@ impl ByHand {
             }
         }
     }
-}
-
-/// A new greeting of somebody who holds the key.
-fn credentials() -> Credentials {
-    transport::credentials(&right_key(), Binding::Plain).unwrap()
 }
