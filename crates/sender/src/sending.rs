@@ -5,7 +5,7 @@ use std::{ops::Range, time::Instant};
 
 use proto::{Batch, Message, SenderEvent, SenderSession, Violation};
 
-use crate::Config;
+use crate::{Config, error::Error};
 
 /// Samples in a frame, 61 KiB of them: over a slow link a frame must arrive before the receiver gives the connection up,
 /// and what arrives in part holds memory there.
@@ -39,10 +39,6 @@ pub(crate) enum Action {
     Ping,
     /// Wait for a message until then.
     Wait(Instant),
-    /// Give the connection up: the receiver says nothing.
-    Silent,
-    /// Give the connection up: the receiver makes nothing durable.
-    Stalled,
 }
 
 impl<'a> Sending<'a> {
@@ -53,23 +49,26 @@ impl<'a> Sending<'a> {
     }
 
     /// What to do next.
-    pub(crate) fn next(&self, now: Instant) -> Action {
+    ///
+    /// # Errors
+    /// When the connection is to be given up: the receiver says nothing, or makes nothing durable.
+    pub(crate) fn next(&self, now: Instant) -> Result<Action, Error> {
         let sendable = self.session.sendable();
         if self.session.is_all_sent() {
-            return Action::End;
+            return Ok(Action::End);
         }
         if !sendable.is_empty() && self.due <= now {
             let start = sendable.start;
-            return Action::Send(start..sendable.end.min(self.batch_end(start)).min(start + FRAME_SAMPLES));
+            return Ok(Action::Send(start..sendable.end.min(self.batch_end(start)).min(start + FRAME_SAMPLES)));
         }
         let quiet = self.last_heard.max(self.last_ping) + self.config.time_limits.ping;
         if now < quiet {
-            return Action::Wait(if sendable.is_empty() { quiet } else { quiet.min(self.due) });
+            return Ok(Action::Wait(if sendable.is_empty() { quiet } else { quiet.min(self.due) }));
         }
         if now.duration_since(self.last_heard) > self.config.time_limits.idle {
-            return Action::Silent;
+            return Err(Error::Silent);
         }
-        if self.is_stalled(now) { Action::Stalled } else { Action::Ping }
+        if self.is_stalled(now) { Err(Error::Stalled) } else { Ok(Action::Ping) }
     }
 
     /// Notes that the first of the sendable samples were sent.
@@ -165,16 +164,17 @@ mod tests {
                 let now = self.at(ms);
                 let action = self.sending.next(now);
                 let text = match &action {
-                    Action::Send(samples) => format!("send {samples:?}"),
-                    Action::Wait(until) => format!("wait until {}", until.duration_since(self.start).as_millis()),
-                    other => format!("{other:?}").to_lowercase(),
+                    Ok(Action::Send(samples)) => format!("send {samples:?}"),
+                    Ok(Action::Wait(until)) => format!("wait until {}", until.duration_since(self.start).as_millis()),
+                    Ok(other) => format!("{other:?}").to_lowercase(),
+                    Err(error) => format!("{error:?}").to_lowercase(),
                 };
                 assert_eq!(text, expect, "at {ms} ms");
                 match action {
-                    Action::Send(samples) => self.sending.sent(now, &samples),
-                    Action::End => drop(self.sending.end([0; 32])),
-                    Action::Ping => self.sending.pinged(now),
-                    Action::Wait(_) | Action::Silent | Action::Stalled => {}
+                    Ok(Action::Send(samples)) => self.sending.sent(now, &samples),
+                    Ok(Action::End) => drop(self.sending.end([0; 32])),
+                    Ok(Action::Ping) => self.sending.pinged(now),
+                    Ok(Action::Wait(_)) | Err(_) => {}
                 }
             }
         }

@@ -58,7 +58,7 @@ impl Session<'_> {
         loop {
             let action = self.sending.next(Instant::now());
             let wait = async {
-                if let Action::Wait(until) = action {
+                if let Ok(Action::Wait(until)) = action {
                     sleep_until(until.into()).await;
                 }
             };
@@ -73,7 +73,7 @@ impl Session<'_> {
                     report(&event);
                     self.respond(event).await?;
                 }
-                () = wait => self.perform(action).await?,
+                () = wait => self.perform(action?).await?,
             }
         }
     }
@@ -110,8 +110,6 @@ impl Session<'_> {
                 self.writer.send(&Message::Ping(0)).await?;
             }
             Action::Wait(_) => {}
-            Action::Silent => return Err(Error::Silent),
-            Action::Stalled => return Err(Error::Stalled),
         }
         Ok(())
     }
