@@ -22,7 +22,7 @@ use crate::{
     folder, invocation,
     observers::Observers,
     phases::Phases,
-    spark::Starting,
+    spark::Server,
     supervisor::{STOP_LIMIT, Supervisor, gave_up},
 };
 
@@ -66,7 +66,7 @@ struct Run {
     supervisor: Supervisor,
     phases: Phases,
     /// The Spark server of this run, if it is to have one of its own.
-    spark: Option<Starting>,
+    spark: Option<Server>,
     /// The trainer, as soon as it is started.
     trainer: Option<usize>,
 }
@@ -83,7 +83,7 @@ impl Run {
         let start = Instant::now();
         self.setup.build_trainer().await?;
         self.phases.end("set-up", start);
-        self.start_spark(); // While samples are streamed: a JVM takes its time.
+        self.start_spark()?; // While samples are streamed: a JVM takes its time.
         if let Some(digest) = digest {
             self.stream(&digest).await?;
         }
@@ -116,11 +116,12 @@ impl Run {
         Ok(())
     }
 
-    fn start_spark(&mut self) {
-        let Some(home) = self.setup.spark.clone() else { return };
+    fn start_spark(&mut self) -> anyhow::Result<()> {
+        let Some(home) = &self.setup.spark else { return Ok(()) };
         let partitions = self.config.training.partitions.unwrap_or(1); // It is always there by now.
         let console = self.supervisor.observers.console.clone();
-        self.spark = Some(Starting::new(home, self.folder.join("spark"), partitions, console));
+        self.spark = Some(Server::start(home, &self.folder.join("spark"), partitions, console)?);
+        Ok(())
     }
 
     fn is_streamed(&self) -> anyhow::Result<bool> {

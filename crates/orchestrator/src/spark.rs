@@ -16,8 +16,7 @@ use tokio::{
     io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
     process::{ChildStderr, Command},
     sync::oneshot,
-    task::JoinSet,
-    time::timeout,
+    time::{Instant, timeout, timeout_at},
 };
 
 use crate::random;
@@ -40,76 +39,48 @@ const STARTED: &str = "Spark Connect server started at: ";
 const UI: &str = "Successfully started service 'SparkUI' on port ";
 
 /// A server that may still be on its way. When this is dropped, all that was started for it ends.
-pub(crate) struct Starting {
-    /// The task that starts it, until it is done.
-    task: JoinSet<anyhow::Result<Server>>,
-    server: Option<Server>,
-    dir: PathBuf,
-}
-
-struct Server {
+pub(crate) struct Server {
     tool: Tool,
     /// What it leaves on the disk.
     dir: PathBuf,
-    address: String,
     token: String,
-}
-
-impl Starting {
-    /// Begins to start the server of the Spark in `home`; it works in the folder `dir`, which is made, and logs there.
-    /// It is to serve a trainer with so many partitions.
-    pub(crate) fn new(home: PathBuf, dir: PathBuf, partitions: u32, console: Console) -> Self {
-        let mut task = JoinSet::new();
-        task.spawn(Server::start(home, dir.clone(), partitions, console));
-        Starting { task, server: None, dir }
-    }
-
-    /// How a trainer finds it: variables of its environment.
-    pub(crate) async fn environment(&mut self) -> anyhow::Result<Vec<(&'static str, String)>> {
-        if let Some(started) = self.task.join_next().await {
-            self.server = Some(started??);
-        }
-        let server = self.server.as_ref().context("Spark did not start")?;
-        Ok(vec![
-            ("SPARK_REMOTE", format!("sc://{}", server.address)),
-            ("SPARK_CONNECT_AUTHENTICATE_TOKEN", server.token.clone()),
-        ])
-    }
-
-    /// Ends it, and removes what it left; the log stays of one that failed to start, or if it is to be kept.
-    pub(crate) async fn stop(mut self, keep_log: bool) {
-        self.task.abort_all();
-        match self.task.join_next().await {
-            Some(Ok(started)) => self.server = started.ok(),
-            Some(Err(_)) => drop(fs::remove_dir_all(&self.dir)), // It is in the run folder, for the user to see.
-            None => {}
-        }
-        if let Some(server) = self.server.take() {
-            server.stop(keep_log).await;
-        }
-    }
+    /// Where its address comes when it has started.
+    address: oneshot::Receiver<String>,
+    /// When it is given up if it has not.
+    until: Instant,
+    is_used: bool,
 }
 
 impl Server {
-    async fn start(home: PathBuf, dir: PathBuf, partitions: u32, console: Console) -> anyhow::Result<Server> {
-        let _ = fs::remove_dir_all(&dir); // A run that was killed may have left it.
-        fs::create_dir_all(&dir).with_context(|| format!("failed to create `{}`", dir.display()))?;
+    /// Begins to start the server of the Spark in `home`; it works in the folder `dir`, which is made, and logs there.
+    /// It is to serve a trainer with so many partitions.
+    pub(crate) fn start(home: &Path, dir: &Path, partitions: u32, console: Console) -> anyhow::Result<Server> {
+        let _ = fs::remove_dir_all(dir); // A run that was killed may have left it.
+        fs::create_dir_all(dir).with_context(|| format!("failed to create `{}`", dir.display()))?;
         let dir = dir.canonicalize()?;
         let token = random::hex::<32>()?;
-        let mut tool = Tool::start(command(&home, &dir, partitions, &token))?;
+        let mut tool = Tool::start(command(home, &dir, partitions, &token))?;
         let stderr = tool.child.stderr.take().context("no pipe to stderr")?;
-        let log = dir.join(LOG);
         let (started, address) = oneshot::channel();
-        tokio::spawn(follow(stderr, log.clone(), console, started));
-        let failed = || anyhow!("Spark did not start; see `{}`", log.display());
-        let address = timeout(START_LIMIT, address).await.ok().and_then(Result::ok);
-        let address = address.ok_or_else(failed).or_exit(Code::Unavailable)?;
-        Ok(Server { tool, dir, address, token })
+        tokio::spawn(follow(stderr, dir.join(LOG), console, started));
+        Ok(Server { tool, dir, token, address, until: Instant::now() + START_LIMIT, is_used: false })
     }
 
-    async fn stop(mut self, keep_log: bool) {
+    /// How a trainer finds it, as soon as it can: variables of its environment.
+    pub(crate) async fn environment(&mut self) -> anyhow::Result<Vec<(&'static str, String)>> {
+        let address = timeout_at(self.until, &mut self.address).await.ok().and_then(Result::ok);
+        let failed = || anyhow!("Spark did not start; see `{}`", self.dir.join(LOG).display());
+        let remote = format!("sc://{}", address.ok_or_else(failed).or_exit(Code::Unavailable)?);
+        self.is_used = true;
+        Ok(vec![("SPARK_REMOTE", remote), ("SPARK_CONNECT_AUTHENTICATE_TOKEN", self.token.clone())])
+    }
+
+    /// Ends it, at once if nobody has used it, and removes what it left, but for the log if that is to be kept.
+    pub(crate) async fn stop(mut self, keep_log: bool) {
         drop(self.tool.child.stdin.take());
-        let _ = timeout(STOP_LIMIT, self.tool.child.wait()).await; // If it does not end, it is killed now.
+        if self.is_used {
+            let _ = timeout(STOP_LIMIT, self.tool.child.wait()).await; // If it does not end, it is killed now.
+        }
         drop(self.tool);
         // What cannot be removed is in the run folder, for the user to see.
         for entry in fs::read_dir(&self.dir).into_iter().flatten().flatten() {
@@ -169,7 +140,7 @@ async fn follow(stderr: ChildStderr, log: PathBuf, console: Console, started: on
 
 #[cfg(all(test, unix))]
 mod tests {
-    use std::{os::unix::fs::PermissionsExt, time::Instant};
+    use std::os::unix::fs::PermissionsExt;
 
     use super::*;
 
@@ -181,9 +152,9 @@ mod tests {
         fs::write(&submit, "#!/bin/sh\necho \"no memory; $SPARK_REMOTE\" >&2; exit 1\n").unwrap();
         fs::set_permissions(&submit, fs::Permissions::from_mode(0o755)).unwrap();
         let (dir, started) = (home.path().join("work"), Instant::now());
-        let mut spark = Starting::new(home.path().to_owned(), dir.clone(), 2, Console::new());
+        let mut spark = Server::start(home.path(), &dir, 2, Console::new()).unwrap();
         let error = spark.environment().await.unwrap_err();
-        spark.stop(false).await;
+        spark.stop(true).await;
         assert!(started.elapsed() < START_LIMIT / 2, "{:?}", started.elapsed());
         assert_eq!(process::exit::code_of(&error), Code::Unavailable);
         assert!(error.to_string().starts_with("Spark did not start; see `"), "{error}");
