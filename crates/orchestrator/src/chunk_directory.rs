@@ -129,8 +129,7 @@ mod tests {
     fn a_chunk_directory_is_this_runs_if_its_data_and_streams_are() {
         let dir = tempfile::tempdir().unwrap();
         let chunks = dir.path().to_str().unwrap();
-        let flags = ["x", "--samples=24", "--offset=5", "--senders=12", "--dir", chunks];
-        let config = Config::load(&flags.map(Into::into)).unwrap();
+        let config = crate::config::tests::config(&["--samples=24", "--offset=5", "--senders=12", "--dir", chunks]);
         let mut streams: Vec<StreamEntry> = config.shares().collect();
         assert_eq!(streams[11], StreamEntry { name: "sender-11".into(), first: 27, end: 29 });
         streams.sort_by(|one, other| one.name.cmp(&other.name)); // As the receiver does it.

@@ -9,10 +9,11 @@ use setup::siblings::Program;
 
 use crate::config::Config;
 
-/// The command line: the whole run, or something else to do.
+/// Runs everything: stream MNIST from sender to receiver, train on the received chunks, show the result
+///
+/// In a fresh checkout, libtorch is fetched and the other programs are built first.
 #[derive(Parser, Clone, Debug)]
 #[command(name = "orchestrator", version, args_conflicts_with_subcommands = true)]
-#[command(about = ABOUT, long_about = LONG_ABOUT)]
 pub struct CommandLine {
     /// What to do, if not the whole run.
     #[command(subcommand)]
@@ -21,11 +22,6 @@ pub struct CommandLine {
     #[command(flatten)]
     pub run: Config,
 }
-
-const ABOUT: &str =
-    "Runs everything: stream MNIST from sender to receiver, train on the received chunks, show the result";
-const LONG_ABOUT: &str = "Runs everything: stream MNIST from sender to receiver, train on the received chunks, show the \
-                          result\n\nIn a fresh checkout, libtorch is fetched and the other programs are built first.";
 
 /// What to do instead of the whole run.
 #[derive(Clone, Debug, Subcommand)]

@@ -175,17 +175,21 @@ impl Config {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use std::fs;
-
-    use clap::ValueEnum;
-    use flags::{BatchSize, Weighting};
 
     use super::*;
 
-    fn load(arguments: &[&str]) -> Result<Config, String> {
-        let arguments: Vec<OsString> = ["orchestrator"].iter().chain(arguments).map(Into::into).collect();
-        Config::load(&arguments).map_err(|error| match error {
+    pub(crate) fn arguments(flags: &[&str]) -> Vec<OsString> {
+        ["orchestrator"].iter().chain(flags).map(Into::into).collect()
+    }
+
+    pub(crate) fn config(flags: &[&str]) -> Config {
+        Config::load(&arguments(flags)).unwrap()
+    }
+
+    fn load(flags: &[&str]) -> Result<Config, String> {
+        Config::load(&arguments(flags)).map_err(|error| match error {
             Error::Flags(error) => error.to_string().lines().next().unwrap_or_default().to_owned(),
             Error::Layer(text) => text,
         })
@@ -195,27 +199,6 @@ mod tests {
         let file = tempfile::NamedTempFile::new().unwrap();
         fs::write(file.path(), text).unwrap();
         file
-    }
-
-    #[test]
-    fn flag_beats_file_beats_preset_beats_default() {
-        let file = file("preset = \"original\"\nrounds = 7\nsenders = 3\n");
-        let config = load(&["--config", file.path().to_str().unwrap(), "--senders", "2"]).unwrap();
-        assert_eq!(config.senders, 2);
-        assert_eq!(config.training.rounds, 7);
-        assert_eq!(config.training.local.batch_size, BatchSize::Full);
-        assert_eq!(config.training.weighting, Weighting::Uniform);
-        assert_eq!(config.training.seed, 42);
-    }
-
-    #[test]
-    fn every_preset_can_be_loaded() {
-        let config = load(&["--preset", "fast", "--rounds", "4"]).unwrap();
-        let values = (config.streaming.samples, config.training.partitions, config.training.rounds);
-        assert_eq!(values, (60_000, Some(2), 4));
-        for preset in Preset::value_variants() {
-            load(&["--preset", preset.to_possible_value().unwrap().get_name()]).unwrap();
-        }
     }
 
     #[test]

@@ -82,12 +82,13 @@ pub(crate) fn data(run: &Path) -> anyhow::Result<Option<String>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::tests::config;
 
     #[test]
     fn a_folder_that_holds_a_run_is_refused_and_stays_as_it_is() {
         let dir = tempfile::tempdir().unwrap();
         let (new, run) = (dir.path().join("new"), dir.path().join("run"));
-        let load = |run_dir: &Path| Config::load(&["x".into(), "--run-dir".into(), run_dir.into()]).unwrap();
+        let load = |run_dir: &Path| config(&["--run-dir", run_dir.to_str().unwrap()]);
         assert_eq!(create(&load(&new)).unwrap(), new);
         assert_eq!(fs::read_dir(&new).unwrap().count(), 2); // The configuration and the run's identity.
         assert_eq!(run_folder::identity(&new).unwrap().unwrap().len(), 32);
@@ -95,11 +96,7 @@ mod tests {
 
         fs::create_dir(&run).unwrap();
         fs::write(run.join(CONFIG), "rounds = 9\n").unwrap();
-        let error = create(&load(&run)).unwrap_err();
-        assert_eq!(process::exit::code_of(&error), Code::Directory);
-        let name = run.display();
-        let expect = format!("`{name}` already holds a run; go on with --resume {name}, or choose another --run-dir");
-        assert_eq!(error.to_string(), expect);
+        assert_eq!(process::exit::code_of(&create(&load(&run)).unwrap_err()), Code::Directory);
         assert_eq!(fs::read_to_string(run.join(CONFIG)).unwrap(), "rounds = 9\n");
 
         fs::remove_file(run.join(CONFIG)).unwrap();
@@ -111,10 +108,10 @@ mod tests {
     fn a_file_that_was_being_written_when_the_orchestrator_was_killed_is_gone_when_the_run_is_resumed() {
         let dir = tempfile::tempdir().unwrap();
         let run = dir.path().join("run");
-        create(&Config::load(&["x".into(), "--run-dir".into(), run.clone().into()]).unwrap()).unwrap();
+        create(&config(&["--run-dir", run.to_str().unwrap()])).unwrap();
         fs::write(run.join(".tmp-streaming.json"), "{").unwrap();
         fs::write(run.join(".tmp-notes"), "mine").unwrap();
-        open(&Config::load(&["x".into(), "--resume".into(), run.clone().into()]).unwrap()).unwrap();
+        open(&config(&["--resume", run.to_str().unwrap()])).unwrap();
         assert!(!run.join(".tmp-streaming.json").exists() && run.join(".tmp-notes").exists());
     }
 }

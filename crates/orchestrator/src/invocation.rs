@@ -88,14 +88,8 @@ fn child(name: &str, program: Program, arguments: Vec<String>) -> Invocation {
 
 #[cfg(test)]
 mod tests {
-    use std::ffi::OsString;
-
     use super::*;
-
-    fn config(arguments: &[&str]) -> Config {
-        let arguments: Vec<OsString> = ["orchestrator"].iter().chain(arguments).map(Into::into).collect();
-        Config::load(&arguments).unwrap()
-    }
+    use crate::config::tests::config;
 
     fn line(invocation: &Invocation) -> String {
         format!("{} {}", invocation.program.name(), invocation.arguments.join(" "))

@@ -152,16 +152,13 @@ mod tests {
     use std::{fs, path::Path};
 
     use super::*;
-
-    fn arguments(flags: &[&str]) -> Vec<OsString> {
-        ["orchestrator"].iter().chain(flags).map(Into::into).collect()
-    }
+    use crate::config::{
+        file::text,
+        tests::{arguments, config},
+    };
 
     fn list(flags: &[&str]) -> String {
-        match effective(&arguments(flags)) {
-            Ok(text) => text,
-            Err(error) => panic!("{error:?}"),
-        }
+        effective(&arguments(flags)).unwrap()
     }
 
     #[track_caller]
@@ -171,10 +168,10 @@ mod tests {
     }
 
     #[test]
-    fn each_value_says_where_it_comes_from() {
+    fn flag_beats_file_beats_preset_beats_default_and_each_value_says_where_it_comes_from() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("a.toml");
-        fs::write(&file, "rounds = 7\npreset = \"fast\"\n").unwrap();
+        fs::write(&file, "rounds = 7\npreset = \"fast\"\nsamples = 50\n").unwrap();
         let name = file.to_str().unwrap();
         let text = list(&["--config", name, "--samples", "100"]);
         check_line(&text, "samples = 100 ", "flag");
@@ -187,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn a_listing_is_a_configuration_file_that_gives_the_same_configuration() {
+    fn a_listing_and_a_runs_configuration_are_files_that_give_the_same_configuration() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("run.toml");
         for flags in [
@@ -196,15 +193,17 @@ mod tests {
             &["--data=a \"b\"\n#\t\\", "--learning-rate=1e-7", "--seed=18446744073709551615"],
             &["--dataset=generated", "--engine=spark", "--worker-command=a # b"],
         ] {
-            fs::write(&file, list(flags)).unwrap();
-            let repeated = Config::load(&arguments(&["--config", file.to_str().unwrap()])).unwrap();
-            let mut expect = Config::load(&arguments(flags)).unwrap();
-            // The environment's directory is written out, so that the file does not depend on it.
-            if dataset::environment().is_some() {
-                expect.streaming.data = expect.streaming.data.or(repeated.streaming.data.clone());
-                expect.training.test_data = expect.training.test_data.or(repeated.training.test_data.clone());
+            for written in [list(flags), text(&config(flags)).unwrap()] {
+                fs::write(&file, written).unwrap();
+                let repeated = config(&["--config", file.to_str().unwrap()]);
+                let mut expect = config(flags);
+                // The environment's directory is written out, so that a listing does not depend on it.
+                if dataset::environment().is_some() {
+                    expect.streaming.data = expect.streaming.data.or(repeated.streaming.data.clone());
+                    expect.training.test_data = expect.training.test_data.or(repeated.training.test_data.clone());
+                }
+                assert_eq!(values(&repeated).unwrap(), values(&expect).unwrap());
             }
-            assert_eq!(values(&repeated).unwrap(), values(&expect).unwrap());
         }
     }
 
@@ -226,8 +225,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("a.toml");
         fs::write(&file, &text).unwrap();
-        let loaded = Config::load(&arguments(&["--config", file.to_str().unwrap()])).unwrap();
-        let defaults = Config::load(&arguments(&[])).unwrap();
-        assert_eq!(values(&loaded).unwrap(), values(&defaults).unwrap());
+        let loaded = config(&["--config", file.to_str().unwrap()]);
+        assert_eq!(values(&loaded).unwrap(), values(&config(&[])).unwrap());
     }
 }

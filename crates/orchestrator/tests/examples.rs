@@ -7,6 +7,9 @@ use std::{
     process::Command,
 };
 
+use clap::ValueEnum;
+use orchestrator::config::Preset;
+
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples")
 }
@@ -74,9 +77,10 @@ fn every_example_is_in_the_index() {
 }
 
 #[test]
-fn examples_of_presets_are_those_presets() {
-    for preset in ["fast", "original"] {
-        let expect: toml::Table = config(&["--preset", preset]).parse().unwrap();
+fn every_preset_has_an_example_that_is_that_preset() {
+    for preset in Preset::value_variants() {
+        let preset = preset.to_possible_value().unwrap().get_name().to_owned();
+        let expect: toml::Table = config(&["--preset", &preset]).parse().unwrap();
         assert_eq!(example(&format!("{preset}.toml")), expect);
     }
 }

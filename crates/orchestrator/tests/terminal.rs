@@ -112,6 +112,7 @@ fn is_whole(line: &str) -> bool {
         "sender-1 | ",
         "trainer  | ",
         "receiver died (signal: 9 (SIGKILL)); starting it again (1 of 5)",
+        "sender-1 died (signal: 9 (SIGKILL)); starting it again (1 of 5)",
         "another cargo is at work; waiting for it", // Another test's, which builds as well.
         "the receiver listens on 127.0.0.1:",
         "received 2000 samples in ",
@@ -152,7 +153,7 @@ fn the_live_view_shows_every_stage_is_never_torn_and_leaves_nothing_behind() {
     let bench = Bench::built();
     let mut terminal = Terminal::start(run(&bench, &[], &[&SLOWLY[..], &["--rounds=3"]].concat()), 120);
     let mut seen = BTreeSet::new();
-    let mut killed = false;
+    let mut to_kill = vec![(6, "--stream=sender-1 "), (2, "/receiver ")]; // When there are so many chunks.
     while let Some(screen) = terminal.next() {
         let is_live = |line: &&str| line.contains('[') && (line.contains(" % ") || line.contains(" %, "));
         let live: Vec<&str> = screen.lines().filter(is_live).collect();
@@ -162,15 +163,19 @@ fn the_live_view_shows_every_stage_is_never_torn_and_leaves_nothing_behind() {
                 seen.insert(stage);
             }
         }
-        if !killed && bench.chunks() >= 2 {
-            bench.signal_child("/receiver ", "KILL");
-            killed = true;
+        if let Some((_, child)) = to_kill.pop_if(|(chunks, _)| bench.chunks() >= *chunks) {
+            bench.signal_child(child, "KILL");
         }
     }
     let screen = terminal.finish();
     check_last_screen(&screen, 3);
-    assert!(screen.contains("\nreceiver died (signal: 9 (SIGKILL)); starting it again (1 of 5)\n"), "{screen}");
+    for name in ["receiver", "sender-1"] {
+        let line = format!("\n{name} died (signal: 9 (SIGKILL)); starting it again (1 of 5)\n");
+        assert!(screen.contains(&line), "{screen}");
+    }
     assert_eq!(seen.len(), 3, "{seen:?}\n{screen}");
+    bench.assert_no_child();
+    assert_eq!(bench.summary()["n_samples"], 2000);
 }
 
 #[test]

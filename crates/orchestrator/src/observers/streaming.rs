@@ -37,11 +37,7 @@ impl StreamingLog {
         let seconds = heard.at.saturating_duration_since(start).as_secs_f64();
         self.points.push(Point { seconds, samples });
         if self.points.len() > MAX_POINTS {
-            let mut index = 0;
-            self.points.retain(|_| {
-                index += 1;
-                index % 2 == 1
-            });
+            self.points = self.points.iter().step_by(2).copied().collect();
         }
     }
 }
