@@ -17,10 +17,8 @@ pub mod report;
 
 /// The files in a folder that have a wanted ending, by name.
 fn files_in(dir: &Path, is_wanted: impl Fn(&str) -> bool) -> anyhow::Result<Vec<PathBuf>> {
-    let context = || format!("failed to list `{}`", dir.display());
-    let entries = fs::read_dir(dir).with_context(context)?;
-    let files = entries.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<_>>>();
-    let mut files = files.with_context(context)?;
+    let list = || fs::read_dir(dir)?.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<_>>>();
+    let mut files = list().with_context(|| format!("failed to list `{}`", dir.display()))?;
     files.retain(|path| {
         // What macOS keeps beside `x.png` on foreign disks is called `._x.png`.
         let is_left_by_macos = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"._"));

@@ -72,8 +72,7 @@ impl Config {
 
     /// The value of a flag that always has one, as text.
     pub(crate) fn flag(&self, name: &str) -> String {
-        let value = &self.effective[name];
-        value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+        as_typed(&self.effective[name])
     }
 
     /// The flags that, with the data and the weights to begin with, decide every bit of the model after a given round, and
@@ -86,6 +85,11 @@ impl Config {
             .chain([own("weighting")])
             .collect()
     }
+}
+
+/// The value of a flag in `config.toml`, as it would be typed.
+pub(crate) fn as_typed(value: &toml::Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
 /// Name and value of each field, in the order of their declaration.

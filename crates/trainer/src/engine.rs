@@ -24,9 +24,6 @@ use crate::{
 
 /// Somewhere to train partitions. It has the samples of a chunk directory, wherever they are.
 pub trait Engine {
-    /// The name in the summary.
-    fn name(&self) -> &'static str;
-
     /// What identifies the samples.
     fn data(&self) -> Digest;
 
@@ -66,7 +63,7 @@ pub(crate) fn open(config: &Config, held: Held, on_samples: OnSamples<'_>) -> an
 mod tests {
     use flags::{BatchSize, Local, Optimizer, Weighting};
     use model::{Learner, SIMPLE_CNN, Settings, Step};
-    use sample::{PIXELS, Samples, random::Stream};
+    use sample::{Samples, random::Stream};
 
     use super::*;
     use crate::{
@@ -84,11 +81,11 @@ mod tests {
     #[test]
     fn one_partition_equals_plain_training() {
         const N: usize = 50;
-        let local = Local { optimizer: Optimizer::Sgd, ..LOCAL };
+        let local = Local { optimizer: Optimizer::Sgd, local_epochs: 2, ..LOCAL };
         let samples = example(N);
         let engine = rayon(samples.clone(), 42, 1, local);
         let mut global = SIMPLE_CNN.init(42);
-        // Plain training is one learner that passes over all samples, three times; SGD has no memory to start afresh.
+        // Plain training is one learner that passes over all samples, two times a round; SGD has no memory to start afresh.
         let settings = Settings { step: Step::Native, optimizer: model::Optimizer::Sgd, learning_rate: 0.001 };
         let mut learner = Learner::new(&global, settings);
         let mut data: Vec<usize> = (0..N).collect();
@@ -97,13 +94,14 @@ mod tests {
             let updates = engine.train_round(round, &global, &|_, _| Ok(())).unwrap();
             global = FedAvg { weighting: Weighting::Samples }.step(&global, &updates);
 
-            let mut order = data.clone();
-            Stream::keyed("tributary minibatches", &[42, round.into(), 0, 0]).shuffle(&mut order);
-            for indices in order.chunks(16) {
-                let labels: Vec<u8> = indices.iter().map(|&i| samples.labels[i]).collect();
-                let images: Vec<u8> =
-                    indices.iter().flat_map(|&i| &samples.images[i * PIXELS..][..PIXELS]).copied().collect();
-                learner.step(&images, &labels, |_| anyhow::Ok(())).unwrap();
+            for epoch in 0..2 {
+                let mut order = data.clone();
+                Stream::keyed("tributary minibatches", &[42, round.into(), 0, epoch]).shuffle(&mut order);
+                for indices in order.chunks(16) {
+                    let labels: Vec<u8> = indices.iter().map(|&i| samples.labels[i]).collect();
+                    let images: Vec<u8> = indices.iter().flat_map(|&i| samples.image(i)).copied().collect();
+                    learner.step(&images, &labels, |_| anyhow::Ok(())).unwrap();
+                }
             }
             assert_eq!(global.sha256(), learner.state_dict().sha256(), "round {round}");
         }

@@ -15,8 +15,11 @@
 
 use std::time::Instant;
 
-use anyhow::{Context, anyhow};
-use process::{exit::failure, shutdown::Shutdown};
+use anyhow::Context;
+use process::{
+    exit::failure,
+    shutdown::{Shutdown, stopped},
+};
 use run_folder::{Origin, record::Record};
 
 use crate::{
@@ -51,10 +54,7 @@ pub fn run(config: &Config, shutdown: &Shutdown) -> anyhow::Result<()> {
     let manifest = held.manifest.clone();
     let test_set = test_set::load_for(&manifest.dataset, config.training.test_data.as_deref())?;
     partition::check_count(config.partitions, manifest.samples)?;
-    let engine = engine::open(config, held, &|_, _| match shutdown.requested() {
-        Some(cause) => Err(failure(cause.code(), anyhow!("stopped by {}", cause.as_str()))),
-        None => Ok(()),
-    })?;
+    let engine = engine::open(config, held, &|_, _| shutdown.requested().map_or(Ok(()), |cause| Err(stopped(cause))))?;
 
     let init =
         config.training.init.as_deref().map(|path| ModelFile::read(path).context("failed to read the model of --init"));
@@ -66,7 +66,7 @@ pub fn run(config: &Config, shutdown: &Shutdown) -> anyhow::Result<()> {
 
     let mut journal = Journal::open(config, origin, initial, shutdown)?;
     let earlier: f64 = journal.history().iter().map(Record::seconds).sum();
-    let given = RunInputs { manifest: &manifest, test_set: &test_set, engine: engine.name() };
+    let given = RunInputs { manifest: &manifest, test_set: &test_set };
     journal.start(given)?;
     let rounds = TrainingLoop { config, engine: &*engine, test_set: &test_set, samples: manifest.samples, shutdown };
     let result = rounds.train(&mut strategy::chosen(config), &mut journal)?;

@@ -19,14 +19,11 @@ mod summary;
 
 use std::time::Instant;
 
-use anyhow::{Context, anyhow};
+use anyhow::Context;
 use dataset::Dataset;
 use flags::When;
-use model::{Evaluation, StateDict, logits, measure};
-use process::{
-    exit::{Code, failure},
-    shutdown::Shutdown,
-};
+use model::{StateDict, logits, measure};
+use process::{exit::Code, shutdown::Shutdown};
 use run_folder::record::{PartitionRecord, Record};
 use sample::CLASSES;
 use store::Manifest;
@@ -52,7 +49,6 @@ pub(crate) struct TrainingLoop<'a> {
 pub(crate) struct RunInputs<'a> {
     pub(crate) manifest: &'a Manifest,
     pub(crate) test_set: &'a Dataset,
-    pub(crate) engine: &'a str,
 }
 
 /// What is known of the final model beside its record.
@@ -78,10 +74,13 @@ impl TrainingLoop<'_> {
 
             let evaluating = Instant::now();
             let scores = logits(&global, &self.test_set.samples.images);
-            let test = self.measure(round, &scores)?;
+            let test = measure(&scores, &self.test_set.samples.labels);
+            self.check_finite(test.loss.is_finite(), || format!("round {round}, seen on the test set"))?;
             check_shutdown(self.shutdown, journal)?;
             let measures_received = round == flags.rounds || flags.received_accuracy == When::EachRound;
             let received = measures_received.then(|| self.received_accuracy(&global, journal));
+            let partition =
+                |update: &LocalUpdate| PartitionRecord { n_samples: update.n_samples, train_loss: update.train_loss };
             let record = Record {
                 round,
                 train_loss: mean_train_loss(&updates),
@@ -91,7 +90,7 @@ impl TrainingLoop<'_> {
                 model_sha256: global.sha256(),
                 train_seconds,
                 evaluate_seconds: evaluating.elapsed().as_secs_f64(),
-                partitions: updates.iter().map(partition_record).collect(),
+                partitions: updates.iter().map(partition).collect(),
             };
             journal.record(record, global, &test.confusion)?; // Every round: a late failure must not cost earlier results.
             last_scores = Some(scores);
@@ -112,21 +111,11 @@ impl TrainingLoop<'_> {
             check_shutdown(shutdown, journal)
         };
         let updates = self.engine.train_round(round, journal.global(), &on_samples)?;
-        let diverged =
-            |update: &&LocalUpdate| !update.train_loss.is_finite() || update.state_dict.not_finite().is_some();
-        match updates.iter().find(diverged) {
-            Some(update) => Err(self.diverged(&format!("round {round}, partition {}", update.partition))),
-            None => Ok(updates),
+        for update in &updates {
+            let is_finite = update.train_loss.is_finite() && update.state_dict.not_finite().is_none();
+            self.check_finite(is_finite, || format!("round {round}, partition {}", update.partition))?;
         }
-    }
-
-    fn measure(&self, round: u32, scores: &[[f32; CLASSES]]) -> anyhow::Result<Evaluation> {
-        let test = measure(scores, &self.test_set.samples.labels);
-        if test.loss.is_finite() {
-            Ok(test)
-        } else {
-            Err(self.diverged(&format!("round {round}, seen on the test set")))
-        }
+        Ok(updates)
     }
 
     /// The share of the received samples that the model recognises.
@@ -137,22 +126,21 @@ impl TrainingLoop<'_> {
 
     /// Divergence ends a run at once, as a usage error: the cure is another flag, and going on would only hide where it
     /// began.
-    fn diverged(&self, place: &str) -> anyhow::Error {
-        let rate = self.config.training.local.learning_rate;
-        let error = anyhow!(
-            "training diverged in {place}: a loss or weight is not finite; try a smaller --learning-rate than {rate}"
-        );
-        failure(Code::Usage, error)
+    fn check_finite(&self, is_finite: bool, place: impl FnOnce() -> String) -> anyhow::Result<()> {
+        if !is_finite {
+            let (place, rate) = (place(), self.config.training.local.learning_rate);
+            fail!(
+                Code::Usage,
+                "training diverged in {place}: a loss or weight is not finite; try a smaller --learning-rate than {rate}"
+            );
+        }
+        Ok(())
     }
 }
 
 /// Says by an error that the run is to stop.
 fn check_shutdown(shutdown: &Shutdown, journal: &Journal<'_>) -> anyhow::Result<()> {
     shutdown.requested().map_or(Ok(()), |cause| Err(journal.stopped(cause)))
-}
-
-fn partition_record(update: &LocalUpdate) -> PartitionRecord {
-    PartitionRecord { n_samples: update.n_samples, train_loss: update.train_loss }
 }
 
 #[cfg(test)]
@@ -187,10 +175,6 @@ mod tests {
     }
 
     impl Engine for Fake {
-        fn name(&self) -> &'static str {
-            "fake"
-        }
-
         fn data(&self) -> Digest {
             Digest::default()
         }

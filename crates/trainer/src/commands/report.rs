@@ -10,10 +10,7 @@ use std::{
 
 use dataset::Dataset;
 use model::{StateDict, best, logits, measure, probabilities};
-use process::{
-    exit::{Code, failure},
-    file,
-};
+use process::{exit::Code, file};
 use report::{Point, Report, Round, Test, Wrong};
 use run_folder::{
     REPORT, Streaming, Summary,
@@ -23,7 +20,7 @@ use sample::{CLASSES, PIXELS};
 use terminal::{count, shell};
 
 use self::kept::Kept;
-use crate::{data::test_set, output};
+use crate::{config::as_typed, data::test_set, output};
 
 /// What several runs are compared in, in the first one's folder.
 const COMPARISON: &str = "comparison.html";
@@ -64,17 +61,18 @@ fn test_set_of(kept: &Kept, chosen: Option<&Path>) -> anyhow::Result<Dataset> {
         Some(measured) => measured.digest == hex::encode(test_set.digest()),
         None => test_set.name == *dataset,
     };
-    if is_the_runs {
-        return Ok(test_set);
+    if !is_the_runs {
+        fail!(
+            Code::Data,
+            "the test set in `{}`, of dataset `{}`, is not that of run `{}`, of dataset `{}`; name the latter's by \
+             --test-data",
+            dir.display(),
+            test_set.name,
+            kept.folder.display(),
+            measured.as_ref().map_or(dataset, |measured| &measured.name)
+        );
     }
-    let error = anyhow::anyhow!(
-        "the test set in `{}`, of dataset `{}`, is not that of run `{}`, of dataset `{}`; name the latter's by --test-data",
-        dir.display(),
-        test_set.name,
-        kept.folder.display(),
-        measured.as_ref().map_or(dataset, |measured| &measured.name)
-    );
-    Err(failure(Code::Data, error))
+    Ok(test_set)
 }
 
 fn page(kept: &Kept, test_set: &Dataset, scores: &[[f32; CLASSES]], others: Vec<Report>) -> String {
@@ -101,11 +99,10 @@ fn page(kept: &Kept, test_set: &Dataset, scores: &[[f32; CLASSES]], others: Vec<
 
 /// What a run is compared by.
 fn compared(kept: &Kept) -> Report {
-    let text = |value: &toml::Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
     Report {
         name: kept.name.clone(),
         rounds: kept.checkpoint.history.iter().map(round).collect(),
-        settings: kept.config.iter().map(|(key, value)| (key.clone(), text(value))).collect(),
+        settings: kept.config.iter().map(|(key, value)| (key.clone(), as_typed(value))).collect(),
         seconds: kept.summary.seconds.total,
         ..Report::default()
     }
@@ -133,7 +130,6 @@ fn notes(kept: &Kept) -> Vec<String> {
 fn facts(kept: &Kept) -> Vec<(String, String)> {
     let (summary, origin) = (&kept.summary, &kept.summary.provenance);
     let command = kept.streaming.as_ref().map_or(&origin.command, |streaming| &streaming.command);
-    let setting = |key: &str| kept.config.get(key).map(|value| value.to_string().trim_matches('"').to_owned());
     let streams = summary.n_streams.map(|streams| count(streams, "sender")); // Each sends one stream.
     let known = |text: &str| (!text.is_empty()).then(|| text.to_owned());
     let cores = format!("{}, {}", origin.cpu, count(origin.cores, "core"));
@@ -145,7 +141,7 @@ fn facts(kept: &Kept) -> Vec<(String, String)> {
         ("data", Some(data)),
         ("data digest", Some(kept.checkpoint.origin.data.clone())),
         ("streamed by", streams),
-        ("training", Some(training(kept, &setting))),
+        ("training", Some(training(kept))),
         ("seed", Some(summary.seed.to_string())),
         ("model SHA-256", Some(summary.model_sha256.clone())),
         ("processor", known(&origin.cpu).map(|_| cores)),
@@ -156,10 +152,10 @@ fn facts(kept: &Kept) -> Vec<(String, String)> {
     facts.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect()
 }
 
-fn training(kept: &Kept, setting: &dyn Fn(&str) -> Option<String>) -> String {
+fn training(kept: &Kept) -> String {
     let Summary { rounds, partitions, step, engine, .. } = &kept.summary;
-    let flags = ["optimizer", "learning-rate", "batch-size"].map(|key| (key, setting(key)));
-    let flags = flags.into_iter().filter_map(|(key, value)| Some(format!("{} {}", key.replace('-', " "), value?)));
+    let flag = |key: &str| Some(format!("{} {}", key.replace('-', " "), as_typed(kept.config.get(key)?)));
+    let flags = ["optimizer", "learning-rate", "batch-size"].into_iter().filter_map(flag);
     let first =
         [count(*rounds, "round"), count(*partitions, "partition"), format!("step {step}"), format!("engine {engine}")];
     first.into_iter().chain(flags).collect::<Vec<_>>().join(", ")

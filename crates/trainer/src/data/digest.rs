@@ -24,9 +24,7 @@ impl Sum for Digest {
         digests.fold(Digest::default(), |Digest(mut sum), Digest(more)| {
             let mut carry = false;
             for (word, more) in sum.iter_mut().zip(more) {
-                let (added, overflow) = word.overflowing_add(more);
-                let (added, again) = added.overflowing_add(carry.into());
-                (*word, carry) = (added, overflow | again);
+                (*word, carry) = word.carrying_add(more, carry);
             }
             Digest(sum)
         })

@@ -33,32 +33,23 @@ impl Placement {
 
 #[cfg(test)]
 mod tests {
-    use sample::{PIXELS, Samples};
-
     use super::*;
-    use crate::data::Received;
 
     #[test]
     fn every_sample_gets_the_place_that_it_has_in_process() {
         let entry = |name: &str, first, end| StreamEntry { name: name.into(), first, end };
         // Streams that overlap, and that do not stand in the order of their names.
         let streams = [entry("a", 30, 45), entry("b", 5, 20), entry("c", 10, 33)];
-        let mut canonical: Vec<(u64, u8)> =
+        let mut canonical: Vec<(u64, usize)> =
             (0..).zip(&streams).flat_map(|(i, entry)| (entry.first..entry.end).map(move |seq| (seq, i))).collect();
         canonical.sort_unstable();
-        let image = |(seq, stream): &(u64, u8)| [&[*seq as u8, *stream][..], &[0; PIXELS - 2]].concat();
-        let samples = Samples { labels: vec![0; canonical.len()], images: canonical.iter().flat_map(image).collect() };
-        let assignment = partition::shuffled(canonical.len(), 42, 7);
-        let gathered = Received::of(samples).gather(&assignment.order);
-
+        let Assignment { order, ranges } = partition::shuffled(canonical.len(), 42, 7);
         let placement = Placement::new(&streams, 42, 7);
-        assert_eq!(placement.ranges.len(), 7);
-        for (stream, (entry, places)) in placement.streams.iter().enumerate() {
-            for (seq, &place) in (entry.first..).zip(places) {
-                let image = gathered.image(place as usize);
-                assert_eq!((u64::from(image[0]), usize::from(image[1])), (seq, stream));
-            }
+        for (place, index) in (0..).zip(order) {
+            let (seq, stream) = canonical[index as usize];
+            let (entry, places) = &placement.streams[stream];
+            assert_eq!(places[(seq - entry.first) as usize], place);
         }
-        assert_eq!(placement.ranges, assignment.ranges);
+        assert_eq!(placement.ranges, ranges);
     }
 }

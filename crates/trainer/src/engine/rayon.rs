@@ -43,10 +43,6 @@ impl Rayon {
 }
 
 impl Engine for Rayon {
-    fn name(&self) -> &'static str {
-        "rayon"
-    }
-
     fn data(&self) -> Digest {
         self.digest
     }

@@ -15,12 +15,7 @@ mod table;
 mod ui;
 mod wait;
 
-use std::{
-    cell::{Cell, RefCell},
-    env, fs,
-    path::Path,
-    time::Duration,
-};
+use std::{cell::RefCell, env, fs, path::Path, time::Duration};
 
 use anyhow::{Context, anyhow, ensure};
 use model::StateDict;
@@ -115,7 +110,7 @@ impl Spark {
              FROM {PARTITIONS}"
         );
         let mut replies: Vec<Option<Reply>> = vec![None; self.sizes.len()];
-        let told = Cell::new(0);
+        let mut told = 0;
         tracing::debug!("asking {} partitions", self.sizes.len());
         let all: u64 = self.sizes.iter().sum();
         self.cluster.query(sql, &|| on_samples(None, 0), &mut |news| {
@@ -124,14 +119,14 @@ impl Spark {
                 News::Tasks(done, of) => share(all, done, of),
             };
             // Stages that begin later make the share smaller for a while; a bar does not run backwards.
-            let more = done.saturating_sub(told.get());
-            told.set(told.get() + more);
+            let more = done.saturating_sub(told);
+            told += more;
             on_samples(None, more as usize * passes)
         })?;
         let missing = |part| anyhow!("Spark returned nothing for partition {part}; are its chunks all there?");
         let replies = (0..).zip(replies).map(|(part, reply): (usize, _)| reply.ok_or_else(|| missing(part)));
         let replies = replies.collect::<anyhow::Result<Vec<Reply>>>().or_exit(Code::Data)?;
-        on_samples(None, (all - told.get()) as usize * passes)?;
+        on_samples(None, (all - told) as usize * passes)?;
         Ok(replies)
     }
 
@@ -173,10 +168,6 @@ impl Spark {
 }
 
 impl Engine for Spark {
-    fn name(&self) -> &'static str {
-        "spark"
-    }
-
     fn data(&self) -> Digest {
         self.digests.iter().copied().sum()
     }
@@ -236,15 +227,9 @@ fn check_result_size(cluster: &Cluster, partitions: u32, go_on: GoOn<'_>) -> any
 /// A size as Spark's settings have it: `512m`, `1g`, or a number of bytes.
 fn bytes(size: &str) -> Option<u64> {
     let (number, unit) = size.split_at(size.find(|c: char| !c.is_ascii_digit()).unwrap_or(size.len()));
-    let power = match unit.to_ascii_lowercase().trim_end_matches('b') {
-        "" => 0,
-        "k" => 1,
-        "m" => 2,
-        "g" => 3,
-        "t" => 4,
-        _ => return None,
-    };
-    number.parse::<u64>().ok()?.checked_mul(1024_u64.pow(power))
+    let unit = unit.to_ascii_lowercase();
+    let power = ["", "k", "m", "g", "t"].iter().position(|known| *known == unit.trim_end_matches('b'))?;
+    number.parse::<u64>().ok()?.checked_mul(1024_u64.pow(power as u32))
 }
 
 /// Ships this program and its libraries; returns the shell command that starts it.

@@ -9,6 +9,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     env, fs,
     io::{BufRead, Read, Write},
+    iter::Peekable,
     path::{Path, PathBuf},
 };
 
@@ -41,8 +42,8 @@ pub fn run(arguments: &Arguments, input: impl BufRead, mut output: impl Write) -
     let job = &arguments.job().or_exit(Code::Usage)?;
     let global = job.weights().map(find_weights).transpose()?;
     tracing::debug!("the weights are read");
-    let (mut rows, mut checked) = (Rows::new(input), false);
-    while let Some((partition, places)) = rows.next_partition().or_exit(Code::Data)? {
+    let (mut rows, mut over, mut checked) = (rows(input).peekable(), BTreeSet::new(), false);
+    while let Some((partition, places)) = next_partition(&mut rows, &mut over).or_exit(Code::Data)? {
         tracing::debug!("the samples of partition {partition} are read");
         let reply = reply(partition, places, job, global.as_ref(), &mut checked)?;
         tracing::debug!("partition {partition} is done");
@@ -53,54 +54,40 @@ pub fn run(arguments: &Arguments, input: impl BufRead, mut output: impl Write) -
 
 type Places = BTreeMap<u32, Sample>;
 
-/// The rows, which are read partition by partition: a worker holds one at a time.
-struct Rows<R> {
-    input: R,
-    /// The number of the last row, from 1.
-    number: u64,
-    /// Its text; one buffer for all rows.
-    line: Vec<u8>,
-    /// The first row of the next partition.
-    ahead: Option<Sample>,
-    read: BTreeSet<u32>,
-}
-
-impl<R: BufRead> Rows<R> {
-    fn new(input: R) -> Self {
-        Rows { input, number: 0, line: Vec::new(), ahead: None, read: BTreeSet::new() }
-    }
-
-    /// The next partition and its number; nothing at the end.
-    fn next_partition(&mut self) -> anyhow::Result<Option<(u32, Places)>> {
-        let ahead = self.ahead.take();
-        let Some(first) = ahead.map_or_else(|| self.next(), |sample| Ok(Some(sample)))? else { return Ok(None) };
-        let (number, mut places) = (first.partition, Places::new());
-        ensure!(self.read.insert(number), "row {} on stdin: partition {number} was over before", self.number);
-        let mut next = Some(first);
-        while let Some(sample) = next.take_if(|sample| sample.partition == number) {
-            let place = sample.place;
-            let twice = places.insert(place, sample);
-            let row = self.number;
-            ensure!(twice.is_none(), "row {row} on stdin: partition {number} has two samples in place {place}");
-            next = self.next()?;
-        }
-        self.ahead = next;
-        Ok(Some((number, places)))
-    }
-
-    fn next(&mut self) -> anyhow::Result<Option<Sample>> {
-        self.number += 1;
-        let (number, line) = (self.number, &mut self.line);
+/// The rows and their numbers, from 1.
+fn rows(mut input: impl BufRead) -> impl Iterator<Item = anyhow::Result<(u64, Sample)>> {
+    let mut line = Vec::new(); // One buffer for all.
+    let mut read = move |number| -> anyhow::Result<_> {
         line.clear();
-        self.input.by_ref().take(MAX_LINE).read_until(b'\n', line).context("failed to read stdin")?;
+        input.by_ref().take(MAX_LINE).read_until(b'\n', &mut line).context("failed to read stdin")?;
         if line.is_empty() {
             return Ok(None);
         }
-        let text = str::from_utf8(line).ok().and_then(|line| line.strip_suffix('\n'));
-        let text = text.ok_or_else(|| anyhow!("row {number} on stdin is no line of text, or too long"))?;
+        let text = str::from_utf8(&line).ok().and_then(|line| line.strip_suffix('\n'));
+        let text = text.with_context(|| format!("row {number} on stdin is no line of text, or too long"))?;
         let sample = Sample::decode(text).map_err(|what| anyhow!("row {number} on stdin is no sample: {what}"))?;
-        Ok(Some(sample))
+        Ok(Some((number, sample)))
+    };
+    (1..).map_while(move |number| read(number).transpose())
+}
+
+/// The next partition and its number; nothing at the end. A worker holds one at a time. Those that are `over` are not to
+/// come again.
+fn next_partition(
+    rows: &mut Peekable<impl Iterator<Item = anyhow::Result<(u64, Sample)>>>,
+    over: &mut BTreeSet<u32>,
+) -> anyhow::Result<Option<(u32, Places)>> {
+    let Some((row, first)) = rows.next().transpose()? else { return Ok(None) };
+    let number = first.partition;
+    ensure!(over.insert(number), "row {row} on stdin: partition {number} was over before");
+    let mut places = Places::from([(first.place, first)]);
+    while let Some(next) = rows.next_if(|next| next.as_ref().map_or(true, |(_, sample)| sample.partition == number)) {
+        let (row, sample) = next?;
+        let place = sample.place;
+        let twice = places.insert(place, sample);
+        ensure!(twice.is_none(), "row {row} on stdin: partition {number} has two samples in place {place}");
     }
+    Ok(Some((number, places)))
 }
 
 fn reply(

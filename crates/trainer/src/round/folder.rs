@@ -4,7 +4,7 @@
 use std::{
     collections::BTreeSet,
     fs::{self, File, OpenOptions},
-    io::{self, Read, Seek, SeekFrom, Write},
+    io::{self, Read, Write},
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -162,13 +162,10 @@ fn lock(run_folder: &Path, mut gives_up: impl FnMut() -> bool) -> anyhow::Result
 /// Opens `events.jsonl` for appending, on a fresh line even if a power cut left half of one.
 fn open_events(path: &Path) -> io::Result<File> {
     let mut file = OpenOptions::new().create(true).read(true).append(true).open(path)?;
-    if file.seek(SeekFrom::End(0))? > 0 {
-        let mut last = [0];
-        file.seek(SeekFrom::End(-1))?;
-        file.read_exact(&mut last)?;
-        if last != *b"\n" {
-            file.write_all(b"\n")?;
-        }
+    let mut events = Vec::new();
+    file.read_to_end(&mut events)?;
+    if events.last().is_some_and(|last| *last != b'\n') {
+        file.write_all(b"\n")?;
     }
     Ok(file)
 }

@@ -1,7 +1,7 @@
 //! The journal of a run: opened new or where the run stopped, told of every round, and finished. It keeps the run folder,
 //! and shows what happens.
 
-use std::{collections::BTreeMap, path::Path};
+use std::collections::BTreeMap;
 
 use anyhow::anyhow;
 use event::Event;
@@ -76,10 +76,6 @@ impl<'a> Journal<'a> {
         Ok(Self { config, folder, board, state })
     }
 
-    pub(crate) fn path(&self) -> &Path {
-        self.folder.path()
-    }
-
     pub(crate) fn history(&self) -> &[Record] {
         &self.state.history
     }
@@ -92,9 +88,9 @@ impl<'a> Journal<'a> {
         self.state.history.len() as u32 + 1
     }
 
-    pub(crate) fn start(&mut self, RunInputs { manifest, test_set, engine }: RunInputs<'_>) -> anyhow::Result<()> {
+    pub(crate) fn start(&mut self, RunInputs { manifest, test_set }: RunInputs<'_>) -> anyhow::Result<()> {
         let Config { training: Training { rounds, seed, .. }, partitions, .. } = self.config;
-        let (samples, chunks) = (manifest.samples, manifest.chunks.len());
+        let (samples, chunks, engine) = (manifest.samples, manifest.chunks.len(), self.config.flag("engine"));
         let text = format!(
             "{}: {} received in {}, {}{}\n\
              rounds {rounds}, partitions {partitions}, engine {engine}, seed {seed}; results in {}\n\n{}",
@@ -103,7 +99,7 @@ impl<'a> Journal<'a> {
             count(chunks, "chunk"),
             count(test_set.samples.len(), "test sample"),
             test_set::foreign(&test_set.name, &manifest.dataset.name),
-            self.path().display(),
+            self.folder.path().display(),
             record::header(self.shows_received()),
         );
         let event = Event::Training {
@@ -111,7 +107,7 @@ impl<'a> Journal<'a> {
             partitions: (*partitions).into(),
             first_round: self.next_round(),
             rounds: *rounds,
-            run_dir: self.path().to_owned(),
+            run_dir: self.folder.path().to_owned(),
         };
         self.show(&event, &text)?;
         // Of a resumed run the whole table is shown. A kill may have come between a checkpoint and its event.
@@ -142,7 +138,7 @@ impl<'a> Journal<'a> {
         let how = cause.as_str();
         let error = match self.history().len() {
             0 => anyhow!("stopped by {how} before the first checkpoint"),
-            _ => anyhow!("stopped by {how}; to go on: trainer --resume {}", self.path().display()),
+            _ => anyhow!("stopped by {how}; to go on: trainer --resume {}", self.folder.path().display()),
         };
         failure(cause.code(), error)
     }

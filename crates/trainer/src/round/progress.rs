@@ -20,9 +20,9 @@ const PERIOD: Duration = Duration::from_millis(100);
 pub(crate) struct Progress {
     round: u32,
     of: u64,
-    done: AtomicU64,
     /// Of each partition, as far as its samples are known to be its.
     partitions: Vec<AtomicU64>,
+    /// It also counts where it is hidden.
     bar: ProgressBar,
     /// When the last event was sent; `None` if events are not wanted.
     sent: Option<Mutex<Instant>>,
@@ -37,7 +37,7 @@ impl Progress {
         bar.set_style(terminal::bars::style("{prefix} [{bar:30}] {human_pos}/{human_len} samples, {rate}, {eta} left"));
         bar.set_prefix(format!("round {round}"));
         let partitions = (0..partitions).map(|_| AtomicU64::new(0)).collect();
-        Self { round, of, done: AtomicU64::new(0), partitions, bar, sent }
+        Self { round, of, partitions, bar, sent }
     }
 
     /// `samples` more have passed through the network, of this partition if that is known.
@@ -45,7 +45,6 @@ impl Progress {
         if let Some(done) = partition.and_then(|partition| self.partitions.get(partition as usize)) {
             done.fetch_add(samples as u64, Ordering::Relaxed);
         }
-        self.done.fetch_add(samples as u64, Ordering::Relaxed);
         self.bar.inc(samples as u64);
         let Some(Ok(mut sent)) = self.sent.as_ref().map(Mutex::try_lock) else { return };
         if sent.elapsed() >= PERIOD {
@@ -55,19 +54,18 @@ impl Progress {
     }
 
     fn send(&self) {
-        let samples = self.done.load(Ordering::Relaxed);
         let partitions: Vec<u64> = self.partitions.iter().map(|done| done.load(Ordering::Relaxed)).collect();
         // Where none is known (a Spark tells only how many tasks are done), all are 0.
         let partitions = if partitions.iter().all(|&done| done == 0) { Vec::new() } else { partitions };
-        show(true, &Event::Progress { round: self.round, samples, of: self.of, partitions }, "");
+        show(true, &Event::Progress { round: self.round, samples: self.bar.position(), of: self.of, partitions }, "");
     }
 }
 
 impl Drop for Progress {
     fn drop(&mut self) {
-        self.bar.finish_and_clear();
         if self.sent.is_some() {
             self.send(); // Who follows sees that the round is trained, and what comes now is something else.
         }
+        self.bar.finish_and_clear();
     }
 }

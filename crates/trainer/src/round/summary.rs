@@ -16,7 +16,7 @@ pub(super) fn of(
     model: &FinalEvaluation,
     seconds: f64,
 ) -> Summary {
-    let RunInputs { manifest, test_set, engine } = given;
+    let RunInputs { manifest, test_set } = given;
     let last = history.last().expect("a run has at least one round");
     let train: f64 = history.iter().map(|record| record.train_seconds).sum();
     let passes = history.len() as f64 * f64::from(config.training.local.local_epochs);
@@ -28,7 +28,7 @@ pub(super) fn of(
         test_set: Some(TestSet { name: test_set.name.clone(), digest: hex::encode(test_set.digest()) }),
         n_chunks: manifest.chunks.len() as u64,
         n_streams: Some(manifest.streams.len() as u64),
-        engine: engine.to_owned(),
+        engine: config.flag("engine"),
         partitions: config.partitions,
         rounds: last.round,
         seed: config.training.seed,

@@ -1,7 +1,7 @@
 //! How this trainer gets onto executors that do not have it: its binary and the libtorch that it is linked to are shipped
 //! like any file of a Spark session.
 
-use std::{env, fs, path::PathBuf};
+use std::{collections::BTreeSet, env, fs, path::PathBuf};
 
 use anyhow::Context;
 use process::exit::Code;
@@ -32,9 +32,7 @@ pub(super) fn command_here() -> anyhow::Result<String> {
 /// The libraries of this process that lie beside libtorch. The others belong to the system.
 fn libraries() -> Option<Vec<PathBuf>> {
     let maps = fs::read_to_string("/proc/self/maps").ok()?;
-    let mut mapped: Vec<PathBuf> = maps.lines().filter_map(|line| Some(line.get(line.find('/')?..)?.into())).collect();
-    mapped.sort_unstable();
-    mapped.dedup();
+    let mapped: BTreeSet<PathBuf> = maps.lines().filter_map(|line| Some(line.get(line.find('/')?..)?.into())).collect();
     let libtorch = mapped.iter().find(|path| path.file_name().is_some_and(|name| name == "libtorch_cpu.so"))?;
     let home = libtorch.parent()?.to_owned();
     Some(mapped.into_iter().filter(|path| path.parent() == Some(&home)).collect())
