@@ -10,8 +10,7 @@ use std::{
 
 use dataset::Split;
 use serde_json::Value;
-use store::{Mode, Store};
-use support::{Place, complete, id, json_lines, succeed};
+use support::{Place, id, json_lines, succeed};
 
 /// Enough to learn from, in two rounds, to be right about most of the pictures.
 const SAMPLES: usize = 6000;
@@ -27,11 +26,7 @@ fn trained() -> Place {
     let place = Place::new();
     dataset::draw_all(&place.path(DATA), [SAMPLES, 1000], &mut |_, _| ()).unwrap();
     let drawn = dataset::load(&place.path(DATA), Split::Train).unwrap();
-    let mut store = Store::open(&place.path("chunks"), Mode::Fresh, 1000).unwrap();
-    let id = id(&drawn.name, "00".repeat(32));
-    store.open_stream("one", &id, 0, SAMPLES as u64).unwrap();
-    store.append("one", 0, drawn.samples.slice(0..SAMPLES)).unwrap();
-    complete(store);
+    place.receive_of(id(&drawn.name, "00".repeat(32)), &drawn.samples, 1000, &[("one", 0, SAMPLES)]);
     let run = ["--dir", "chunks", "--run-dir", "run", "--rounds", "2", "--partitions", "2", "--test-data", DATA];
     place.says(&run);
     place

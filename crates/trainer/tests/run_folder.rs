@@ -8,7 +8,7 @@ use std::{
     process::{Child, Command, Stdio},
 };
 
-use support::{N, Place, fail, id, json_lines, refuse, succeed};
+use support::{N, Place, blobs, fail, id, json_lines, refuse, succeed};
 
 #[test]
 fn the_model_learns_and_the_last_line_is_the_test_accuracy() {
@@ -78,6 +78,8 @@ fn a_run_folder_holds_configuration_events_rounds_checkpoints_model_and_summary(
     assert_eq!(rows[1][7], weights.sha256());
     assert_eq!(rows[0][4], "", "received accuracy is measured at the end only");
     assert_ne!(rows[1][4], "");
+    let rows = place.read("run/partitions.csv");
+    assert!(rows.lines().skip(1).map(|row| row.split(',').nth(2).unwrap()).eq(["84", "83", "83"].repeat(2)), "{rows}");
 }
 
 #[test]
@@ -181,7 +183,7 @@ fn digits_that_are_not_mnist_are_called_that() {
     // The test set is known by the samples beside it.
     dataset::write_idx(&place.path("blobs"), dataset::Split::Train, &[0; 784], &[3]).unwrap();
     let digest = hex::encode(dataset::load(&place.path("blobs"), dataset::Split::Train).unwrap().digest());
-    place.receive_of(id("generated", digest), 0, 100, &[("one", 0, N)]);
+    place.receive_of(id("generated", digest), &blobs(0, N), 100, &[("one", 0, N)]);
     fs::create_dir(place.path("data")).unwrap();
     fs::rename(place.path("blobs"), place.path("data/generated")).unwrap();
     let text = place.says(&["--dir", "chunks", "--rounds", "1", "--partitions", "2", "--run-dir", "run"]);

@@ -26,12 +26,6 @@ pub(crate) struct Cluster {
     reaper: Child,
 }
 
-#[derive(Clone, Debug)]
-pub(crate) struct Process {
-    pub(crate) pid: u32,
-    pub(crate) command: String,
-}
-
 impl Cluster {
     /// A server that runs tasks itself, two at once; one test at a time.
     pub(crate) fn local() -> MutexGuard<'static, Cluster> {
@@ -147,30 +141,40 @@ impl Cluster {
     }
 
     /// The processes that run now and whose command line holds this.
-    pub(crate) fn processes(&self, text: &str) -> Vec<Process> {
+    pub(crate) fn processes(&self, text: &str) -> Vec<u32> {
+        self.processes_that(|command| command.contains(text))
+    }
+
+    pub(crate) fn executors(&self) -> Vec<u32> {
+        let words = ["CoarseGrainedExecutorBackend", "--executor-id"];
+        self.processes_that(|command| !command.starts_with("bash") && words.iter().all(|word| command.contains(word)))
+    }
+
+    fn processes_that(&self, is_wanted: impl Fn(&str) -> bool) -> Vec<u32> {
         let mark = format!("{MARK}={}", self.dir.display());
         let entries = fs::read_dir("/proc").unwrap().filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
-        let process = |pid: u32| {
+        let is_one = |pid: &u32| {
             let read =
                 |name| Some(String::from_utf8_lossy(&fs::read(format!("/proc/{pid}/{name}")).ok()?).into_owned());
             let is_ours = read("environ")?.split('\0').any(|variable| variable == mark);
-            let command = read("cmdline")?.replace('\0', " ");
-            (is_ours && command.contains(text)).then_some(Process { pid, command })
+            Some(is_ours && is_wanted(&read("cmdline")?.replace('\0', " ")))
         };
-        entries.filter_map(process).collect()
-    }
-
-    pub(crate) fn executors(&self) -> Vec<Process> {
-        let mut executors = self.processes("CoarseGrainedExecutorBackend");
-        executors.retain(|process| !process.command.starts_with("bash") && process.command.contains("--executor-id"));
-        executors
+        entries.filter(|pid| is_one(pid).unwrap_or(false)).collect()
     }
 
     pub(crate) fn kill(&self, text: &str) {
         let found = self.processes(text);
         assert!(!found.is_empty(), "there is no `{text}`");
-        found.iter().for_each(Process::kill);
+        kill(&found);
         wait_until("death", || self.processes(text).is_empty());
+    }
+
+    /// Kills so many executors, as far as they are there; they may have successors.
+    pub(crate) fn kill_executors(&self, count: usize) {
+        let mut killed = self.executors();
+        killed.truncate(count);
+        kill(&killed);
+        wait_until("death", || self.executors().iter().all(|process| !killed.contains(process)));
     }
 
     /// What Spark's pages say of what it runs (`jobs?status=running`) and keeps (`storage/rdd`).
@@ -209,10 +213,10 @@ impl Drop for Cluster {
     }
 }
 
-impl Process {
-    pub(crate) fn kill(&self) {
+fn kill(processes: &[u32]) {
+    for process in processes {
         // It may be gone already.
-        let _ = Command::new("kill").args(["-KILL", &self.pid.to_string()]).stderr(Stdio::null()).status();
+        let _ = Command::new("kill").args(["-KILL", &process.to_string()]).stderr(Stdio::null()).status();
     }
 }
 

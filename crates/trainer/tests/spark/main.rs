@@ -20,8 +20,7 @@ use std::{
 use cluster::{Cluster, wait_until};
 use dataset::Split;
 use sample::SampleSlice;
-use store::{Mode, Store};
-use support::{Place, complete, id};
+use support::{Place, id};
 
 /// The trainer, as an installation on every machine of the cluster.
 const TRAINER: &str = env!("CARGO_BIN_EXE_trainer");
@@ -32,15 +31,7 @@ fn mnist(samples: usize) -> Place {
     let mnist = dataset::load(Path::new(&dir), Split::Train).unwrap();
     let dataset = id("part-of-mnist", hex::encode(mnist.digest()));
     let place = Place::new();
-    let mut store = Store::open(&place.path("chunks"), Mode::Fresh, 500).unwrap();
-    for (name, range) in [("b", 0..samples / 3), ("a", samples / 3..samples)] {
-        store.open_stream(name, &dataset, range.start as u64, range.end as u64).unwrap();
-        for start in range.clone().step_by(500) {
-            let batch = start..(start + 500).min(range.end);
-            store.append(name, batch.start as u64, mnist.samples.slice(batch)).unwrap();
-        }
-    }
-    complete(store);
+    place.receive_of(dataset, &mnist.samples, 500, &[("b", 0, samples / 3), ("a", samples / 3, samples)]);
     // A part of the test set will do. It is named by its folder.
     let test = dataset::load(Path::new(&dir), Split::Test).unwrap();
     let SampleSlice { images, labels } = test.samples.slice(0..500);
@@ -70,8 +61,10 @@ fn script(place: &Place, name: &str, text: &str) -> String {
     path.to_str().unwrap().to_owned()
 }
 
-/// A worker that says in the folder `started` that it trains, and begins when there is a file `go`.
-fn held(place: &Place) -> String {
+/// A run until this many of its workers are about to train: each says so in the folder `started`, and begins when there is
+/// a file `go`.
+#[track_caller]
+fn held(place: &Place, cluster: &Cluster, run_dir: &str, flags: &[&str], count: usize) -> Running {
     fs::create_dir(place.path("started")).unwrap();
     let text = r#"
         if [[ "$*" == *"--task train"* ]]; then
@@ -79,7 +72,14 @@ fn held(place: &Place) -> String {
             until [ -e "$here/go" ]; do sleep 0.05; done
         fi
         exec "$trainer" "$@""#;
-    script(place, "held-worker", text)
+    let worker = script(place, "held-worker", text);
+    let mut running = Running::start(place, on_spark(place, cluster, &worker, run_dir, flags));
+    wait_until("workers", || {
+        let has_ended = running.child.try_wait().unwrap().is_some();
+        assert!(!has_ended, "{}", fs::read_to_string(&running.log).unwrap());
+        fs::read_dir(place.path("started")).unwrap().count() >= count
+    });
+    running
 }
 
 /// What a trainer has said and how it ended.
@@ -101,26 +101,12 @@ impl Running {
         let log = place.path("log");
         let file = File::create(&log).unwrap();
         command.stdout(Stdio::null()).stderr(file).env_remove("RUST_BACKTRACE");
+        command.env_remove("TMPDIR"); // Weights are shipped as files.
         Running { child: command.spawn().unwrap(), log, started: Instant::now() }
-    }
-
-    /// Waits until this many held workers are about to train.
-    #[track_caller]
-    fn wait_for_held(&mut self, place: &Place, count: usize) {
-        wait_until("workers", || {
-            let has_ended = self.child.try_wait().unwrap().is_some();
-            assert!(!has_ended, "{}", fs::read_to_string(&self.log).unwrap());
-            fs::read_dir(place.path("started")).unwrap().count() >= count
-        });
     }
 
     fn interrupt(&self) {
         support::succeed(Command::new("kill").args(["-INT", &self.child.id().to_string()]));
-    }
-
-    fn kill(mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
     }
 
     #[track_caller]

@@ -3,19 +3,16 @@
 use std::{fs, os::unix::fs::symlink};
 
 use crate::{
-    Cluster, Place, Running, TRAINER, ends, engine, held, id, mnist, on_spark, script,
-    support::{N, succeed},
+    Cluster, Place, Running, TRAINER, ends, engine, held, id, mnist, script,
+    support::{N, blobs, succeed},
     wait_until,
 };
 
 /// Losses, accuracies and model of every round: all of `rounds.csv` but the times.
-fn rounds(place: &Place, run_dir: &str) -> Vec<String> {
-    const SECONDS: [usize; 2] = [5, 6];
-    let kept = |row: Vec<String>| {
-        let fields = row.into_iter().enumerate().filter(|(index, _)| !SECONDS.contains(index));
-        fields.map(|(_, field)| field).collect::<Vec<_>>().join(",")
-    };
-    place.rounds(run_dir).into_iter().map(kept).collect()
+fn rounds(place: &Place, run_dir: &str) -> Vec<Vec<String>> {
+    let mut rows = place.rounds(run_dir);
+    rows.iter_mut().for_each(|row| drop(row.drain(5..7))); // The seconds.
+    rows
 }
 
 /// Trains on threads and on the cluster, and compares every round.
@@ -39,7 +36,7 @@ fn check(place: &Place, cluster: &Cluster, partitions: &str, step: &str) {
 fn a_standalone_cluster_trains_real_mnist_to_the_bits_of_threads() {
     let (place, cluster) = (mnist(2000), Cluster::standalone());
     for partitions in ["2", "4", "12"] {
-        check(&place, &cluster, partitions, "f32");
+        check(&place, &cluster, partitions, "native");
     }
 }
 
@@ -76,13 +73,9 @@ fn a_shipped_trainer_needs_nothing_on_the_executors() {
 fn an_executor_killed_in_the_middle_of_a_round_costs_no_bit() {
     let (place, cluster) = (Place::received(), Cluster::standalone());
     let hash = place.hash_of("threads", &["--partitions", "4"]);
-    let mut running =
-        Running::start(&place, on_spark(&place, &cluster, &held(&place), "spark", &["--partitions", "4"]));
-    running.wait_for_held(&place, 2);
-    let executors = cluster.executors();
-    assert_eq!(executors.len(), 2);
-    executors[0].kill();
-    wait_until("death", || cluster.executors().iter().all(|process| process.pid != executors[0].pid));
+    let running = held(&place, &cluster, "spark", &["--partitions", "4"], 2);
+    assert_eq!(cluster.executors().len(), 2);
+    cluster.kill_executors(1);
     fs::write(place.path("go"), "").unwrap();
     running.end().well();
     // Two cores, so two workers a round; those of the lost executor were run again.
@@ -96,13 +89,11 @@ fn an_executor_killed_in_the_middle_of_a_round_costs_no_bit() {
 #[test]
 fn what_a_killed_run_has_left_on_the_cluster_is_not_taken_for_other_samples() {
     let (place, cluster) = (Place::received(), Cluster::new_local(&[], ""));
-    let mut running = Running::start(&place, on_spark(&place, &cluster, &held(&place), "killed", &[]));
-    running.wait_for_held(&place, 2);
-    running.kill();
+    drop(held(&place, &cluster, "killed", &[], 2)); // Kills it.
     fs::write(place.path("go"), "").unwrap();
     assert_ne!(cluster.says("storage/rdd"), "[]");
     // The same names, numbers and places; other samples.
-    place.receive_of(id("blobs", "00".repeat(32)), 2, 100, &[("one", 0, N)]);
+    place.receive_of(id("blobs", "00".repeat(32)), &blobs(2, N), 100, &[("one", 0, N)]);
     let hash = place.hash_of("threads", &[]);
     ends(&place, &cluster, TRAINER, "spark", &[]).well();
     assert_eq!(place.summary("spark")["model_sha256"], hash.as_str());

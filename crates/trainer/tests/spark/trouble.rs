@@ -19,8 +19,6 @@ fn a_server_that_cannot_be_reached_or_is_named_wrongly_is_told_at_once() {
     fail(&mut at(&format!("sc://{free}")), 69, &line);
     fail(&mut at("http://localhost"), 64, "--spark-remote `http://localhost` is no address of a Spark server");
     fail(&mut at("sc://localhost:port"), 64, "--spark-remote `sc://localhost:port` is no address of a Spark server");
-    let line = "put it into the environment variable SPARK_CONNECT_AUTHENTICATE_TOKEN";
-    fail(&mut at(&format!("sc://{free}/;token=secret")), 64, line);
     assert!(!place.path("run").exists());
 }
 
@@ -132,12 +130,9 @@ fn chunks_that_spark_does_not_find_are_told() {
 fn a_chunk_that_disappears_while_spark_reads_is_told() {
     let (place, cluster) = (Place::received(), Cluster::standalone());
     // Spark has listed and cached the chunks when the first worker starts; an executor that is lost has to read again.
-    let mut running = Running::start(&place, on_spark(&place, &cluster, &held(&place), "run", &[]));
-    running.wait_for_held(&place, 2);
+    let running = held(&place, &cluster, "run", &[], 2);
     fs::rename(place.path("chunks"), place.path("elsewhere")).unwrap();
-    let executors = cluster.executors();
-    executors.iter().for_each(|executor| executor.kill());
-    wait_until("death", || cluster.executors().iter().all(|process| executors.iter().all(|e| e.pid != process.pid)));
+    cluster.kill_executors(2);
     fs::write(place.path("go"), "").unwrap();
     running.end().badly(65, &["chunk-0000000", ".parquet", "does not exist"]);
     wait_until("the executors' successors", || cluster.executors().len() == 2);
@@ -147,8 +142,7 @@ fn a_chunk_that_disappears_while_spark_reads_is_told() {
 #[test]
 fn ctrl_c_cancels_the_round() {
     let (place, cluster) = (Place::received(), Cluster::local());
-    let mut running = Running::start(&place, on_spark(&place, &cluster, &held(&place), "run", &[]));
-    running.wait_for_held(&place, 2);
+    let running = held(&place, &cluster, "run", &[], 2);
     assert_ne!(cluster.says("jobs?status=running"), "[]");
     running.interrupt();
     running.end().badly(130, &["stopped by Ctrl-C"]);
@@ -161,8 +155,7 @@ fn ctrl_c_cancels_the_round() {
 fn a_server_killed_in_the_middle_of_a_round_ends_the_run() {
     let place = Place::received();
     let cluster = Cluster::new_local(&[], "");
-    let mut running = Running::start(&place, on_spark(&place, &cluster, &held(&place), "run", &[]));
-    running.wait_for_held(&place, 2);
+    let running = held(&place, &cluster, "run", &[], 2);
     cluster.kill("SparkConnectServer");
     let ended = running.end();
     assert!(ended.took < Duration::from_secs(60), "{:?}", ended.took);
@@ -173,13 +166,11 @@ fn a_server_killed_in_the_middle_of_a_round_ends_the_run() {
 fn a_cluster_that_loses_all_executors_is_given_up() {
     let place = Place::received();
     let cluster = Cluster::new_standalone(1);
-    let worker = held(&place);
-    let mut running = Running::start(&place, on_spark(&place, &cluster, &worker, "run", &["--spark-patience", "20s"]));
-    running.wait_for_held(&place, 1);
+    let running = held(&place, &cluster, "run", &["--spark-patience", "20s"], 1);
     cluster.kill("deploy.worker.Worker");
-    cluster.executors().iter().for_each(|executor| executor.kill());
+    cluster.kill_executors(1);
     running.end().badly(69, &["Spark did not finish another task within 20s; are its executors alive, and free?"]);
     // Nobody is there who could look at the chunks either.
-    let ended = ends(&place, &cluster, &worker, "next", &["--spark-patience", "2s"]);
+    let ended = ends(&place, &cluster, TRAINER, "next", &["--spark-patience", "2s"]);
     ended.badly(69, &["within 2s; are its executors alive, and free?"]);
 }

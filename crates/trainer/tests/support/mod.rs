@@ -28,7 +28,7 @@ impl Place {
     /// With a test set and nothing received.
     pub(crate) fn new() -> Self {
         let place = Place { dir: tempfile::tempdir().unwrap() };
-        let (labels, images) = blobs(1, 100);
+        let Samples { labels, images } = blobs(1, 100);
         dataset::write_idx(&place.path("blobs"), Split::Test, &images, &labels).unwrap();
         place
     }
@@ -75,18 +75,16 @@ impl Place {
 
     /// Receives the streams, a few samples of each in turn, in chunks of this size.
     pub(crate) fn receive(&self, samples_per_chunk: usize, streams: &[Stream<'_>]) {
-        self.receive_of(id("blobs", "00".repeat(32)), 0, samples_per_chunk, streams);
+        self.receive_of(id("blobs", "00".repeat(32)), &blobs(0, N), samples_per_chunk, streams);
     }
 
-    /// Receives samples of this kind, as those of a dataset.
-    pub(crate) fn receive_of(&self, dataset: DatasetId, kind: u64, samples_per_chunk: usize, streams: &[Stream<'_>]) {
-        let (labels, images) = blobs(kind, N);
-        let samples = Samples { labels, images };
-        let mut store = Store::open(&self.path("chunks"), Mode::Fresh, samples_per_chunk).unwrap();
+    /// Receives streams of these samples, as those of a dataset.
+    pub(crate) fn receive_of(&self, dataset: DatasetId, samples: &Samples, per_chunk: usize, streams: &[Stream<'_>]) {
+        let mut store = Store::open(&self.path("chunks"), Mode::Fresh, per_chunk).unwrap();
         for (name, first, end) in streams {
             store.open_stream(name, &dataset, *first as u64, *end as u64).unwrap();
         }
-        for step in (0..N).step_by(7) {
+        for step in (0..samples.len()).step_by(7) {
             for (name, first, end) in streams {
                 let range = first + step..(first + step + 7).min(*end);
                 if !range.is_empty() {
@@ -94,14 +92,18 @@ impl Place {
                 }
             }
         }
-        complete(store);
+        while store.has_pending() {
+            store.commit().unwrap();
+        }
+        store.complete(None, 0.5).unwrap();
     }
 
     /// The trainer with these flags, and those that every test needs.
     pub(crate) fn command(&self, flags: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_trainer"));
         command.current_dir(self.dir.path()).args(flags).stdin(Stdio::null());
-        command.env_remove("MNIST_DIR").env_remove("RUST_LOG");
+        // No folder for temporary files is needed.
+        command.env_remove("MNIST_DIR").env_remove("RUST_LOG").env("TMPDIR", self.path("no/such/folder"));
         command
     }
 
@@ -153,20 +155,12 @@ pub(crate) fn id(name: &str, digest: String) -> DatasetId {
     DatasetId { name: name.into(), digest }
 }
 
-/// Writes what waits for its chunk, and the manifest.
-pub(crate) fn complete(mut store: Store) {
-    while store.has_pending() {
-        store.commit().unwrap();
-    }
-    store.complete(None, 0.5).unwrap();
-}
-
 pub(crate) fn json_lines(text: &str) -> Vec<Value> {
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
 /// Images of one bright square each, somewhere near a place that tells the label, on noise.
-fn blobs(kind: u64, count: usize) -> (Vec<u8>, Vec<u8>) {
+pub(crate) fn blobs(kind: u64, count: usize) -> Samples {
     let mut random = random::Stream::keyed("tributary trainer blobs", &[kind]);
     let labels: Vec<u8> = (0..count).map(|_| random.below(10) as u8).collect();
     let mut images = Vec::with_capacity(count * PIXELS);
@@ -178,7 +172,7 @@ fn blobs(kind: u64, count: usize) -> (Vec<u8>, Vec<u8>) {
             if ink { 255 } else { random.below(100) as u8 }
         }));
     }
-    (labels, images)
+    Samples { labels, images }
 }
 
 #[track_caller]
