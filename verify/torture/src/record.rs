@@ -103,7 +103,7 @@ run, a panic, a hang, something let in or something left behind.
 What is claimed: kill any process at any moment, as often as you like; cut the network in any way; fill the disk: the
 chunk directory ends up holding every sample exactly once, and the trained model has the same SHA-256 as that of an
 undisturbed run. What it rests on: a source that can be replayed, a disk whose fsync is honest, one receiver per
-directory; for identical bits, the same binary and instruction set.
+directory; for identical bits, a processor that rounds as IEEE 754 says.
 ";
 
 /// The commit that is checked out; ends in `+` if files were changed since.
