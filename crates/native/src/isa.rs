@@ -86,7 +86,7 @@ impl Isa {
 macro_rules! kernel {
     ($(#[$attribute:meta])* $vis:vis fn $name:ident<const $large:ident: bool>($($arg:ident: $type:ty),* $(,)?) $body:block) => {
         $(#[$attribute])*
-        #[expect(unsafe_code, reason = "a function compiled for more than the baseline may be called only where it runs")]
+        #[allow(unsafe_code, reason = "a function compiled for more than the baseline may be called only where it runs")]
         $vis fn $name(isa: $crate::Isa, $($arg: $type),*) {
             #[inline(always)]
             fn kernel<const $large: bool>($($arg: $type),*) $body
