@@ -15,6 +15,7 @@ It writes into `tests/reference/` of the two crates:
 Weights and images come from a formula that the tests know too, so that only results are stored.
 """
 
+import sys
 from argparse import Namespace
 from collections import OrderedDict
 from pathlib import Path
@@ -24,27 +25,14 @@ import torch
 from safetensors.numpy import save_file
 from torch import nn
 
-CRATES = Path(__file__).parent.parent / "crates"
+ROOT = Path(__file__).parent.parent
+sys.path.insert(0, str(ROOT / "verify/bench/python"))
+from common import SimpleCNN  # noqa: E402  The network of the original project.
+
+CRATES = ROOT / "crates"
 MODEL, WEIGHTS = CRATES / "model/tests/reference", CRATES / "weights/tests/reference"
 BATCH = 9
 SAMPLE = 97
-
-
-class SimpleCnn(nn.Module):
-    """The network of the original project, layer by layer, in PyTorch's own order: ReLU, then pooling."""
-
-    def __init__(self):
-        super().__init__()
-        self.conv1 = nn.Conv2d(1, 32, 3, padding=1)
-        self.conv2 = nn.Conv2d(32, 64, 3, padding=1)
-        self.fc1 = nn.Linear(64 * 7 * 7, 128)
-        self.fc2 = nn.Linear(128, 10)
-
-    def forward(self, x):
-        x = torch.max_pool2d(torch.relu(self.conv1(x)), 2)
-        x = torch.max_pool2d(torch.relu(self.conv2(x)), 2)
-        x = torch.relu(self.fc1(x.flatten(1)))
-        return self.fc2(x)
 
 
 def noise(count, stream):
@@ -56,7 +44,7 @@ def noise(count, stream):
 def weights():
     """Every tensor uniform in ±1/sqrt(fan_in), exactly as the Rust side computes it."""
     state, fan_in = OrderedDict(), 1
-    for stream, (name, tensor) in enumerate(SimpleCnn().state_dict().items()):
+    for stream, (name, tensor) in enumerate(SimpleCNN().state_dict().items()):
         if tensor.dim() > 1:
             fan_in = tensor[0].numel()
         bound = np.float32(1) / np.sqrt(np.float32(fan_in))
@@ -74,7 +62,7 @@ def images():
 
 
 def model():
-    cnn = SimpleCnn()
+    cnn = SimpleCNN()
     cnn.load_state_dict(weights())
     return cnn
 
@@ -122,11 +110,11 @@ def write_files():
     # Tensor i repeats the numbers i, i + 0.25, i + 0.5, … along its last axis.
     def expanded(dtype=torch.float32):
         state = OrderedDict()
-        for i, (name, tensor) in enumerate(SimpleCnn().state_dict().items()):
+        for i, (name, tensor) in enumerate(SimpleCNN().state_dict().items()):
             state[name] = (i + torch.arange(tensor.shape[-1], dtype=dtype) / 4).expand(tensor.shape)
         return state
 
-    state = SimpleCnn().state_dict()
+    state = SimpleCNN().state_dict()
     state.update(expanded())
     torch.save(state, WEIGHTS / "expanded.pth")
 

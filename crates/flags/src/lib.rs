@@ -145,7 +145,7 @@ pub struct Local {
     /// Optimizer; it starts afresh in every partition and round
     #[arg(long, value_enum, default_value = "adam")]
     pub optimizer: Optimizer,
-    /// What computes a training step: our own, several times as fast and with the same bits on every processor, or libtorch
+    /// What computes a training step: our own, three times as fast and with the same bits on every processor, or libtorch
     #[arg(long, value_enum, default_value = "native")]
     pub step: Step,
 }

@@ -10,7 +10,7 @@ use crate::{StateDict, libtorch};
 /// other in the last bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// The crate `native`: several times as fast, and the same bits on every processor.
+    /// The crate `native`: the same bits on every processor, and faster.
     Native,
     /// libtorch: the same bits for the same binary and instruction set.
     Libtorch,

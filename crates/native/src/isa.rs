@@ -61,7 +61,7 @@ impl Isa {
         }
     }
 
-    /// Whether every multiply-add is a call into the system's library, some fifty times as slow.
+    /// Whether every multiply-add is a call into the system's library, many times as slow.
     pub fn is_slow(self) -> bool {
         self == Self::BASELINE && !cfg!(target_arch = "aarch64") && !cfg!(target_feature = "fma")
     }

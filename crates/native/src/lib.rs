@@ -3,7 +3,7 @@
 //! # What is skipped
 //!
 //! A dense step multiplies mostly zeros. Max-pooling passes its gradient on to one position of four, and ReLU stops more than
-//! half of what is left: of the gradient at conv2's output, a tenth is not zero. The sums here are those of a dense step without
+//! half of what is left: of the gradient at conv2's output, some tenth is not zero. The sums here are those of a dense step without
 //! its zero terms:
 //!
 //! - **Gradients of conv2** (`conv2`): what lives, channel by channel and position by position, is a set of bits (`living`).

@@ -1,6 +1,6 @@
 //! Whose the samples in a chunk directory are. One run at a time has it, from its first sample to its last round: between the
-//! receiver's end and the trainer's reading, no other run may empty it. The lock lies beside the directory, which may hold files of others; inside of
-//! it where only the directory itself can be written to.
+//! receiver's end and the trainer's reading, no other run may empty it. The lock lies beside the directory, which may hold
+//! files of others; inside of it where only the directory itself can be written to.
 
 use std::{
     ffi::OsString,
@@ -125,6 +125,7 @@ mod tests {
         drop(first);
         ChunkDirectory::hold(&dir).unwrap();
     }
+
     #[test]
     fn a_chunk_directory_is_this_runs_if_its_data_and_streams_are() {
         let dir = tempfile::tempdir().unwrap();

@@ -9,7 +9,7 @@ use store::Held;
 
 use super::Engine;
 use crate::{
-    config::{ARCHITECTURE, Config},
+    config::Config,
     data::{self, Received, digest::Digest},
     round::{
         local::{Local, OnSamples, Turn, Updates, train_partition},
@@ -32,7 +32,7 @@ impl Rayon {
     pub(super) fn open(config: &Config, held: &Held) -> anyhow::Result<Self> {
         let flags::Training { seed, local, .. } = &config.training;
         let engine = Self::new(&data::read(held)?, *seed, config.partitions as usize, local.clone());
-        self_check::check(local, &ARCHITECTURE.init(*seed), engine.samples.as_slice())?;
+        self_check::check(local, *seed, engine.samples.as_slice())?;
         Ok(engine)
     }
 

@@ -118,7 +118,7 @@ fn reply(
         (&Job::Train { seed, round, ref local, .. }, Some(global)) => {
             let slice = samples.as_slice();
             if !std::mem::replace(checked, true) {
-                self_check::check(local, global, slice)?;
+                self_check::check(local, seed, slice)?;
             }
             let update = train_partition(local, Turn { seed, round, partition }, global, slice, &go_on)?;
             Outcome::Trained(update.train_loss, Box::new(update.state_dict))

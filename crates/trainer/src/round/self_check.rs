@@ -3,19 +3,23 @@
 
 use anyhow::ensure;
 use flags::{Local, Step};
-use model::{ISA, StateDict, gradient_distance};
+use model::{ISA, gradient_distance};
 use sample::SampleSlice;
+
+use crate::config::ARCHITECTURE;
 
 /// Samples of the minibatch.
 const SAMPLES: usize = 16;
-/// How far the gradients may be apart. Rounding makes some 1e-6; where it decides who wins a pooling window, some 1e-3.
-const TOLERANCE: f64 = 1e-2;
+/// How far the gradients may be apart. Rounding makes some 1e-6; of a few samples, where it decides who wins a pooling window,
+/// up to 1e-2.
+const TOLERANCE: f64 = 5e-2;
 
-/// Compares the two on the first of these samples.
+/// Compares the two on the first of these samples, with the initial weights of the run's seed: of a sample that a model has
+/// learnt well, little but rounding is left in the gradient.
 ///
 /// # Errors
 /// When the native step is to train, and is wrong here.
-pub(crate) fn check(local: &Local, global: &StateDict, samples: SampleSlice<'_>) -> anyhow::Result<()> {
+pub(crate) fn check(local: &Local, seed: u64, samples: SampleSlice<'_>) -> anyhow::Result<()> {
     if local.step == Step::Libtorch || samples.is_empty() {
         return Ok(());
     }
@@ -23,7 +27,7 @@ pub(crate) fn check(local: &Local, global: &StateDict, samples: SampleSlice<'_>)
     if ISA.is_slow() {
         tracing::warn!("this processor has no AVX2 with multiply-add: --step libtorch is faster here");
     }
-    judge(ISA.name(), gradient_distance(global, images, labels))
+    judge(ISA.name(), gradient_distance(&ARCHITECTURE.init(seed), images, labels))
 }
 
 fn judge(isa: &str, distance: f64) -> anyhow::Result<()> {

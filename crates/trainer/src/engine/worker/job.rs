@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::round::local::Local;
 
 /// Version of what driver and worker exchange: rows, their order, and the worker's command line.
-const ROWS: u32 = 4;
+const ROWS: u32 = 5;
 /// Version of this program.
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
