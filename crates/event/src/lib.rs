@@ -68,7 +68,7 @@ pub enum Event {
     Acknowledged {
         /// Durable samples of this stream.
         samples: u64,
-        /// All samples of this stream.
+        /// All samples of this stream; 0 if it has no end.
         of: u64,
     },
     /// trainer: the data is read and training begins.
@@ -83,6 +83,37 @@ pub enum Event {
         rounds: u32,
         /// The run folder.
         run_dir: PathBuf,
+    },
+    /// trainer: training on slices begins, while samples may still arrive.
+    Live {
+        /// Partitions.
+        partitions: u64,
+        /// The first round to train.
+        first_round: u32,
+        /// Samples of a slice.
+        samples_per_round: u64,
+        /// What a round trains on beside its slice, as `--replay` has it.
+        replay: String,
+        /// The run folder.
+        run_dir: PathBuf,
+    },
+    /// trainer: a slice is durable, and its round begins.
+    Slice {
+        /// The round, from 1.
+        round: u32,
+        /// Where the slice ends: one past its last sample's seq.
+        position: u64,
+        /// Samples that are durable beyond this slice.
+        behind_samples: u64,
+        /// Seconds since the slice became durable.
+        behind_seconds: f64,
+    },
+    /// trainer: the drift detector saw a change in the prequential errors.
+    Drift {
+        /// The round, from 1.
+        round: u32,
+        /// The sample at which it was seen, by its seq.
+        seq: u64,
     },
     /// trainer: part of a round is trained.
     Progress {
@@ -109,6 +140,9 @@ pub enum Event {
         /// Share of the received data that is right, 0 to 1, where it was asked for.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         received_accuracy: Option<f64>,
+        /// How the model did on the round's slice before it was trained on it; of a live run.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        prequential: Option<Prequential>,
         /// SHA-256 of the averaged model.
         model_sha256: String,
         /// Seconds that the round took.
@@ -119,6 +153,23 @@ pub enum Event {
         /// Several lines.
         text: String,
     },
+}
+
+/// Figures of prequential evaluation: each sample is predicted before it is trained on (Gama, Sebastião and Rodrigues, "On
+/// evaluating stream learning algorithms", 2013).
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Prequential {
+    /// Where the slice ends: one past its last sample's seq.
+    pub position: u64,
+    /// Share of the slice that was predicted right, 0 to 1.
+    pub accuracy: f64,
+    /// Mean loss on the slice.
+    pub loss: f64,
+    /// Cohen's kappa of the predictions for the slice: 1 is perfect, 0 as good as chance.
+    pub kappa: f64,
+    /// Share of all samples so far that was predicted right, where older ones count less by the fading factor for each
+    /// later one.
+    pub fading_accuracy: f64,
 }
 
 /// Writes one event as a line on stdout.
@@ -156,13 +207,31 @@ mod tests {
             Some(Event::Acknowledged { .. }) => {
                 Event::Training { samples, partitions: 1, first_round: 1, rounds: 1, run_dir: PathBuf::new() }
             }
-            Some(Event::Training { .. }) => Event::Progress { round: 1, samples, of: 1, partitions: vec![samples] },
+            Some(Event::Training { .. }) => Event::Live {
+                partitions: 1,
+                first_round: 1,
+                samples_per_round: samples,
+                replay: text,
+                run_dir: PathBuf::new(),
+            },
+            Some(Event::Live { .. }) => {
+                Event::Slice { round: 1, position: samples, behind_samples: 0, behind_seconds: 0.0 }
+            }
+            Some(Event::Slice { .. }) => Event::Drift { round: 1, seq: 0 },
+            Some(Event::Drift { .. }) => Event::Progress { round: 1, samples, of: 1, partitions: vec![samples] },
             Some(Event::Progress { .. }) => Event::Round {
                 round: 1,
                 train_loss: 0.0,
                 test_loss: 0.0,
                 test_accuracy: 0.0,
                 received_accuracy: Some(0.0),
+                prequential: Some(Prequential {
+                    position: 1,
+                    accuracy: 0.0,
+                    loss: 0.0,
+                    kappa: 0.0,
+                    fading_accuracy: 0.0,
+                }),
                 model_sha256: text,
                 seconds: 0.0,
             },

@@ -12,7 +12,7 @@ pub mod layers;
 pub mod manual;
 pub mod path;
 
-use std::{path::PathBuf, str::FromStr, time::Duration};
+use std::{fmt, path::PathBuf, str::FromStr, time::Duration};
 
 use clap::{Args, ValueEnum, builder::RangedU64ValueParser};
 use serde::{Deserialize, Serialize};
@@ -93,7 +93,8 @@ pub struct Chunking {
 #[command(next_help_heading = "Training")]
 #[serde(rename_all = "kebab-case")]
 pub struct Training {
-    /// Rounds: each broadcasts the global model, trains it on every partition, and averages
+    /// Rounds: each broadcasts the global model, trains it on every partition, and averages. With --live there is one for
+    /// each slice instead
     #[arg(long, value_name = "N", default_value = "5", value_parser = at_least_one::<u32>)]
     pub rounds: u32,
     /// How a partition trains.
@@ -123,6 +124,102 @@ pub struct Training {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub test_data: Option<PathBuf>,
 }
+
+/// Training while data arrives: trainer and orchestrator.
+#[derive(Args, Clone, Debug, Default, PartialEq, Serialize)]
+#[command(next_help_heading = "Live")]
+#[serde(rename_all = "kebab-case")]
+pub struct Live {
+    /// Train while samples arrive: a round for each slice of the stream, as soon as the slice is durable. Slices are cut by
+    /// position, so the model does not depend on how fast, and over how many senders, the samples come
+    #[arg(long)]
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub live: bool,
+    /// Samples of a slice [default: 2000]
+    #[arg(long, value_name = "N", requires = "live", value_parser = at_least_one::<u64>)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub samples_per_round: Option<u64>,
+    /// What a round trains on beside its slice: `none`; `landmark`, everything so far; `sliding:N`, the N samples before it;
+    /// `reservoir:N`, a random N of all before it [default: none]
+    #[arg(long, value_name = "WHAT", requires = "live")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub replay: Option<Replay>,
+    /// Fading factor of the prequential accuracy: how much a sample counts less for each one that comes after it
+    /// [default: 0.999]
+    #[arg(long, value_name = "FACTOR", requires = "live", value_parser = below_one)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fading_factor: Option<f64>,
+    /// The drift detector's δ (ADWIN): how likely it may be to see a change where there is none [default: 0.002]
+    #[arg(long, value_name = "DELTA", requires = "live", value_parser = below_one)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub drift_delta: Option<f64>,
+}
+
+impl Live {
+    /// With every default written out, if the run is live.
+    #[must_use]
+    pub fn settled(self) -> Live {
+        if !self.live {
+            return self;
+        }
+        Live {
+            live: true,
+            samples_per_round: self.samples_per_round.or(Some(2000)),
+            replay: self.replay.or(Some(Replay::None)),
+            fading_factor: self.fading_factor.or(Some(0.999)),
+            drift_delta: self.drift_delta.or(Some(0.002)),
+        }
+    }
+}
+
+/// `--replay`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Replay {
+    /// Nothing.
+    None,
+    /// Everything so far.
+    Landmark,
+    /// So many samples before the slice.
+    Sliding(u64),
+    /// So many samples of all before the slice, at random.
+    Reservoir(u64),
+}
+
+impl fmt::Display for Replay {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Replay::None => f.write_str("none"),
+            Replay::Landmark => f.write_str("landmark"),
+            Replay::Sliding(samples) => write!(f, "sliding:{samples}"),
+            Replay::Reservoir(samples) => write!(f, "reservoir:{samples}"),
+        }
+    }
+}
+
+impl FromStr for Replay {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let samples = |number: &str| number.parse::<u64>().ok().filter(|samples| (1..=MAX_REPLAY).contains(samples));
+        let kind = match text.split_once(':') {
+            None if text == "none" => Some(Replay::None),
+            None if text == "landmark" => Some(Replay::Landmark),
+            Some(("sliding", number)) => samples(number).map(Replay::Sliding),
+            Some(("reservoir", number)) => samples(number).map(Replay::Reservoir),
+            _ => None,
+        };
+        kind.ok_or_else(|| format!("give none, landmark, sliding:N or reservoir:N, with N from 1 to {MAX_REPLAY}"))
+    }
+}
+
+impl Serialize for Replay {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+/// The samples of a replay are in memory, at 785 bytes each: 7.85 GB for this many.
+const MAX_REPLAY: u64 = 10_000_000;
 
 /// How a partition trains in a round. Each field is a number or a word that decides the bits of the model: flags build this
 /// value, a checkpoint compares it field by field, and a worker receives it whole.
@@ -319,6 +416,13 @@ fn batch_size(text: &str) -> Result<BatchSize, String> {
         _ if text == "full" => Ok(BatchSize::Full),
         Ok(samples) if samples > 0 => Ok(BatchSize::Samples(samples)),
         _ => Err("give a number of samples, at least 1, or `full`".into()),
+    }
+}
+
+fn below_one(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(number) if number > 0.0 && number < 1.0 => Ok(number),
+        _ => Err("give a number between 0 and 1, such as 0.5".into()),
     }
 }
 

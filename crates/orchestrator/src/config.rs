@@ -7,7 +7,7 @@ use std::{ffi::OsString, path::PathBuf, thread};
 
 use clap::{Parser, builder::RangedU64ValueParser};
 use flags::{
-    Chunking, Dataset, Directory, Engine, Identity, Security, Streaming, Training, address,
+    Chunking, Dataset, Directory, Engine, Identity, Live, Security, Streaming, Training, address,
     layers::{Error, Layer, resolve},
     path,
 };
@@ -43,6 +43,10 @@ pub struct Config {
     #[command(flatten)]
     #[serde(flatten)]
     pub training: Training,
+    /// Whether it is trained while data arrives.
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub live: Live,
     /// Where it is trained.
     #[command(flatten)]
     #[serde(flatten)]
@@ -136,6 +140,7 @@ impl Config {
         // Written out, so that the run's configuration file says what happened on this machine.
         let cores = thread::available_parallelism().map_or(1, |cores| cores.get().try_into().unwrap_or(u32::MAX));
         config.training.partitions.get_or_insert(cores);
+        config.live = config.live.settled();
         if config.training.test_data.is_none() {
             config.training.test_data.clone_from(&config.streaming.data);
         }

@@ -67,6 +67,10 @@ pub(crate) fn trainer(config: &Config, run_dir: &Path, wait: Duration) -> anyhow
     arguments.extend(arguments_of(&config.directory)?);
     arguments.extend(arguments_of(&config.identity)?);
     arguments.extend(arguments_of(&config.training)?);
+    arguments.extend(arguments_of(&config.live)?);
+    if config.live.live {
+        arguments.push(format!("--offset={}", config.streaming.offset));
+    }
     arguments.extend(arguments_of(&config.engine)?); // Always: the run folder may name another engine.
     let passing = (!wait.is_zero()).then_some(Code::Unavailable);
     Ok(Invocation { passing, ..child("trainer", Program::Trainer, arguments) })
@@ -74,6 +78,7 @@ pub(crate) fn trainer(config: &Config, run_dir: &Path, wait: Duration) -> anyhow
 
 fn arguments_of(flags: &impl Serialize) -> anyhow::Result<Vec<String>> {
     let argument = |(key, value)| match value {
+        Value::Bool(true) => format!("--{key}"),
         Value::String(text) => format!("--{key}={text}"),
         other => format!("--{key}={other}"),
     };

@@ -37,7 +37,7 @@ pub use dated::{LATEST, RUNS, create_dated, point_latest_to};
 pub use error::Error;
 pub use read::{identity, read_config};
 pub use streaming::{Point, Streaming};
-pub use summary::{Provenance, Rates, Seconds, Summary, TestSet};
+pub use summary::{LiveSummary, Provenance, Rates, Seconds, Summary, TestSet};
 
 /// The effective configuration, in the syntax of a configuration layer.
 pub const CONFIG: &str = "config.toml";

@@ -1,6 +1,7 @@
 //! A record is the figures of one round. Records are kept in the checkpoints and shown as a line on the console, an
 //! event, and a row of `rounds.csv`.
 
+use event::Prequential;
 use serde::{Deserialize, Serialize};
 
 /// The figures of one round.
@@ -16,6 +17,12 @@ pub struct Record {
     pub test_accuracy: f64,
     /// The same on the received data, where it was measured.
     pub received_accuracy: Option<f64>,
+    /// How the model did on the round's slice before it was trained on it; of a live run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prequential: Option<Prequential>,
+    /// The seqs of the samples of this slice at which the drift detector saw a change.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub drifts: Vec<u64>,
     /// SHA-256 of the averaged model.
     pub model_sha256: String,
     /// Seconds spent on training and averaging.
@@ -72,6 +79,8 @@ impl Record {
             test_loss: 0.25,
             test_accuracy: 0.9841,
             received_accuracy: None,
+            prequential: None,
+            drifts: Vec::new(),
             model_sha256: "0123456789abcdef".repeat(4),
             train_seconds: 1.5,
             evaluate_seconds: 0.5,

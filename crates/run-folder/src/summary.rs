@@ -42,8 +42,12 @@ pub struct Summary {
     /// Share of the test set that is right, 0 to 1.
     #[serde(default)]
     pub test_accuracy: f64,
-    /// Share of the received data that is right, 0 to 1.
-    pub received_accuracy: f64,
+    /// Share of the received data that is right, 0 to 1, where it was measured.
+    #[serde(default)]
+    pub received_accuracy: Option<f64>,
+    /// What a live run brought beside.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub live: Option<LiveSummary>,
     /// SHA-256 of the final model.
     pub model_sha256: String,
     /// Where the time went.
@@ -63,6 +67,29 @@ pub struct TestSet {
     pub name: String,
     /// Its digest, which is that of its content.
     pub digest: String,
+}
+
+/// What a live run brought beside its model.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LiveSummary {
+    /// Samples of a slice.
+    pub samples_per_round: u64,
+    /// What a round trained on beside its slice, as `--replay` has it.
+    pub replay: String,
+    /// Share of all samples that was predicted right before they were trained on, 0 to 1.
+    pub prequential_accuracy: f64,
+    /// Mean loss of these predictions.
+    pub prequential_loss: f64,
+    /// Cohen's kappa of these predictions.
+    pub prequential_kappa: f64,
+    /// The accuracy that counts older samples less.
+    pub fading_accuracy: f64,
+    /// The seqs of the samples at which the drift detector saw a change.
+    pub drifts: Vec<u64>,
+    /// The most samples that the trainer was behind, as far as this process saw.
+    pub behind_samples: u64,
+    /// The most seconds.
+    pub behind_seconds: f64,
 }
 
 /// Where the time went, in seconds, over all processes that worked on the run.

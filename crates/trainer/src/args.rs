@@ -91,6 +91,11 @@ pub(crate) struct Train {
     #[command(flatten)]
     training: Training,
     #[command(flatten)]
+    live: flags::Live,
+    /// Where the first slice begins: the first sample's index in what is streamed, as the sender's --offset
+    #[arg(long, value_name = "INDEX", help_heading = "Live", default_value = "0")]
+    offset: u64,
+    #[command(flatten)]
     engine: flags::Engine,
     /// New folder for the results [default: runs/<time>]
     #[arg(long, value_name = "DIR", help_heading = "Output", conflicts_with = "resume", value_parser = path::parser())]
@@ -110,8 +115,8 @@ pub(crate) fn parse() -> Result<Args, ExitCode> {
         run_folder::read_config(run).map_err(|error| exit::report("trainer", Err(folder_failure(error))))?;
     // The orchestrator keeps its own keys there too, and where results go is not for a run's past to say.
     let stored = Training::augment_args(Directory::augment_args(clap::Command::new("stored")));
-    let stored = flags::Engine::augment_args(stored);
-    values.retain(|key, _| stored.get_arguments().any(|flag| flag.get_long() == Some(key)));
+    let stored = flags::Live::augment_args(flags::Engine::augment_args(stored));
+    values.retain(|key, _| stored.get_arguments().any(|flag| flag.get_long() == Some(key)) || key == "offset");
     let layer = Layer { name: run.join(run_folder::CONFIG).display().to_string(), values };
     let arguments: Vec<_> = env::args_os().collect();
     layers::resolve(&arguments, &[layer]).map_err(|error| layers::explain(&error))
@@ -124,7 +129,7 @@ impl Train {
             (None, Folder::Resume(path)) => run_folder::identity(path).map_err(folder_failure)?,
             (given, _) => given,
         };
-        let config = Config::new(self.directory, self.training, self.engine, folder)?;
+        let config = Config::new(self.directory, self.training, self.live, self.offset, self.engine, folder)?;
         Ok(Config { run, wait: self.wait, json: self.output.json, ..config })
     }
 }

@@ -4,11 +4,14 @@
 use std::{num::NonZero, path::PathBuf, thread, time::Duration};
 
 use anyhow::Context;
-use flags::{Directory, Local, Training};
+use flags::{Directory, Live, Local, Training};
 use model::{Architecture, SIMPLE_CNN};
 
 /// The network that is trained. There is one.
 pub const ARCHITECTURE: &Architecture = &SIMPLE_CNN;
+
+/// What decides the rounds of a live run and their figures, beside what decides those of any run.
+const LIVE: [&str; 6] = ["live", "samples-per-round", "replay", "offset", "fading-factor", "drift-delta"];
 
 /// One training run.
 #[derive(Clone, Debug)]
@@ -23,6 +26,10 @@ pub struct Config {
     pub training: Training,
     /// Disjoint parts of the data.
     pub partitions: u32,
+    /// Whether to train while data arrives, and how; with every default written out.
+    pub live: Live,
+    /// Where the first slice of a live run begins.
+    pub offset: u64,
     /// Where partitions train.
     pub engine: flags::Engine,
     /// Where results go.
@@ -50,19 +57,24 @@ impl Config {
     pub fn new(
         directory: Directory,
         mut training: Training,
+        live: Live,
+        offset: u64,
         engine: flags::Engine,
         folder: Folder,
     ) -> anyhow::Result<Self> {
+        let live = live.settled();
         let cores = || thread::available_parallelism().map_or(1, NonZero::get) as u32;
         let partitions = *training.partitions.get_or_insert_with(cores);
-        let effective =
-            effective(&directory, &training, &engine).context("failed to represent the flags in `config.toml`")?;
+        let effective = effective(&directory, &training, (&live, offset), &engine)
+            .context("failed to represent the flags in `config.toml`")?;
         Ok(Self {
             dir: directory.dir,
             run: None,
             wait: Duration::ZERO,
             training,
             partitions,
+            live,
+            offset,
             engine,
             folder,
             json: false,
@@ -83,6 +95,7 @@ impl Config {
             .into_iter()
             .chain(fields(&self.training.local))
             .chain([own("weighting")])
+            .chain(self.live.live.then(|| LIVE.map(own)).into_iter().flatten())
             .collect()
     }
 }
@@ -102,10 +115,15 @@ fn fields(local: &Local) -> Vec<(String, String)> {
 fn effective(
     directory: &Directory,
     training: &Training,
+    (live, offset): (&Live, u64),
     engine: &flags::Engine,
 ) -> Result<toml::Table, toml::ser::Error> {
     let mut table = toml::Table::try_from(directory)?;
     table.extend(toml::Table::try_from(engine)?);
+    if live.live {
+        table.extend(toml::Table::try_from(live)?);
+        table.insert("offset".into(), toml::Value::try_from(offset)?);
+    }
     // TOML's integers end at i64::MAX, a seed at u64::MAX; as text any seed fits and is read back all the same.
     table.extend(toml::Table::try_from(Training { seed: 0, ..training.clone() })?);
     let seed = i64::try_from(training.seed).map_or(toml::Value::String(training.seed.to_string()), Into::into);
@@ -122,10 +140,13 @@ pub(crate) mod tests {
     pub(crate) fn config(flags: &[&str]) -> Config {
         let command =
             flags::Engine::augment_args(Training::augment_args(Directory::augment_args(Command::new("trainer"))));
+        let command = Live::augment_args(command);
         let matches = command.get_matches_from([&["trainer"], flags].concat());
         let directory = Directory::from_arg_matches(&matches).unwrap();
         let engine = flags::Engine::from_arg_matches(&matches).unwrap();
-        Config::new(directory, Training::from_arg_matches(&matches).unwrap(), engine, Folder::New(None)).unwrap()
+        let (training, live) =
+            (Training::from_arg_matches(&matches).unwrap(), Live::from_arg_matches(&matches).unwrap());
+        Config::new(directory, training, live, 0, engine, Folder::New(None)).unwrap()
     }
 
     #[test]

@@ -87,6 +87,8 @@ impl TrainingLoop<'_> {
                 test_loss: test.loss,
                 test_accuracy: test.accuracy(),
                 received_accuracy: received.transpose()?,
+                prequential: None,
+                drifts: Vec::new(),
                 model_sha256: global.sha256(),
                 train_seconds,
                 evaluate_seconds: evaluating.elapsed().as_secs_f64(),

@@ -125,7 +125,12 @@ impl Progress {
                 self.clear();
                 self.summary = Some(text.clone());
             }
-            Event::Listening { .. } | Event::Data { .. } => {} // The run acts on them.
+            // The run acts on the first two.
+            Event::Listening { .. }
+            | Event::Data { .. }
+            | Event::Live { .. }
+            | Event::Slice { .. }
+            | Event::Drift { .. } => {}
         }
     }
 

@@ -82,7 +82,7 @@ fn page(kept: &Kept, test_set: &Dataset, scores: &[[f32; CLASSES]], others: Vec<
         facts: facts(kept),
         notes: notes(kept),
         n_samples: summary.n_samples,
-        received_accuracy: Some(summary.received_accuracy),
+        received_accuracy: summary.received_accuracy,
         phases: phases(kept),
         ingest: points.iter().map(|point| Point { seconds: point.seconds, samples: point.samples }).collect(),
         bytes_per_sample: PIXELS as u64 + 1, // Its label.

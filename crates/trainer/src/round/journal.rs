@@ -185,6 +185,7 @@ fn event_of(record: &Record) -> Event {
         test_loss: record.test_loss,
         test_accuracy: record.test_accuracy,
         received_accuracy: record.received_accuracy,
+        prequential: record.prequential,
         model_sha256: record.model_sha256.clone(),
         seconds: record.seconds(),
     }

@@ -35,7 +35,8 @@ pub(super) fn of(
         step: config.flag("step"),
         test_loss: last.test_loss,
         test_accuracy: last.test_accuracy,
-        received_accuracy: model.received_accuracy,
+        received_accuracy: Some(model.received_accuracy),
+        live: None,
         model_sha256: last.model_sha256.clone(),
         seconds: Seconds {
             total: manifest.seconds + seconds,
@@ -71,7 +72,7 @@ pub(super) fn text(summary: &Summary, test_set: &str, run_folder: &Path) -> Stri
         model.display(),
         report.display(),
         summary.samples_per_second.train.unwrap_or(f64::INFINITY),
-        100.0 * summary.received_accuracy,
+        100.0 * summary.received_accuracy.unwrap_or(f64::NAN),
         count(*n_samples, "sample"),
         100.0 * summary.test_accuracy,
         count(*n_test_samples, "sample"),
