@@ -47,7 +47,12 @@ impl Directory {
 
     /// Takes the directory's lock without waiting.
     pub(crate) fn lock(&self) -> Result<Lock, Error> {
-        let path = self.join(LOCK);
+        self.lock_by(LOCK)
+    }
+
+    /// Takes the lock of this name without waiting.
+    pub(crate) fn lock_by(&self, name: &str) -> Result<Lock, Error> {
+        let path = self.join(name);
         self.fs.lock(&path).map_err(|error| match error {
             TryLockError::WouldBlock => Error::Locked(self.path.clone()),
             TryLockError::Error(source) => Error::Io { action: "lock", path, source },

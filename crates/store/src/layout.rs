@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use manifest::{ChunkName, SUCCESS};
 
 pub(crate) const LOCK: &str = ".lock";
+pub(crate) const READING: &str = ".reading";
 pub(crate) const REJECTED: &str = ".rejected";
 pub(crate) const TEMPORARY: &str = ".tmp-";
 

@@ -4,13 +4,14 @@
 //!
 //! ```text
 //! .lock                                  held by the one writer, or by readers
+//! .reading                               held by those who follow the writer
 //! .rejected                              why the directory was given up, if it was
 //! .tmp-…                                 being written; swept at start
 //! chunk-00000042-<16 hex>.parquet        the hex is the start of BLAKE3 over the whole file
 //! _SUCCESS                               the manifest, written last
 //! ```
 //!
-//! Writing is [`Store`]; reading is [`read`]; both do all their I/O through one trait, [`FileSystem`], so that tests can cut
+//! Writing is [`Store`]; reading is [`read`], and while it is written [`Follower`]; all do all their I/O through one trait, [`FileSystem`], so that tests can cut
 //! the power and make any step fail. Columns of a chunk: `stream` string, `seq` int64, `label` int32, `image`
 //! fixed 784 bytes, so pandas, DuckDB and Spark read the files as they are.
 
@@ -20,6 +21,7 @@ mod chunk;
 mod columns;
 mod directory;
 mod file_system;
+mod follow;
 mod layout;
 mod pending;
 mod reader;
@@ -33,6 +35,7 @@ use std::{
 
 pub use chunk::samples_in;
 pub use file_system::{Disk, FileSystem, Lock, NewFile};
+pub use follow::Follower;
 pub use manifest::{ChunkEntry, DatasetId, Manifest, StreamEntry};
 pub use reader::{Held, Rows, hold, read, read_manifest, read_on};
 pub use writer::{Durable, Mode, Replay, Store};
@@ -53,6 +56,9 @@ pub enum Error {
         .0.display()
     )]
     Locked(PathBuf),
+    /// What was read of the directory is not there any more.
+    #[error("chunk directory `{}` was emptied while it was read; begin anew, or choose another --dir", .0.display())]
+    Replaced(PathBuf),
     /// The directory is finished.
     #[error("chunk directory `{}` is already complete; use --fresh to replace it, or choose another --dir", .0.display())]
     Complete(PathBuf),
@@ -122,7 +128,11 @@ impl Error {
         match self {
             Error::Missing(_) | Error::Incomplete(_) | Error::Damaged { .. } | Error::Rejected { .. } => 65,
             Error::Stream { .. } => 70,
-            Error::Locked(_) | Error::Complete(_) | Error::Foreign(_) | Error::OtherDataset { .. } => 73,
+            Error::Locked(_)
+            | Error::Replaced(_)
+            | Error::Complete(_)
+            | Error::Foreign(_)
+            | Error::OtherDataset { .. } => 73,
             Error::Full { .. } | Error::Io { .. } => 74,
         }
     }

@@ -132,7 +132,7 @@ pub(crate) fn read_chunk(directory: &Directory, name: &ChunkName) -> Result<(Chu
 }
 
 /// The chunk files must be exactly those of the manifest.
-fn check_names(directory: &Directory, manifest: &Manifest) -> Result<(), Error> {
+pub(crate) fn check_names(directory: &Directory, manifest: &Manifest) -> Result<(), Error> {
     let listing = directory.list()?;
     let present: HashSet<String> = listing.chunks.iter().map(ChunkName::file_name).collect();
     if let Some(entry) = manifest.chunks.iter().find(|entry| !present.contains(&entry.name)) {

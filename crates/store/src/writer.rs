@@ -10,7 +10,7 @@ use sample::{PIXELS, SampleSlice};
 use crate::{
     ChunkEntry, DatasetId, Disk, Error, FileSystem, Lock, Manifest, StreamEntry, chunk,
     directory::Directory,
-    layout::{Listing, REJECTED},
+    layout::{Listing, READING, REJECTED},
     pending::{Pending, Stream},
     reader::read_chunk,
 };
@@ -93,6 +93,7 @@ impl Store {
         // senders and built on, so it must be what a power cut leaves, too.
         directory.sync()?;
         if mode == Mode::Fresh {
+            let _followers = directory.lock_by(READING)?; // None may be there, and none come before all is removed.
             remove_run(&directory, &listing)?;
             listing = Listing::default();
         }
