@@ -126,7 +126,7 @@ pub struct Training {
 }
 
 /// Training while data arrives: trainer and orchestrator.
-#[derive(Args, Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Args, Clone, Copy, Debug, Default, PartialEq, Serialize)]
 #[command(next_help_heading = "Live")]
 #[serde(rename_all = "kebab-case")]
 pub struct Live {
@@ -136,38 +136,50 @@ pub struct Live {
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub live: bool,
     /// Samples of a slice [default: 2000]
-    #[arg(long, value_name = "N", requires = "live", value_parser = at_least_one::<u64>)]
+    #[arg(long, value_name = "N", value_parser = at_least_one::<u64>)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub samples_per_round: Option<u64>,
     /// What a round trains on beside its slice: `none`; `landmark`, everything so far; `sliding:N`, the N samples before it;
     /// `reservoir:N`, a random N of all before it [default: none]
-    #[arg(long, value_name = "WHAT", requires = "live")]
+    #[arg(long, value_name = "WHAT")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub replay: Option<Replay>,
     /// Fading factor of the prequential accuracy: how much a sample counts less for each one that comes after it
     /// [default: 0.999]
-    #[arg(long, value_name = "FACTOR", requires = "live", value_parser = below_one)]
+    #[arg(long, value_name = "FACTOR", value_parser = below_one)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fading_factor: Option<f64>,
     /// The drift detector's δ (ADWIN): how likely it may be to see a change where there is none [default: 0.002]
-    #[arg(long, value_name = "DELTA", requires = "live", value_parser = below_one)]
+    #[arg(long, value_name = "DELTA", value_parser = below_one)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub drift_delta: Option<f64>,
 }
 
 impl Live {
     /// With every default written out, if the run is live.
-    #[must_use]
-    pub fn settled(self) -> Live {
-        if !self.live {
-            return self;
+    ///
+    /// # Errors
+    /// When it is not, and one of the other flags was given: a clause.
+    pub fn settled(self) -> Result<Live, String> {
+        let Live { live, samples_per_round, replay, fading_factor, drift_delta } = self;
+        if live {
+            return Ok(Live {
+                live,
+                samples_per_round: samples_per_round.or(Some(2000)),
+                replay: replay.or(Some(Replay::None)),
+                fading_factor: fading_factor.or(Some(0.999)),
+                drift_delta: drift_delta.or(Some(0.002)),
+            });
         }
-        Live {
-            live: true,
-            samples_per_round: self.samples_per_round.or(Some(2000)),
-            replay: self.replay.or(Some(Replay::None)),
-            fading_factor: self.fading_factor.or(Some(0.999)),
-            drift_delta: self.drift_delta.or(Some(0.002)),
+        let given = [
+            ("samples-per-round", samples_per_round.is_some()),
+            ("replay", replay.is_some()),
+            ("fading-factor", fading_factor.is_some()),
+            ("drift-delta", drift_delta.is_some()),
+        ];
+        match given.into_iter().find(|(_, is_given)| *is_given) {
+            Some((name, _)) => Err(format!("--{name} is for live runs; give --live, too")),
+            None => Ok(self),
         }
     }
 }

@@ -140,7 +140,7 @@ impl Config {
         // Written out, so that the run's configuration file says what happened on this machine.
         let cores = thread::available_parallelism().map_or(1, |cores| cores.get().try_into().unwrap_or(u32::MAX));
         config.training.partitions.get_or_insert(cores);
-        config.live = config.live.settled();
+        config.live = config.live.settled().map_err(Error::Layer)?;
         if config.training.test_data.is_none() {
             config.training.test_data.clone_from(&config.streaming.data);
         }

@@ -36,6 +36,19 @@ pub struct Checkpoint {
     pub history: Vec<Record>,
     /// The model after the last of them.
     pub global: StateDict,
+    /// Where in its stream a live run stands.
+    pub position: Option<Position>,
+}
+
+/// How far a live run has come in its stream. It is in the same file as the weights, so neither is ever ahead of the other.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Position {
+    /// One past the seq of the last sample of the last slice.
+    pub seq: u64,
+    /// The digest of all samples up to there, however they came.
+    pub digest: String,
+    /// What the figures of prequential evaluation go on from; the trainer knows its form.
+    pub figures: serde_json::Value,
 }
 
 impl Origin {
@@ -74,15 +87,15 @@ impl Checkpoint {
     /// What its file says beside the weights.
     pub fn metadata(&self) -> BTreeMap<String, String> {
         let json = |value: serde_json::Result<String>| value.expect("texts and numbers are JSON");
-        [
+        let position = self.position.as_ref().map(|position| ("position", json(serde_json::to_string(position))));
+        let metadata = [
             (seal::FORMAT, FORMAT.to_owned()),
             ("round", self.history.len().to_string()),
             ("dataset", self.origin.dataset.clone()),
             ("origin", json(serde_json::to_string(&self.origin))),
             ("history", json(serde_json::to_string(&self.history))),
-        ]
-        .map(|(key, value)| (key.to_owned(), value))
-        .into()
+        ];
+        metadata.into_iter().chain(position).map(|(key, value)| (key.to_owned(), value)).collect()
     }
 
     /// Reads the checkpoint at `path`, and takes it only if it is whole and of this origin and architecture.
@@ -120,7 +133,8 @@ impl Checkpoint {
         field(seal::FORMAT)?;
         let origin = serde_json::from_str(field("origin")?).map_err(malformed)?;
         let history = serde_json::from_str(field("history")?).map_err(malformed)?;
-        Ok(Self { origin, history, global })
+        let position = metadata.get("position").map(|position| serde_json::from_str(position)).transpose();
+        Ok(Self { origin, history, global, position: position.map_err(malformed)? })
     }
 
     fn check_name(self, path: &Path) -> Result<Self, String> {
@@ -146,7 +160,8 @@ pub fn newest(run_folder: &Path) -> Result<Option<PathBuf>, Error> {
     Ok(names.filter_map(|name| round_of(&name)).max().map(|round| dir.join(file_name(round))))
 }
 
-fn file_name(round: usize) -> String {
+/// The name of the file of the checkpoint after so many rounds.
+pub fn file_name(round: usize) -> String {
     format!("round-{round:03}.safetensors")
 }
 
@@ -165,7 +180,12 @@ mod tests {
     fn checkpoint() -> Checkpoint {
         let flags = vec![("seed".into(), "42".into()), ("partitions".into(), "2".into())];
         let origin = Origin { flags, data: "ab".repeat(32), dataset: "mnist".into() };
-        Checkpoint { origin, history: vec![Record::example(1), Record::example(2)], global: SIMPLE_CNN.init(1) }
+        Checkpoint {
+            origin,
+            history: vec![Record::example(1), Record::example(2)],
+            global: SIMPLE_CNN.init(1),
+            position: None,
+        }
     }
 
     fn written() -> (tempfile::TempDir, PathBuf) {

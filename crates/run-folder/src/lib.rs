@@ -32,7 +32,7 @@ mod streaming;
 mod summary;
 
 #[cfg(feature = "checkpoint")]
-pub use checkpoint::{Checkpoint, Origin};
+pub use checkpoint::{Checkpoint, Origin, Position};
 pub use dated::{LATEST, RUNS, create_dated, point_latest_to};
 pub use error::Error;
 pub use read::{identity, read_config};

@@ -72,6 +72,8 @@ pub struct TestSet {
 /// What a live run brought beside its model.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct LiveSummary {
+    /// Samples of all slices.
+    pub samples: u64,
     /// Samples of a slice.
     pub samples_per_round: u64,
     /// What a round trained on beside its slice, as `--replay` has it.

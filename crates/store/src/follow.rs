@@ -235,7 +235,8 @@ impl Follower {
         }
         let (chunk, mut row) = (self.chunks.len(), 0);
         for run in &runs {
-            self.insert(run.first_seq, Piece { samples: run.samples, chunk, row }).map_err(damaged)?;
+            self.insert(run.first_seq, Piece { samples: run.samples, chunk, row })
+                .map_err(|what| Error::Order { dir: self.path().to_owned(), what })?;
             row += run.samples;
         }
         self.chunks.push(ChunkEntry { name: name.file_name(), samples: samples.len() as u64, bytes });
@@ -247,13 +248,13 @@ impl Follower {
 
     fn insert(&mut self, first: u64, piece: Piece) -> Result<(), String> {
         if first < self.first {
-            return Err(format!("it holds sample {first}, and the first slice begins at {}; see --offset", self.first));
+            return Err(format!("sample {first} is there, and the first is to be {}; see --offset", self.first));
         }
         let end = first + piece.samples as u64;
         let before = self.pieces.range(..end).next_back();
         if let Some((&other, _)) = before.filter(|&(&other, held)| other + held.samples as u64 > first) {
             let seq = other.max(first);
-            return Err(format!("two streams hold sample {seq}; slices are cut where each sample comes once"));
+            return Err(format!("two streams hold sample {seq}"));
         }
         self.pieces.insert(first, piece);
         Ok(())
@@ -375,6 +376,6 @@ mod tests {
         let error = place.follow().advance(9).unwrap_err().to_string();
         assert!(error.contains("two streams hold sample 15"), "{error}");
         let error = Follower::open(place.dir.path(), 5).unwrap().advance(9).unwrap_err().to_string();
-        assert!(error.contains("it holds sample 0, and the first slice begins at 5"), "{error}");
+        assert!(error.contains("sample 0 is there, and the first is to be 5"), "{error}");
     }
 }

@@ -56,6 +56,14 @@ pub enum Error {
         .0.display()
     )]
     Locked(PathBuf),
+    /// What is there cannot be followed sample by sample.
+    #[error("the samples in chunk directory `{}` cannot be taken one after the other: {what}", dir.display())]
+    Order {
+        /// The chunk directory.
+        dir: PathBuf,
+        /// One clause.
+        what: String,
+    },
     /// What was read of the directory is not there any more.
     #[error("chunk directory `{}` was emptied while it was read; begin anew, or choose another --dir", .0.display())]
     Replaced(PathBuf),
@@ -126,7 +134,11 @@ impl Error {
     /// The `sysexits.h` code of a program that ends because of this error.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Error::Missing(_) | Error::Incomplete(_) | Error::Damaged { .. } | Error::Rejected { .. } => 65,
+            Error::Missing(_)
+            | Error::Incomplete(_)
+            | Error::Damaged { .. }
+            | Error::Rejected { .. }
+            | Error::Order { .. } => 65,
             Error::Stream { .. } => 70,
             Error::Locked(_)
             | Error::Replaced(_)

@@ -6,6 +6,7 @@ use std::{num::NonZero, path::PathBuf, thread, time::Duration};
 use anyhow::Context;
 use flags::{Directory, Live, Local, Training};
 use model::{Architecture, SIMPLE_CNN};
+use process::exit::{Code, OrExit};
 
 /// The network that is trained. There is one.
 pub const ARCHITECTURE: &Architecture = &SIMPLE_CNN;
@@ -53,7 +54,7 @@ impl Config {
     /// The configuration that these flags describe. Without `--partitions` there are as many as CPU cores.
     ///
     /// # Errors
-    /// When a path cannot be written into `config.toml` because it is not Unicode.
+    /// When flags do not fit together, or a path cannot be written into `config.toml` because it is not Unicode.
     pub fn new(
         directory: Directory,
         mut training: Training,
@@ -62,7 +63,7 @@ impl Config {
         engine: flags::Engine,
         folder: Folder,
     ) -> anyhow::Result<Self> {
-        let live = live.settled();
+        let live = live.settled().map_err(anyhow::Error::msg).or_exit(Code::Usage)?;
         let cores = || thread::available_parallelism().map_or(1, NonZero::get) as u32;
         let partitions = *training.partitions.get_or_insert_with(cores);
         let effective = effective(&directory, &training, (&live, offset), &engine)

@@ -15,7 +15,7 @@ use process::{
 };
 use rayon::prelude::*;
 use sample::{CLASSES, PIXELS, Samples};
-use store::{Held, Rows};
+use store::{Held, Manifest, Rows};
 
 use digest::Digest;
 
@@ -31,7 +31,7 @@ pub(crate) fn example(count: usize) -> Samples {
 }
 
 /// How long a receiver may take to leave a directory that it has just completed, and a reader to be let in.
-const LOCK_LIMIT: Duration = Duration::from_secs(10);
+pub(crate) const LOCK_LIMIT: Duration = Duration::from_secs(10);
 
 /// Waits until the chunk directory is there and complete, for as long as `limit`, and holds it: nobody empties it while it is
 /// held. A person is told of the wait. The samples must have been received for `run`, if that is given.
@@ -91,9 +91,17 @@ pub(crate) fn hold(dir: &Path) -> anyhow::Result<Held> {
 
 /// Refuses what cannot be trained on.
 fn check(dir: &Path, run: Option<&str>, held: Held) -> anyhow::Result<Held> {
-    let dir = dir.display();
-    let manifest = &held.manifest;
+    check_run(dir, run, &held.manifest)?;
+    if held.manifest.samples == 0 {
+        fail!(Code::Data, "chunk directory `{}` holds no samples", dir.display());
+    }
+    Ok(held)
+}
+
+/// Refuses samples that were received for another run than this, if one is given.
+pub(crate) fn check_run(dir: &Path, run: Option<&str>, manifest: &Manifest) -> anyhow::Result<()> {
     if let Some(run) = run.filter(|&run| manifest.run.as_deref() != Some(run)) {
+        let dir = dir.display();
         let owner = manifest.run.as_deref().map_or("no run in particular".into(), |other| format!("run {other}"));
         fail!(
             Code::Directory,
@@ -101,10 +109,7 @@ fn check(dir: &Path, run: Option<&str>, held: Held) -> anyhow::Result<Held> {
              --dir of its own"
         );
     }
-    if manifest.samples == 0 {
-        fail!(Code::Data, "chunk directory `{dir}` holds no samples");
-    }
-    Ok(held)
+    Ok(())
 }
 
 /// The samples of a chunk directory as they arrived, and their canonical order.
@@ -162,7 +167,7 @@ pub(crate) fn read(held: &Held) -> anyhow::Result<Received> {
     Ok(Received::new(rows))
 }
 
-fn store_failure(error: store::Error) -> anyhow::Error {
+pub(crate) fn store_failure(error: store::Error) -> anyhow::Error {
     failure(error.exit_code(), error)
 }
 

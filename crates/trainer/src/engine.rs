@@ -11,14 +11,19 @@ mod rayon;
 mod spark;
 pub mod worker;
 
+use std::ops::Range;
+
 use flags::EngineName;
 use model::StateDict;
+use process::shutdown::Shutdown;
+use sample::Samples;
 use store::Held;
 
 use self::rayon::Rayon;
 use crate::{
     config::Config,
     data::digest::Digest,
+    live::{reservoir::Reservoir, slices::Slices},
     round::local::{OnSamples, Updates},
 };
 
@@ -55,6 +60,42 @@ pub(crate) fn open(config: &Config, held: Held, on_samples: OnSamples<'_>) -> an
                 "this trainer was built without Spark; build one with it (needs protoc): \
                  cargo build -p trainer --features spark"
             );
+        }
+    }
+}
+
+/// Makes an engine of the samples of each round of a live run.
+pub(crate) trait LiveEngine {
+    /// Has the samples in their partitions.
+    ///
+    /// # Errors
+    /// When a chunk is damaged, and when the machinery fails.
+    fn partitions<'a>(&'a mut self, given: &RoundSamples<'_>) -> anyhow::Result<Box<dyn Engine + 'a>>;
+}
+
+/// What a round of a live run trains on: the reservoir, then consecutive samples, of which the last are its slice.
+pub(crate) struct RoundSamples<'a> {
+    pub(crate) slices: &'a Slices<'a>,
+    pub(crate) reservoir: Option<&'a Reservoir>,
+    pub(crate) seqs: Range<u64>,
+    /// The last of them.
+    pub(crate) slice: &'a Samples,
+    pub(crate) partitions: u32,
+}
+
+impl RoundSamples<'_> {
+    pub(crate) fn len(&self) -> u64 {
+        self.reservoir.map_or(0, Reservoir::len) + self.seqs.end - self.seqs.start
+    }
+}
+
+/// Opens the engine that was chosen for a live run.
+pub(crate) fn open_live<'a>(config: &'a Config, shutdown: &'a Shutdown) -> anyhow::Result<Box<dyn LiveEngine + 'a>> {
+    match config.engine.engine {
+        EngineName::Rayon => Ok(Box::new(rayon::Live(config))),
+        EngineName::Spark => {
+            let _ = shutdown;
+            fail!(process::exit::Code::Usage, "--live trains on threads; leave --engine spark out");
         }
     }
 }

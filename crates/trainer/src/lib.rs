@@ -2,6 +2,7 @@
 //! the next global model. [`run()`] is the whole of it.
 //!
 //! - [`config`]: what a run is told; [`data`]: what it trains on and is measured by;
+//! - [`live`]: the loop of a run that learns while data arrives;
 //! - [`round`]: the loop, and what happens in it: partitions, local training, strategy, evaluation, and what is kept of it
 //!   in the run folder;
 //! - [`engine`]: where partitions train: on threads, or on a Spark cluster, whose machines run [`engine::worker`];
@@ -16,6 +17,7 @@
 use std::time::Instant;
 
 use anyhow::Context;
+use model::StateDict;
 use process::{
     exit::failure,
     shutdown::{Shutdown, stopped},
@@ -40,6 +42,7 @@ pub mod commands;
 pub mod config;
 pub mod data;
 pub mod engine;
+mod live;
 mod output;
 pub mod round;
 
@@ -49,6 +52,9 @@ pub mod round;
 /// When data, test set, run folder or checkpoint are not what they must be, training diverges, or the run is
 /// stopped. Each error carries the exit code for it.
 pub fn run(config: &Config, shutdown: &Shutdown) -> anyhow::Result<()> {
+    if config.live.live {
+        return live::run(config, shutdown);
+    }
     let held = data::wait(&config.dir, config.run.as_deref(), config.wait, !config.json, shutdown)?;
     let started = Instant::now();
     let manifest = held.manifest.clone();
@@ -56,21 +62,27 @@ pub fn run(config: &Config, shutdown: &Shutdown) -> anyhow::Result<()> {
     partition::check_count(config.partitions, manifest.samples)?;
     let engine = engine::open(config, held, &|_, _| shutdown.requested().map_or(Ok(()), |cause| Err(stopped(cause))))?;
 
-    let init =
-        config.training.init.as_deref().map(|path| ModelFile::read(path).context("failed to read the model of --init"));
-    let init = init.transpose()?.map(|model| model.weights);
-    let mut flags = config.decisive();
-    flags.extend(init.as_ref().map(|weights| ("init".into(), weights.sha256())));
+    let (flags, initial) = initial_weights(config)?;
     let origin = Origin { flags, data: engine.data().to_string(), dataset: manifest.dataset.name.clone() };
-    let initial = init.unwrap_or_else(|| ARCHITECTURE.init(config.training.seed));
 
     let mut journal = Journal::open(config, origin, initial, shutdown)?;
     let earlier: f64 = journal.history().iter().map(Record::seconds).sum();
     let given = RunInputs { manifest: &manifest, test_set: &test_set };
     journal.start(given)?;
-    let rounds = TrainingLoop { config, engine: &*engine, test_set: &test_set, samples: manifest.samples, shutdown };
-    let result = rounds.train(&mut strategy::chosen(config), &mut journal)?;
+    let rounds = TrainingLoop { config, test_set: &test_set, shutdown };
+    let result = rounds.train(&*engine, manifest.samples, &mut strategy::chosen(config), &mut journal)?;
     journal.finish(given, &result, earlier + started.elapsed().as_secs_f64())
+}
+
+/// The weights to begin with, and the flags that, with the data and these, decide every bit of the model.
+fn initial_weights(config: &Config) -> anyhow::Result<(Vec<(String, String)>, StateDict)> {
+    let mut flags = config.decisive();
+    let Some(path) = &config.training.init else {
+        return Ok((flags, ARCHITECTURE.init(config.training.seed)));
+    };
+    let weights = ModelFile::read(path).context("failed to read the model of --init")?.weights;
+    flags.push(("init".into(), weights.sha256()));
+    Ok((flags, weights))
 }
 
 /// The error with its exit code.

@@ -1,5 +1,5 @@
 //! A round: every partition trains the global model, the strategy makes the next one of the results, the test set tells how
-//! good it is, and the journal keeps it. `TrainingLoop::train` is the loop.
+//! good it is, and the journal keeps it. `TrainingLoop::train` is the loop; a live run has another, in [`live`](crate::live).
 //!
 //! - `partition`: who gets which samples;
 //! - [`local`]: what happens in a partition; `self_check`: whether the native step is right on this processor;
@@ -24,7 +24,10 @@ use dataset::Dataset;
 use flags::When;
 use model::{StateDict, logits, measure};
 use process::{exit::Code, shutdown::Shutdown};
-use run_folder::record::{PartitionRecord, Record};
+use run_folder::{
+    LiveSummary,
+    record::{PartitionRecord, Record},
+};
 use sample::CLASSES;
 use store::Manifest;
 
@@ -34,15 +37,24 @@ use self::{
     progress::Progress,
     strategy::{Strategy, mean_train_loss},
 };
-use crate::{config::Config, engine::Engine};
+use crate::{config::Config, engine::Engine, live::Tested};
 
 pub(crate) struct TrainingLoop<'a> {
     pub(crate) config: &'a Config,
-    pub(crate) engine: &'a dyn Engine,
     pub(crate) test_set: &'a Dataset,
+    pub(crate) shutdown: &'a Shutdown,
+}
+
+/// What a round is given.
+pub(crate) struct RoundInputs<'a> {
+    pub(crate) engine: &'a dyn Engine,
+    pub(crate) partitions: u32,
     /// Those of all partitions.
     pub(crate) samples: u64,
-    pub(crate) shutdown: &'a Shutdown,
+    /// Whether to measure the accuracy on them, too.
+    pub(crate) measures_received: bool,
+    /// Of a live run: how the model did on the slice, and what it goes on from after it.
+    pub(crate) tested: Option<Tested>,
 }
 
 #[derive(Clone, Copy)]
@@ -51,68 +63,95 @@ pub(crate) struct RunInputs<'a> {
     pub(crate) test_set: &'a Dataset,
 }
 
+/// What the model says of the test set.
+type Scores = Vec<[f32; CLASSES]>;
+
 /// What is known of the final model beside its record.
 pub(crate) struct FinalEvaluation {
-    pub(crate) received_accuracy: f64,
-    /// What it says of the test set.
-    pub(crate) scores: Vec<[f32; CLASSES]>,
+    pub(crate) received_accuracy: Option<f64>,
+    pub(crate) scores: Scores,
+    /// Of a live run.
+    pub(crate) live: Option<LiveSummary>,
 }
 
 impl TrainingLoop<'_> {
+    /// Trains all rounds that are left, on the same samples.
     pub(crate) fn train(
         &self,
+        engine: &dyn Engine,
+        samples: u64,
         strategy: &mut dyn Strategy,
         journal: &mut Journal<'_>,
     ) -> anyhow::Result<FinalEvaluation> {
         let mut last_scores = None;
         let flags = &self.config.training;
         for round in journal.next_round()..=flags.rounds {
-            let training = Instant::now();
-            let updates = self.train_partitions(round, journal)?; // Every partition takes part.
-            let global = strategy.step(journal.global(), &updates);
-            let train_seconds = training.elapsed().as_secs_f64();
-
-            let evaluating = Instant::now();
-            let scores = logits(&global, &self.test_set.samples.images);
-            let test = measure(&scores, &self.test_set.samples.labels);
-            self.check_finite(test.loss.is_finite(), || format!("round {round}, seen on the test set"))?;
-            check_shutdown(self.shutdown, journal)?;
             let measures_received = round == flags.rounds || flags.received_accuracy == When::EachRound;
-            let received = measures_received.then(|| self.received_accuracy(&global, journal));
-            let partition =
-                |update: &LocalUpdate| PartitionRecord { n_samples: update.n_samples, train_loss: update.train_loss };
-            let record = Record {
-                round,
-                train_loss: mean_train_loss(&updates),
-                test_loss: test.loss,
-                test_accuracy: test.accuracy(),
-                received_accuracy: received.transpose()?,
-                prequential: None,
-                drifts: Vec::new(),
-                model_sha256: global.sha256(),
-                train_seconds,
-                evaluate_seconds: evaluating.elapsed().as_secs_f64(),
-                partitions: updates.iter().map(partition).collect(),
-            };
-            journal.record(record, global, &test.confusion)?; // Every round: a late failure must not cost earlier results.
-            last_scores = Some(scores);
+            let given =
+                RoundInputs { engine, partitions: self.config.partitions, samples, measures_received, tested: None };
+            last_scores = Some(self.round(given, strategy, journal)?);
         }
         let last = journal.history().last().context("there is no round to sum up: --rounds is 0")?;
-        let received = last.received_accuracy.map_or_else(|| self.received_accuracy(journal.global(), journal), Ok)?;
-        // A run that had all its rounds already has not been evaluated by this process.
-        let scores = last_scores.unwrap_or_else(|| logits(journal.global(), &self.test_set.samples.images));
-        Ok(FinalEvaluation { received_accuracy: received, scores })
+        let received = last.received_accuracy;
+        let received =
+            received.map_or_else(|| self.received_accuracy(engine, samples, journal.global(), journal), Ok)?;
+        let scores = last_scores.unwrap_or_else(|| self.scores(journal.global()));
+        Ok(FinalEvaluation { received_accuracy: Some(received), scores, live: None })
     }
 
-    fn train_partitions(&self, round: u32, journal: &Journal<'_>) -> anyhow::Result<Updates> {
-        let of = self.samples * u64::from(self.config.training.local.local_epochs);
-        let progress = Progress::new(self.config.json, round, of, self.config.partitions);
+    /// One round: partitions train, the strategy steps, the test set tells how good it is, the journal keeps it.
+    pub(crate) fn round(
+        &self,
+        given: RoundInputs<'_>,
+        strategy: &mut dyn Strategy,
+        journal: &mut Journal<'_>,
+    ) -> anyhow::Result<Scores> {
+        let (round, training) = (journal.next_round(), Instant::now());
+        let updates = self.train_partitions(round, &given, journal)?; // Every partition takes part.
+        let global = strategy.step(journal.global(), &updates);
+        let train_seconds = training.elapsed().as_secs_f64();
+
+        let evaluating = Instant::now();
+        let scores = self.scores(&global);
+        let test = measure(&scores, &self.test_set.samples.labels);
+        self.check_finite(test.loss.is_finite(), || format!("round {round}, seen on the test set"))?;
+        check_shutdown(self.shutdown, journal)?;
+        let RoundInputs { engine, samples, measures_received, tested, .. } = given;
+        let received = measures_received.then(|| self.received_accuracy(engine, samples, &global, journal));
+        let partition =
+            |update: &LocalUpdate| PartitionRecord { n_samples: update.n_samples, train_loss: update.train_loss };
+        let record = Record {
+            round,
+            train_loss: mean_train_loss(&updates),
+            test_loss: test.loss,
+            test_accuracy: test.accuracy(),
+            received_accuracy: received.transpose()?,
+            prequential: tested.as_ref().map(|tested| tested.figures),
+            drifts: tested.as_ref().map_or_else(Vec::new, |tested| tested.drifts.clone()),
+            model_sha256: global.sha256(),
+            train_seconds,
+            evaluate_seconds: evaluating.elapsed().as_secs_f64(),
+            partitions: updates.iter().map(partition).collect(),
+        };
+        // Every round: a late failure must not cost earlier results.
+        journal.record(record, global, tested.map(|tested| tested.position), &test.confusion)?;
+        Ok(scores)
+    }
+
+    /// What a model says of the test set.
+    pub(crate) fn scores(&self, global: &StateDict) -> Scores {
+        logits(global, &self.test_set.samples.images)
+    }
+
+    fn train_partitions(&self, round: u32, given: &RoundInputs<'_>, journal: &Journal<'_>) -> anyhow::Result<Updates> {
+        let of = given.samples * u64::from(self.config.training.local.local_epochs);
+        let progress = Progress::new(self.config.json, round, of, given.partitions);
         let shutdown = self.shutdown;
         let on_samples = |partition, samples| {
             progress.advance(partition, samples);
             check_shutdown(shutdown, journal)
         };
-        let updates = self.engine.train_round(round, journal.global(), &on_samples)?;
+        let updates = given.engine.train_round(round, journal.global(), &on_samples)?;
         for update in &updates {
             let is_finite = update.train_loss.is_finite() && update.state_dict.not_finite().is_none();
             self.check_finite(is_finite, || format!("round {round}, partition {}", update.partition))?;
@@ -121,9 +160,15 @@ impl TrainingLoop<'_> {
     }
 
     /// The share of the received samples that the model recognises.
-    fn received_accuracy(&self, global: &StateDict, journal: &Journal<'_>) -> anyhow::Result<f64> {
+    fn received_accuracy(
+        &self,
+        engine: &dyn Engine,
+        samples: u64,
+        global: &StateDict,
+        journal: &Journal<'_>,
+    ) -> anyhow::Result<f64> {
         let shutdown = self.shutdown;
-        Ok(self.engine.count_correct(global, &|_, _| check_shutdown(shutdown, journal))? as f64 / self.samples as f64)
+        Ok(engine.count_correct(global, &|_, _| check_shutdown(shutdown, journal))? as f64 / samples as f64)
     }
 
     /// Divergence ends a run at once, as a usage error: the cure is another flag, and going on would only hide where it
@@ -141,7 +186,7 @@ impl TrainingLoop<'_> {
 }
 
 /// Says by an error that the run is to stop.
-fn check_shutdown(shutdown: &Shutdown, journal: &Journal<'_>) -> anyhow::Result<()> {
+pub(crate) fn check_shutdown(shutdown: &Shutdown, journal: &Journal<'_>) -> anyhow::Result<()> {
     shutdown.requested().map_or(Ok(()), |cause| Err(journal.stopped(cause)))
 }
 
@@ -205,9 +250,9 @@ mod tests {
         let test_set = dataset::load(images.path(), Split::Test).unwrap();
         let origin = Origin { flags: config.decisive(), data: String::new(), dataset: "two".into() };
         let mut journal = Journal::open(&config, origin, SIMPLE_CNN.zeros(), shutdown)?;
-        let rounds = TrainingLoop { config: &config, engine, test_set: &test_set, samples: 2, shutdown };
-        let result = rounds.train(&mut strategy::chosen(&config), &mut journal)?;
-        assert_eq!((result.received_accuracy, result.scores.len()), (0.5, 2));
+        let rounds = TrainingLoop { config: &config, test_set: &test_set, shutdown };
+        let result = rounds.train(engine, 2, &mut strategy::chosen(&config), &mut journal)?;
+        assert_eq!((result.received_accuracy, result.scores.len()), (Some(0.5), 2));
         Ok((journal.history().to_vec(), journal.global().values()[0]))
     }
 

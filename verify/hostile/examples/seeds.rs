@@ -212,7 +212,8 @@ fn checkpoints() -> Seeds {
     let flags = vec![("seed".into(), "42".into()), ("partitions".into(), "2".into())];
     let origin = Origin { flags, data: "ab".repeat(32), dataset: "mnist".into() };
     let measured = Record { received_accuracy: Some(0.875), ..Record::example(2) };
-    let checkpoint = Checkpoint { origin, history: vec![Record::example(1), measured], global: SIMPLE_CNN.zeros() };
+    let checkpoint =
+        Checkpoint { origin, history: vec![Record::example(1), measured], global: SIMPLE_CNN.zeros(), position: None };
     let metadata = checkpoint.metadata();
     let (origin, history) = (&metadata["origin"], &metadata["history"]);
     let file = |origin: &str, history: &str| [origin, history].join("\0").into_bytes();

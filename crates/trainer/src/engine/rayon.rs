@@ -4,10 +4,10 @@ use std::ops::Range;
 
 use ::rayon::prelude::*;
 use model::{StateDict, evaluate};
-use sample::Samples;
+use sample::{SampleSlice, Samples};
 use store::Held;
 
-use super::Engine;
+use super::{Engine, LiveEngine, RoundSamples};
 use crate::{
     config::Config,
     data::{self, Received, digest::Digest},
@@ -39,6 +39,26 @@ impl Rayon {
     pub(super) fn new(received: &Received, seed: u64, partitions: usize, local: Local) -> Self {
         let Assignment { order, ranges } = shuffled(received.len(), seed, partitions);
         Self { samples: received.gather(&order), ranges, digest: received.digest, seed, local }
+    }
+}
+
+/// A live run, whose rounds each have samples of their own.
+pub(super) struct Live<'a>(pub(super) &'a Config);
+
+impl LiveEngine for Live<'_> {
+    fn partitions<'a>(&'a mut self, given: &RoundSamples<'_>) -> anyhow::Result<Box<dyn Engine + 'a>> {
+        let RoundSamples { slices, reservoir, seqs, slice, partitions } = given;
+        let mut canonical = Samples::default();
+        for (_, label, image) in reservoir.iter().flat_map(|reservoir| reservoir.samples()) {
+            canonical.extend(SampleSlice { labels: &[label], images: image });
+        }
+        canonical.extend(slices.read(seqs.start..seqs.end - slice.len() as u64)?.as_slice());
+        canonical.extend(slice.as_slice());
+        let flags::Training { seed, local, .. } = &self.0.training;
+        let Assignment { order, ranges } = shuffled(canonical.len(), *seed, *partitions as usize);
+        let mut samples = Samples::default();
+        canonical.as_slice().gather(&order, &mut samples);
+        Ok(Box::new(Rayon { samples, ranges, digest: Digest::default(), seed: *seed, local: local.clone() }))
     }
 }
 

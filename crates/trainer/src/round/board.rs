@@ -118,7 +118,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let origin = Origin { flags: Vec::new(), data: String::new(), dataset: "mnist".into() };
         let history = vec![Record::example(1), Record::example(2)];
-        let state = Checkpoint { origin, history, global: model::SIMPLE_CNN.zeros() };
+        let state = Checkpoint { origin, history, global: model::SIMPLE_CNN.zeros(), position: None };
         for _ in 0..2 {
             let board = Board::open(dir.path(), &state).unwrap();
             assert_eq!(board.events.last_step(), 2);

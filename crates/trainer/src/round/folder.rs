@@ -117,6 +117,11 @@ impl RunFolder {
         file::replace(&self.path.join(CHECKPOINTS).join(checkpoint.file_name()), &checkpoint.to_bytes())
     }
 
+    /// Removes the checkpoint after so many rounds, if it is there.
+    pub(crate) fn remove_checkpoint(&self, rounds: usize) -> anyhow::Result<()> {
+        remove(&self.path.join(CHECKPOINTS).join(checkpoint::file_name(rounds)))
+    }
+
     pub(crate) fn write_rounds(&self, history: &[Record]) -> anyhow::Result<()> {
         file::replace(&self.path.join(ROUNDS), record::csv(history).as_bytes())?;
         file::replace(&self.path.join(PARTITIONS), record::partitions_csv(history).as_bytes())
@@ -124,15 +129,7 @@ impl RunFolder {
 
     /// Removes the final model, the summary and the report, if they are there.
     pub(crate) fn remove_results(&self) -> anyhow::Result<()> {
-        for path in [FINAL_MODEL, SUMMARY, REPORT].map(|name| self.path.join(name)) {
-            match fs::remove_file(&path) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                    return Err(error).with_context(|| format!("failed to remove `{}`", path.display()));
-                }
-                _ => {}
-            }
-        }
-        Ok(())
+        [FINAL_MODEL, SUMMARY, REPORT].iter().try_for_each(|name| remove(&self.path.join(name)))
     }
 
     pub(crate) fn write(&self, name: &str, bytes: &[u8]) -> anyhow::Result<()> {
@@ -157,6 +154,16 @@ fn lock(run_folder: &Path, mut gives_up: impl FnMut() -> bool) -> anyhow::Result
         fail!(Code::Directory, "run folder `{folder}` is in use by another trainer");
     }
     Ok(file)
+}
+
+/// Removes a file, if it is there.
+fn remove(path: &Path) -> anyhow::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("failed to remove `{}`", path.display()))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Opens `events.jsonl` for appending, on a fresh line even if a power cut left half of one.

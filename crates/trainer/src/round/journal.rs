@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use anyhow::anyhow;
+use dataset::Dataset;
 use event::Event;
 use flags::{Training, When};
 use model::StateDict;
@@ -12,7 +13,7 @@ use process::{
     shutdown::{Cause, Shutdown},
 };
 use run_folder::{
-    Checkpoint, FINAL_MODEL, Origin, REPORT, SUMMARY, checkpoint,
+    Checkpoint, FINAL_MODEL, Origin, Position, REPORT, SUMMARY, checkpoint,
     record::{self, Record},
     seal,
 };
@@ -30,6 +31,9 @@ use crate::{
     data::test_set,
     folder_failure, output,
 };
+
+/// Checkpoints that a live run keeps: the newest is all that it needs, and a stream may have no end.
+const KEPT: usize = 2;
 
 pub(crate) struct Journal<'a> {
     config: &'a Config,
@@ -50,25 +54,24 @@ impl<'a> Journal<'a> {
         let folder = RunFolder::open(&config.folder, shutdown)?;
         let state = match checkpoint::newest(folder.path()).map_err(folder_failure)? {
             Some(path) => Checkpoint::read(&path, ARCHITECTURE, &origin).map_err(folder_failure)?,
-            None => Checkpoint { origin, history: Vec::new(), global: initial },
+            None => Checkpoint { origin, history: Vec::new(), global: initial, position: None },
         };
-        let (path, done) = (folder.path().display(), state.history.len());
-        if config.training.rounds < done as u32 {
-            fail!(
-                Code::Usage,
-                "run folder `{path}` already has {}; --rounds {} is fewer",
-                count(done, "round"),
-                config.training.rounds
-            );
+        let (path, done) = (folder.path().display(), state.history.len() as u32);
+        // A live run has as many as its stream has slices.
+        let rounds = (!config.live.live).then_some(config.training.rounds);
+        if rounds.is_some_and(|rounds| rounds < done) {
+            let (done, rounds) = (count(done, "round"), config.training.rounds);
+            fail!(Code::Usage, "run folder `{path}` already has {done}; --rounds {rounds} is fewer");
         }
-        if config.training.rounds == done as u32 {
+        if rounds == Some(done) {
             tracing::info!("run folder `{path}` already has all its rounds ({done}); to train more, raise --rounds");
         } else {
             if done > 0 {
                 tracing::info!("resuming after round {done}");
             }
-            // Until the run ends, they would be the results of a shorter one. A refused resume leaves them as they are.
-            folder.remove_results()?;
+            if rounds.is_some() {
+                folder.remove_results()?; // A refused resume leaves them as they are.
+            }
         }
         folder.write_config(&config.effective)?;
         folder.write_rounds(&state.history)?;
@@ -82,6 +85,11 @@ impl<'a> Journal<'a> {
 
     pub(crate) fn global(&self) -> &StateDict {
         &self.state.global
+    }
+
+    /// Where in its stream a live run stands, after its last round.
+    pub(crate) fn position(&self) -> Option<&Position> {
+        self.state.position.as_ref()
     }
 
     pub(crate) fn next_round(&self) -> u32 {
@@ -110,6 +118,35 @@ impl<'a> Journal<'a> {
             run_dir: self.folder.path().to_owned(),
         };
         self.show(&event, &text)?;
+        self.show_history()
+    }
+
+    /// Says that slices are trained on from here. Until the run ends, earlier results would be those of a shorter one.
+    pub(crate) fn start_live(&mut self, dataset: &str, test_set: &Dataset) -> anyhow::Result<()> {
+        self.folder.remove_results()?;
+        let Config { training: Training { seed, .. }, partitions, .. } = self.config;
+        let [samples_per_round, replay] = ["samples-per-round", "replay"].map(|name| self.config.flag(name));
+        let text = format!(
+            "{dataset}: live, a round for each {samples_per_round} samples, replay {replay}, {}{}\n\
+             partitions {partitions}, engine {}, seed {seed}; results in {}\n\n{}",
+            count(test_set.samples.len(), "test sample"),
+            test_set::foreign(&test_set.name, dataset),
+            self.config.flag("engine"),
+            self.folder.path().display(),
+            record::header(self.shows_received()),
+        );
+        let event = Event::Live {
+            partitions: (*partitions).into(),
+            first_round: self.next_round(),
+            samples_per_round: self.config.live.samples_per_round.unwrap_or_default(),
+            replay,
+            run_dir: self.folder.path().to_owned(),
+        };
+        self.show(&event, &text)?;
+        self.show_history()
+    }
+
+    fn show_history(&mut self) -> anyhow::Result<()> {
         // Of a resumed run the whole table is shown. A kill may have come between a checkpoint and its event.
         let logged = self.folder.logged_rounds()?;
         for record in &self.state.history {
@@ -122,13 +159,32 @@ impl<'a> Journal<'a> {
         Ok(())
     }
 
+    /// Shows an event of a live run that no checkpoint holds.
+    pub(crate) fn tell(&mut self, event: &Event, text: Option<&str>) -> anyhow::Result<()> {
+        self.folder.append_event(event)?;
+        if self.config.json || text.is_some() {
+            output::show(self.config.json, event, text.unwrap_or_default());
+        }
+        Ok(())
+    }
+
     /// Makes a round durable, then shows it.
-    pub(crate) fn record(&mut self, record: Record, global: StateDict, confusion: &Confusion) -> anyhow::Result<()> {
+    pub(crate) fn record(
+        &mut self,
+        record: Record,
+        global: StateDict,
+        position: Option<Position>,
+        confusion: &Confusion,
+    ) -> anyhow::Result<()> {
         self.board.record(&record, &global, confusion)?; // Before the checkpoint; `Board` says why.
         let (event, text) = (event_of(&record), record.line(self.shows_received()));
         self.state.history.push(record);
         self.state.global = global;
+        self.state.position = position;
         self.folder.write_checkpoint(&self.state)?;
+        if let Some(old) = self.history().len().checked_sub(KEPT).filter(|_| self.config.live.live) {
+            self.folder.remove_checkpoint(old)?;
+        }
         self.folder.write_rounds(&self.state.history)?;
         self.show(&event, &text)
     }
@@ -149,6 +205,7 @@ impl<'a> Journal<'a> {
         let summary = summary::of(self.config, given, self.history(), model, seconds);
         // No times here: the same seed gives the same file.
         let Origin { flags, data, dataset } = &self.state.origin;
+        let data = self.state.position.as_ref().map_or(data, |position| &position.digest);
         let mut metadata: BTreeMap<String, String> = flags.iter().cloned().collect();
         metadata.extend([
             (seal::FORMAT.into(), "tributary model 1".into()),

@@ -19,11 +19,15 @@ pub(super) fn of(
     let RunInputs { manifest, test_set } = given;
     let last = history.last().expect("a run has at least one round");
     let train: f64 = history.iter().map(|record| record.train_seconds).sum();
-    let passes = history.len() as f64 * f64::from(config.training.local.local_epochs);
+    let trained = match &model.live {
+        Some(_) => history.iter().flat_map(|record| &record.partitions).map(|partition| partition.n_samples).sum(),
+        None => manifest.samples * history.len() as u64,
+    };
+    let passed = trained as f64 * f64::from(config.training.local.local_epochs);
     let rate = |samples: f64, seconds: f64| Some(samples / seconds).filter(|rate| rate.is_finite());
     Summary {
         dataset: manifest.dataset.name.clone(),
-        n_samples: manifest.samples,
+        n_samples: model.live.as_ref().map_or(manifest.samples, |live| live.samples),
         n_test_samples: test_set.samples.len(),
         test_set: Some(TestSet { name: test_set.name.clone(), digest: hex::encode(test_set.digest()) }),
         n_chunks: manifest.chunks.len() as u64,
@@ -35,18 +39,19 @@ pub(super) fn of(
         step: config.flag("step"),
         test_loss: last.test_loss,
         test_accuracy: last.test_accuracy,
-        received_accuracy: Some(model.received_accuracy),
-        live: None,
+        received_accuracy: model.received_accuracy,
+        live: model.live.clone(),
         model_sha256: last.model_sha256.clone(),
         seconds: Seconds {
-            total: manifest.seconds + seconds,
+            // A live run trains while it receives.
+            total: if model.live.is_some() { seconds } else { manifest.seconds + seconds },
             send: manifest.seconds,
             train,
             evaluate: history.iter().map(|record| record.evaluate_seconds).sum(),
         },
         samples_per_second: Rates {
             ingest: rate(manifest.samples as f64, manifest.seconds),
-            train: rate(manifest.samples as f64 * passes, train),
+            train: rate(passed, train),
         },
         provenance: provenance::here(),
     }

@@ -83,5 +83,10 @@ fn is_whole(bytes: &[u8]) -> bool {
 fn checkpoint() -> Checkpoint {
     let flags = vec![("seed".into(), "42".into()), ("partitions".into(), "2".into())];
     let origin = Origin { flags, data: "ab".repeat(32), dataset: "mnist".into() };
-    Checkpoint { origin, history: vec![Record::example(1), Record::example(2)], global: SIMPLE_CNN.init(1) }
+    Checkpoint {
+        origin,
+        history: vec![Record::example(1), Record::example(2)],
+        global: SIMPLE_CNN.init(1),
+        position: None,
+    }
 }

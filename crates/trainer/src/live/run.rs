@@ -1,0 +1,223 @@
+//! The loop over the slices: test on the slice, train on it and on the replay, record. A run that goes on reads its earlier
+//! slices again, and so finds out whether they are still those that it learnt from.
+
+use std::{ops::Range, time::Instant};
+
+use anyhow::Context;
+use event::{Event, Prequential};
+use flags::{Live, Replay};
+use model::{StateDict, best, logits, measure};
+use process::{exit::Code, shutdown::Shutdown};
+use rayon::prelude::*;
+use run_folder::{LiveSummary, Origin, Position, record::Record};
+use sample::{PIXELS, Samples};
+use serde::{Deserialize, Serialize};
+
+use super::{adwin::Adwin, prequential::PrequentialState, reservoir::Reservoir, slices::Slices};
+use crate::{
+    config::Config,
+    data::{digest::Digest, test_set},
+    engine::{self, RoundSamples},
+    initial_weights,
+    round::{FinalEvaluation, RoundInputs, RunInputs, TrainingLoop, journal::Journal, partition, self_check, strategy},
+};
+
+/// What the model was found to be on a slice before it was trained on it.
+pub(crate) struct Tested {
+    pub(crate) figures: Prequential,
+    /// The seqs at which the drift detector saw a change.
+    pub(crate) drifts: Vec<u64>,
+    /// Where the run stands once it has trained on the slice.
+    pub(crate) position: Position,
+}
+
+/// What the figures go on from.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Figures {
+    prequential: PrequentialState,
+    detector: Adwin,
+}
+
+/// The most that the trainer was behind.
+#[derive(Default)]
+struct Behind {
+    samples: u64,
+    seconds: f64,
+}
+
+/// Trains on slices until the stream ends, or until told to stop.
+pub(crate) fn run(config: &Config, shutdown: &Shutdown) -> anyhow::Result<()> {
+    let mut slices = Slices::open(config, shutdown)?;
+    let dataset = slices.dataset()?;
+    let started = Instant::now();
+    let test_set = test_set::load_for(&dataset, config.training.test_data.as_deref())?;
+    partition::check_count(config.partitions, config.live.samples_per_round.unwrap_or_default())?;
+    let mut engine = engine::open_live(config, shutdown)?;
+
+    let (flags, initial) = initial_weights(config)?;
+    let origin = Origin { flags, data: dataset.digest.clone(), dataset: dataset.name.clone() };
+    let mut journal = Journal::open(config, origin, initial, shutdown)?;
+    let earlier: f64 = journal.history().iter().map(Record::seconds).sum();
+    let mut stream = Stream::new(config, &journal)?;
+    for _ in journal.history() {
+        let seqs = slices.next()?.context("a slice that was trained on is not there any more")?;
+        let slice = slices.read(seqs.clone())?;
+        stream.digest(&seqs, &slice);
+        stream.remember(&seqs, &slice);
+    }
+    stream.check(&journal)?;
+    journal.start_live(&dataset.name, &test_set)?;
+
+    let rounds = TrainingLoop { config, test_set: &test_set, shutdown };
+    let (mut strategy, mut scores, mut behind) = (strategy::chosen(config), None, Behind::default());
+    loop {
+        let next = slices.next();
+        let next = next.map_err(|error| shutdown.requested().map_or(error, |cause| journal.stopped(cause)))?;
+        let Some(seqs) = next else { break };
+        let slice = slices.read(seqs.clone())?;
+        if scores.is_none() {
+            self_check::check(&config.training.local, config.training.seed, slice.as_slice())?;
+        }
+        behind.tell(&slices, &seqs, &mut journal)?;
+        let tested = stream.test(&seqs, &slice, journal.global())?;
+        for &seq in &tested.drifts {
+            let event = Event::Drift { round: journal.next_round(), seq };
+            journal.tell(&event, Some(&format!("drift seen at sample {seq}")))?;
+        }
+        let given = stream.round_samples(&seqs, &slice, &slices);
+        let (partitions, samples) = (given.partitions, given.len());
+        let engine = engine.partitions(&given)?;
+        let given =
+            RoundInputs { engine: &*engine, partitions, samples, measures_received: false, tested: Some(tested) };
+        scores = Some(rounds.round(given, &mut strategy, &mut journal)?);
+        drop(engine);
+        stream.remember(&seqs, &slice);
+    }
+    let manifest = slices.manifest().context("the stream ended without a manifest")?;
+    let scores = scores.unwrap_or_else(|| rounds.scores(journal.global()));
+    let live = Some(stream.summary(&journal, &behind));
+    let result = FinalEvaluation { received_accuracy: None, scores, live };
+    journal.finish(RunInputs { manifest, test_set: &test_set }, &result, earlier + started.elapsed().as_secs_f64())
+}
+
+/// What is known of the stream up to where the run stands.
+struct Stream<'a> {
+    config: &'a Config,
+    replay: Replay,
+    reservoir: Option<Reservoir>,
+    /// One past the last sample's seq.
+    seq: u64,
+    digest: Digest,
+    figures: Figures,
+}
+
+impl<'a> Stream<'a> {
+    /// The beginning of the stream, with the figures that the journal goes on from.
+    fn new(config: &'a Config, journal: &Journal<'_>) -> anyhow::Result<Self> {
+        let Live { replay, fading_factor, drift_delta, .. } = config.live;
+        let replay = replay.unwrap_or(Replay::None);
+        let figures = match journal.position() {
+            Some(position) => serde_json::from_value(position.figures.clone()).context(
+                "the newest checkpoint has figures of another version; resume it with the trainer that wrote it",
+            )?,
+            None => Figures {
+                prequential: PrequentialState::new(fading_factor.unwrap_or_default()),
+                detector: Adwin::new(drift_delta.unwrap_or_default()),
+            },
+        };
+        let reservoir = match replay {
+            Replay::Reservoir(samples) => Some(Reservoir::new(config.training.seed, samples as usize)),
+            _ => None,
+        };
+        Ok(Stream { config, replay, reservoir, seq: config.offset, digest: Digest::default(), figures })
+    }
+
+    /// Takes a slice into the digest.
+    fn digest(&mut self, seqs: &Range<u64>, slice: &Samples) {
+        let samples = slice.labels.par_iter().zip(slice.images.par_chunks(PIXELS)).enumerate();
+        let more = samples.map(|(i, (&label, image))| Digest::of(seqs.start + i as u64, label, image)).sum();
+        self.digest = [self.digest, more].into_iter().sum();
+        self.seq = seqs.end;
+    }
+
+    /// Keeps what later rounds may replay of a slice.
+    fn remember(&mut self, seqs: &Range<u64>, slice: &Samples) {
+        if let Some(reservoir) = &mut self.reservoir {
+            for (seq, (label, image)) in seqs.clone().zip(slice.as_slice().iter()) {
+                reservoir.offer(seq, label, image);
+            }
+        }
+    }
+
+    /// Checks that the slices so far are those that the journal's model was trained on.
+    fn check(&self, journal: &Journal<'_>) -> anyhow::Result<()> {
+        let (seq, digest) = (self.seq, self.digest.to_string());
+        match journal.position() {
+            Some(stored) if (stored.seq, &stored.digest) != (seq, &digest) => fail!(
+                Code::Data,
+                "chunk directory `{}` holds other samples up to {seq} than this run was trained on (digest {digest:.16}…, \
+                 not {:.16}…); resume it with its own, or start a new run without --resume",
+                self.config.dir.display(),
+                stored.digest
+            ),
+            _ => Ok(()),
+        }
+    }
+
+    /// Tests the model so far on a slice that it has not seen.
+    fn test(&mut self, seqs: &Range<u64>, slice: &Samples, global: &StateDict) -> anyhow::Result<Tested> {
+        let scores = logits(global, &slice.images);
+        let loss = measure(&scores, &slice.labels).loss;
+        let predicted = scores.iter().map(|scores| best(scores) as u8);
+        let predictions: Vec<(u8, u8)> = slice.labels.iter().copied().zip(predicted).collect();
+        let Figures { prequential, detector } = &mut self.figures;
+        let figures = prequential.add_slice(seqs.end, &predictions, loss);
+        let with_seq = seqs.clone().zip(&predictions);
+        let drifts = with_seq.filter(|(_, (label, predicted))| detector.update(label != predicted)).map(|(seq, _)| seq);
+        let drifts = drifts.collect();
+        self.digest(seqs, slice);
+        let figures_after = serde_json::to_value(&self.figures).context("failed to represent the figures")?;
+        let position = Position { seq: self.seq, digest: self.digest.to_string(), figures: figures_after };
+        Ok(Tested { figures, drifts, position })
+    }
+
+    /// What the round of a slice trains on.
+    fn round_samples<'b>(&'b self, seqs: &Range<u64>, slice: &'b Samples, slices: &'b Slices<'_>) -> RoundSamples<'b> {
+        let first = match self.replay {
+            Replay::None | Replay::Reservoir(_) => seqs.start,
+            Replay::Landmark => self.config.offset,
+            Replay::Sliding(samples) => seqs.start.saturating_sub(samples).max(self.config.offset),
+        };
+        let (partitions, reservoir) = (self.config.partitions, self.reservoir.as_ref());
+        let mut given = RoundSamples { slices, reservoir, seqs: first..seqs.end, slice, partitions };
+        given.partitions = partitions.min(given.len() as u32); // The last slice may be short.
+        given
+    }
+
+    fn summary(&self, journal: &Journal<'_>, behind: &Behind) -> LiveSummary {
+        let prequential = &self.figures.prequential;
+        LiveSummary {
+            samples: self.seq - self.config.offset,
+            samples_per_round: self.config.live.samples_per_round.unwrap_or_default(),
+            replay: self.replay.to_string(),
+            prequential_accuracy: prequential.accuracy(),
+            prequential_loss: prequential.loss(),
+            prequential_kappa: prequential.kappa(),
+            fading_accuracy: prequential.fading_accuracy(),
+            drifts: journal.history().iter().flat_map(|record| record.drifts.iter().copied()).collect(),
+            behind_samples: behind.samples,
+            behind_seconds: behind.seconds,
+        }
+    }
+}
+
+impl Behind {
+    /// Tells that a slice is there, and how far behind its round begins.
+    fn tell(&mut self, slices: &Slices<'_>, seqs: &Range<u64>, journal: &mut Journal<'_>) -> anyhow::Result<()> {
+        let (samples, age) = slices.behind(seqs);
+        let seconds = age.as_secs_f64();
+        (self.samples, self.seconds) = (self.samples.max(samples), self.seconds.max(seconds));
+        let (round, position) = (journal.next_round(), seqs.end);
+        journal.tell(&Event::Slice { round, position, behind_samples: samples, behind_seconds: seconds }, None)
+    }
+}

@@ -1,0 +1,193 @@
+//! The slices of a chunk directory, one after the other, each as soon as it is durable.
+
+use std::{
+    ops::Range,
+    thread,
+    time::{Duration, Instant},
+};
+
+use process::{
+    exit::Code,
+    shutdown::{Shutdown, stopped},
+};
+use sample::{CLASSES, Samples};
+use store::{DatasetId, Follower, Manifest};
+use terminal::count;
+
+use crate::{
+    config::Config,
+    data::{LOCK_LIMIT, store_failure},
+};
+
+/// Often enough that a slice waits no longer than it takes to be read, and nothing to the disk.
+const POLL: Duration = Duration::from_millis(20);
+/// Chunks that are looked at before it is asked again whether a slice is there: a tenth of a second's work.
+const AHEAD: usize = 64;
+
+/// The slices that are left.
+pub(crate) struct Slices<'a> {
+    config: &'a Config,
+    shutdown: &'a Shutdown,
+    follower: Follower,
+    /// Where the next slice begins.
+    next: u64,
+    samples_per_round: u64,
+}
+
+impl<'a> Slices<'a> {
+    /// The slices of the chunk directory from the first one on. Waits until the directory is there.
+    ///
+    /// # Errors
+    /// When it does not come, holds another run's samples, or the program is told to stop.
+    pub(crate) fn open(config: &'a Config, shutdown: &'a Shutdown) -> anyhow::Result<Self> {
+        let started = Instant::now();
+        let follower = loop {
+            match Follower::open(&config.dir, config.offset) {
+                Ok(follower) => break follower,
+                Err(store::Error::Missing(_)) if started.elapsed() < config.wait => {}
+                Err(store::Error::Locked(_)) if started.elapsed() < config.wait.max(LOCK_LIMIT) => {}
+                Err(error) => return Err(store_failure(error)),
+            }
+            pause(shutdown)?;
+        };
+        if let Some(manifest) = store::read_manifest(&config.dir).map_err(store_failure)? {
+            check_run(config, &manifest)?; // Before anything is trained on.
+        }
+        let samples_per_round = config.live.samples_per_round.unwrap_or(1);
+        Ok(Slices { config, shutdown, follower, next: config.offset, samples_per_round })
+    }
+
+    /// Which data it is. Waits for the first chunk.
+    ///
+    /// # Errors
+    /// As [`next`](Self::next).
+    pub(crate) fn dataset(&mut self) -> anyhow::Result<DatasetId> {
+        self.wait(|slices| {
+            let follower = &slices.follower;
+            if follower.dataset().is_none() && follower.manifest().is_some() {
+                fail!(Code::Data, "chunk directory `{}` holds no samples", follower.path().display());
+            }
+            Ok(follower.dataset().cloned())
+        })
+    }
+
+    /// Waits for the next slice; `None` after the last. The last one may be short, unless the stream had no end.
+    ///
+    /// # Errors
+    /// When nothing new becomes durable for as long as `--wait` says, a file is damaged, samples are missing, or the program
+    /// is told to stop.
+    pub(crate) fn next(&mut self) -> anyhow::Result<Option<Range<u64>>> {
+        self.look()?; // So that it is known how far behind we are.
+        let slice = self.wait(|slices| slices.due().transpose())?;
+        if let Some(slice) = &slice {
+            self.next = slice.end;
+        }
+        Ok(slice)
+    }
+
+    /// How many samples are durable beyond a slice, as far as is known, and how long the slice has been there.
+    pub(crate) fn behind(&self, slice: &Range<u64>) -> (u64, Duration) {
+        (self.follower.durable().saturating_sub(slice.end), self.follower.age(slice).unwrap_or_default())
+    }
+
+    /// The samples of these seqs.
+    ///
+    /// # Errors
+    /// When a file is damaged.
+    pub(crate) fn read(&self, seqs: Range<u64>) -> anyhow::Result<Samples> {
+        let samples = self.follower.read(seqs).map_err(store_failure)?;
+        if let Some(label) = samples.labels.iter().find(|&&label| usize::from(label) >= CLASSES) {
+            let dir = self.follower.path().display();
+            fail!(Code::Data, "chunk directory `{dir}` holds a label {label}; labels are below {CLASSES}");
+        }
+        Ok(samples)
+    }
+
+    pub(crate) fn follower(&self) -> &Follower {
+        &self.follower
+    }
+
+    /// The manifest; there is one after the last slice.
+    pub(crate) fn manifest(&self) -> Option<&Manifest> {
+        self.follower.manifest()
+    }
+
+    /// The next slice if it is durable, `Some(None)` if there is none left, `None` if it is yet to come.
+    fn due(&self) -> Option<anyhow::Result<Option<Range<u64>>>> {
+        let Slices { follower, next, samples_per_round, .. } = self;
+        let whole = *next..next.saturating_add(*samples_per_round);
+        if follower.durable() >= whole.end {
+            return Some(Ok(Some(whole)));
+        }
+        let manifest = follower.manifest()?;
+        Some(self.last(manifest))
+    }
+
+    /// What is left where the directory is complete and no whole slice is.
+    fn last(&self, manifest: &Manifest) -> anyhow::Result<Option<Range<u64>>> {
+        let (dir, next, durable) = (self.config.dir.display(), self.next, self.follower.durable());
+        check_run(self.config, manifest)?;
+        if manifest.is_open_ended() {
+            if next == self.config.offset {
+                let (held, wanted) = (count(durable - next, "sample"), self.samples_per_round);
+                fail!(
+                    Code::Data,
+                    "the stream was ended after {held}, which is no slice of --samples-per-round {wanted}"
+                );
+            }
+            return Ok(None);
+        }
+        let (lowest, highest) = (self.follower.lowest(), self.follower.highest());
+        if let Some(lowest) = lowest.filter(|&lowest| durable == self.config.offset && lowest > durable) {
+            fail!(Code::Usage, "the samples in `{dir}` begin at {lowest}; give --offset {lowest}");
+        }
+        if let Some(highest) = highest.filter(|&highest| highest > durable) {
+            fail!(
+                Code::Data,
+                "chunk directory `{dir}` lacks samples {durable} to before {highest}; slices have no gaps"
+            );
+        }
+        if next == self.config.offset && durable > next {
+            let (held, wanted) = (count(durable - next, "sample"), self.samples_per_round);
+            fail!(Code::Usage, "--samples-per-round {wanted} is more than the {held} of the stream; give fewer");
+        }
+        Ok((next < durable).then_some(next..durable))
+    }
+
+    /// Waits until `ready` finds what it looks for.
+    fn wait<T>(&mut self, ready: impl Fn(&Self) -> anyhow::Result<Option<T>>) -> anyhow::Result<T> {
+        let (mut heard, limit) = (Instant::now(), self.config.wait);
+        loop {
+            if let Some(found) = ready(self)? {
+                return Ok(found);
+            }
+            if self.look()? {
+                heard = Instant::now();
+                continue;
+            }
+            if heard.elapsed() >= limit {
+                let (dir, shown) = (self.config.dir.display(), humantime::format_duration(limit));
+                fail!(
+                    Code::Unavailable,
+                    "nothing new came into chunk directory `{dir}` for {shown}, and it is not complete; start a receiver and \
+                     its senders, or give them more time with --wait"
+                );
+            }
+            pause(self.shutdown)?;
+        }
+    }
+
+    fn look(&mut self) -> anyhow::Result<bool> {
+        self.follower.advance(AHEAD).map_err(store_failure)
+    }
+}
+
+fn pause(shutdown: &Shutdown) -> anyhow::Result<()> {
+    shutdown.requested().map_or(Ok(()), |cause| Err(stopped(cause)))?;
+    thread::sleep(POLL);
+    Ok(())
+}
+
+fn check_run(config: &Config, manifest: &Manifest) -> anyhow::Result<()> {
+    crate::data::check_run(&config.dir, config.run.as_deref(), manifest)
+}
