@@ -27,6 +27,8 @@ pub struct Report {
     pub n_samples: u64,
     /// Share of the received samples that the final model gets right, 0 to 1, where it was measured.
     pub received_accuracy: Option<f64>,
+    /// Share of all samples that was predicted right before they were trained on, 0 to 1; of a live run.
+    pub prequential_accuracy: Option<f64>,
     /// The rounds, in order.
     pub rounds: Vec<Round>,
     /// Where the time went: names and seconds.
@@ -60,10 +62,29 @@ pub struct Round {
     pub test_accuracy: f64,
     /// Share of the received samples that is right, 0 to 1, where it was measured.
     pub received_accuracy: Option<f64>,
+    /// How the model did on the round's slice before it was trained on it; of a live run.
+    pub prequential: Option<Prequential>,
+    /// The samples of the slice at which the errors were seen to become more, by their place in the stream.
+    pub drifts: Vec<u64>,
     /// Seconds that it took.
     pub seconds: f64,
     /// Each partition's number of samples and mean loss, in partition order; empty if nobody kept them.
     pub partitions: Vec<(u64, f64)>,
+}
+
+/// How a model did on a slice of the stream before it was trained on it.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Prequential {
+    /// Where the slice ends in the stream.
+    pub position: u64,
+    /// Share of the slice that was predicted right, 0 to 1.
+    pub accuracy: f64,
+    /// Mean loss.
+    pub loss: f64,
+    /// Cohen's kappa.
+    pub kappa: f64,
+    /// Share of all samples so far, older ones counting less, that was predicted right, 0 to 1.
+    pub fading_accuracy: f64,
 }
 
 /// So many samples were durable at this time.

@@ -2,6 +2,7 @@
 
 mod comparison;
 mod digits;
+mod live;
 mod rounds;
 mod time;
 
@@ -63,6 +64,9 @@ fn head(report: &Report) -> Markup {
                         (headline("test loss", &number::fixed(last.test_loss, 4)))
                         @if let Some(share) = report.received_accuracy {
                             (headline("received accuracy", &number::percent(share)))
+                        }
+                        @if let Some(share) = report.prequential_accuracy {
+                            (headline("prequential accuracy", &number::percent(share)))
                         }
                         (headline("trained on", &number::samples(report.n_samples)))
                         (headline("rounds", &last.round.to_string()))

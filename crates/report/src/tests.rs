@@ -105,6 +105,34 @@ fn runs_are_compared_by_what_differs() {
 }
 
 #[test]
+fn a_live_run_shows_its_slices_and_its_drifts() {
+    let mut report = report(5);
+    assert!(!report.html().contains("prequential") && report.html().contains("not measured"));
+    report.prequential_accuracy = Some(0.875);
+    for round in &mut report.rounds {
+        let share = 0.125 * f64::from(round.round);
+        let position = 2000 * u64::from(round.round);
+        round.prequential =
+            Some(Prequential { position, accuracy: share, loss: 1.0 - share, kappa: share, fading_accuracy: share });
+    }
+    let html = report.html();
+    check_numbers(&html);
+    for expect in ["prequential accuracy", "10,000", "<td>62.50 %</td>", "0.6250", "saw no increase"] {
+        assert!(html.contains(expect), "{expect}");
+    }
+    assert!(!html.contains("not measured") && !html.contains("class=\"event\""));
+
+    report.rounds[3].drifts = vec![6500, 7001];
+    report.rounds[0].prequential = None;
+    let html = report.html();
+    check_numbers(&html);
+    assert!(html.contains("increase at samples 6,500 (round 4), 7,001 (round 4). In the charts"));
+    assert_eq!(html.matches("class=\"event\"").count(), 2, "one rule in each chart, however many drifts a round has");
+    report.rounds[4].drifts = (8000..8020).collect();
+    assert!(report.html().contains(", and 16 more."));
+}
+
+#[test]
 fn the_page_loads_nothing() {
     let html = report(2).html();
     for reference in html.split("src=\"").skip(1).chain(html.split("href=\"").skip(1)) {

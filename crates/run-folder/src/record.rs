@@ -43,10 +43,20 @@ pub struct PartitionRecord {
     pub train_loss: f64,
 }
 
-/// The first line of the table on the console. The column of the received accuracy is there if it is wanted.
-pub fn header(received: bool) -> String {
-    let received = if received { "  received accuracy" } else { "" };
-    format!("round  train loss  test loss  test accuracy{received}  seconds  model SHA-256")
+/// The columns that the table on the console has beside those of every run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Columns {
+    /// The prequential accuracy: of a live run.
+    pub prequential: bool,
+    /// The received accuracy: where it is measured in each round.
+    pub received: bool,
+}
+
+/// The first line of the table on the console.
+pub fn header(columns: Columns) -> String {
+    let prequential = if columns.prequential { "  prequential accuracy" } else { "" };
+    let received = if columns.received { "  received accuracy" } else { "" };
+    format!("round  train loss{prequential}  test loss  test accuracy{received}  seconds  model SHA-256")
 }
 
 impl Record {
@@ -56,17 +66,19 @@ impl Record {
     }
 
     /// The record as a line under [`header`]; of the hash it shows the start.
-    pub fn line(&self, received: bool) -> String {
+    pub fn line(&self, columns: Columns) -> String {
         let Self { round, train_loss, test_loss, .. } = self;
         let accuracy = 100.0 * self.test_accuracy;
-        let received = match self.received_accuracy {
-            Some(share) if received => format!("  {:>15.2} %", 100.0 * share),
-            None if received => format!("  {:>17}", "-"),
-            _ => String::new(),
+        let percent = |is_shown: bool, share: Option<f64>, width: usize| match share {
+            _ if !is_shown => String::new(),
+            Some(share) => format!("  {:>1$.2} %", 100.0 * share, width - 2),
+            None => format!("  {:>width$}", "-"),
         };
+        let prequential = percent(columns.prequential, self.prequential.map(|figures| figures.accuracy), 20);
+        let received = percent(columns.received, self.received_accuracy, 17);
         let (seconds, hash) = (self.seconds(), self.model_sha256.get(..16).unwrap_or(&self.model_sha256));
         format!(
-            "{round:>5}  {train_loss:>10.4}  {test_loss:>9.4}  {accuracy:>11.2} %{received}  {seconds:>7.2}  {hash}"
+            "{round:>5}  {train_loss:>10.4}{prequential}  {test_loss:>9.4}  {accuracy:>11.2} %{received}  {seconds:>7.2}  {hash}"
         )
     }
 
@@ -89,17 +101,31 @@ impl Record {
     }
 }
 
-/// The records as the text of `rounds.csv`.
+/// The records as the text of `rounds.csv`. That of a live run has more columns, behind the others.
 pub fn csv(records: &[Record]) -> String {
+    let is_live = records.iter().any(|record| record.prequential.is_some());
     let mut text = String::from(
-        "round,train_loss,test_loss,test_accuracy,received_accuracy,train_seconds,evaluate_seconds,model_sha256\n",
+        "round,train_loss,test_loss,test_accuracy,received_accuracy,train_seconds,evaluate_seconds,model_sha256",
     );
+    text += if is_live {
+        ",position,prequential_accuracy,prequential_loss,prequential_kappa,fading_accuracy\n"
+    } else {
+        "\n"
+    };
     for record in records {
         let Record { round, train_loss, test_loss, test_accuracy, train_seconds, evaluate_seconds, .. } = record;
         let received = record.received_accuracy.map(|share| share.to_string()).unwrap_or_default();
         let hash = &record.model_sha256;
         text += &format!("{round},{train_loss},{test_loss},{test_accuracy},{received},");
-        text += &format!("{train_seconds},{evaluate_seconds},{hash}\n");
+        text += &format!("{train_seconds},{evaluate_seconds},{hash}");
+        text += &match record.prequential {
+            Some(Prequential { position, accuracy, loss, kappa, fading_accuracy }) => {
+                format!(",{position},{accuracy},{loss},{kappa},{fading_accuracy}")
+            }
+            None if is_live => ",".repeat(5),
+            None => String::new(),
+        };
+        text.push('\n');
     }
     text
 }
@@ -119,17 +145,26 @@ pub fn partitions_csv(records: &[Record]) -> String {
 mod tests {
     use super::*;
 
+    const PREQUENTIAL: Prequential =
+        Prequential { position: 4000, accuracy: 0.875, loss: 0.5, kappa: 0.75, fading_accuracy: 0.625 };
+
     #[test]
     fn a_line_stands_under_its_header() {
         let record = Record::example(3);
-        let measured = Record { received_accuracy: Some(1.0), ..record.clone() };
-        for (record, received) in [(&record, false), (&record, true), (&measured, false), (&measured, true)] {
-            let (header, line) = (header(received), record.line(received));
-            // Every column but the last ends where its heading ends.
-            let column = |text: &str| text.rfind("  ").unwrap();
-            assert_eq!(column(&line), column(&header), "\n{header}\n{line}");
+        let measured = Record { received_accuracy: Some(1.0), prequential: Some(PREQUENTIAL), ..record.clone() };
+        for (prequential, received) in [(false, false), (false, true), (true, false), (true, true)] {
+            let columns = Columns { prequential, received };
+            for record in [&record, &measured] {
+                let (header, line) = (header(columns), record.line(columns));
+                // Every column but the last ends where its heading ends.
+                let column = |text: &str| text.rfind("  ").unwrap();
+                assert_eq!(column(&line), column(&header), "\n{header}\n{line}");
+            }
         }
-        assert_eq!(record.line(false), "    3      0.5000     0.2500        98.41 %     2.00  0123456789abcdef");
+        let [plain, live] = [false, true].map(|prequential| Columns { prequential, received: false });
+        assert_eq!(record.line(plain), "    3      0.5000     0.2500        98.41 %     2.00  0123456789abcdef");
+        let expect = "    3      0.5000               87.50 %     0.2500        98.41 %     2.00  0123456789abcdef";
+        assert_eq!(measured.line(live), expect);
     }
 
     #[test]
@@ -164,5 +199,14 @@ mod tests {
         let rows: Vec<&str> = rows.lines().skip(1).collect();
         assert_eq!(rows[0], format!("1,0.5,0.25,0.9841,,1.5,0.5,{hash}"));
         assert_eq!(rows[1], format!("2,0.5,0.25,0.9841,0.75,1.5,0.5,{hash}"));
+    }
+
+    #[test]
+    fn the_rows_of_a_live_run_end_with_its_prequential_figures() {
+        let live = Record { prequential: Some(PREQUENTIAL), ..Record::example(2) };
+        let text = csv(&[Record::example(1), live]);
+        let rows: Vec<Vec<&str>> = text.lines().map(|row| row.split(',').skip(8).collect()).collect();
+        let heads = ["position", "prequential_accuracy", "prequential_loss", "prequential_kappa", "fading_accuracy"];
+        assert_eq!(rows, [&heads[..], &[""; 5], &["4000", "0.875", "0.5", "0.75", "0.625"]]);
     }
 }

@@ -6,14 +6,16 @@
 //! Nothing here depends on when, in which chunks and over how many streams samples arrived, so a run on a directory that is
 //! complete is the replay of one that was live, bit by bit.
 //!
-//! - `slices`: waiting for the next slice, and reading it;
-//! - `reservoir`: a random part of the past;
-//! - `prequential`: the figures; `adwin`: whether they have changed.
+//! - `run`: the loop; `slices`: waiting for the next slice, and reading it;
+//! - `prequential`: how the model does on each slice before it is trained on it; `adwin`: whether it begins to do worse;
+//! - `reservoir`: a random sample of the past, of a fixed size;
+//! - `text`: the figures of all that, as people read them.
 
 mod adwin;
 mod prequential;
 pub(crate) mod reservoir;
 mod run;
 pub(crate) mod slices;
+pub(crate) mod text;
 
 pub(crate) use run::{Tested, run};

@@ -29,7 +29,7 @@ pub struct Line {
 }
 
 /// A chart of lines.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct LineChart<'a> {
     /// Names the picture; unique within a page, also its identifier's beginning.
     pub id: &'a str,
@@ -47,13 +47,16 @@ pub struct LineChart<'a> {
     pub from_zero: bool,
     /// The lines.
     pub lines: Vec<Line>,
+    /// Where upright rules stand on the horizontal axis; those that are not on it are left out.
+    pub rules: Vec<f64>,
 }
 
 impl LineChart<'_> {
     /// The picture.
     pub fn svg(&self) -> Markup {
         let all = || self.lines.iter().flat_map(|line| &line.points).filter(|(x, y)| x.is_finite() && y.is_finite());
-        let longest = self.lines.iter().map(|line| line.name.chars().count()).max().unwrap_or(0) as f64;
+        let drawn = self.lines.iter().filter(|line| !line.points.is_empty());
+        let longest = drawn.map(|line| line.name.chars().count()).max().unwrap_or(0) as f64;
         let right = WIDTH - (longest * LETTER + 16.0).clamp(16.0, 150.0);
         let x = if self.rounds {
             let numbers = || all().map(|(x, _)| *x as u32);
@@ -70,6 +73,9 @@ impl LineChart<'_> {
                 title id=(title) { (self.title) }
                 desc id=(description) { (self.description) }
                 (self.axes(x, y, right))
+                @for at in self.rules.iter().map(|rule| x.at(*rule)).filter(|at| (LEFT..=right).contains(at)) {
+                    line class="event" x1=(px(at)) x2=(px(at)) y1=(px(TOP)) y2=(px(BOTTOM)) {}
+                }
                 @for line in &self.lines { (self.curve(line, x, y)) }
                 @for (line, at) in self.lines.iter().zip(self.label_places(y)) {
                     @if let Some(at) = at {

@@ -70,7 +70,8 @@ fn chart(runs: &[&Report], id: &str, title: &str, unit: &str, value: impl Fn(&Ro
     };
     let lines = runs.iter().enumerate().map(line).collect();
     let description = format!("One line for each of {} runs, named by its letter.", runs.len());
-    LineChart { id, title, description: &description, x: "round", unit, rounds: true, from_zero: false, lines }.svg()
+    let description = &description;
+    LineChart { id, title, description, x: "round", unit, rounds: true, lines, ..LineChart::default() }.svg()
 }
 
 fn by_round(runs: &[&Report]) -> Markup {

@@ -2,7 +2,7 @@
 
 use maud::{Markup, html};
 
-use super::{figure, numbers};
+use super::{figure, live, numbers};
 use crate::{
     Report, Round,
     chart::{Line, LineChart},
@@ -13,6 +13,7 @@ use crate::{
 const COLUMNS: usize = 32;
 
 pub(super) fn section(report: &Report) -> Markup {
+    let (is_live, rules) = (live::is_live(report), live::rules(report));
     let accuracy = LineChart {
         id: "accuracy",
         title: "Accuracy by round",
@@ -24,7 +25,10 @@ pub(super) fn section(report: &Report) -> Markup {
         lines: vec![
             line(report, "test", "s1", |round| Some(100.0 * round.test_accuracy)),
             line(report, "received", "s2", |round| round.received_accuracy.map(|share| 100.0 * share)),
+            line(report, "prequential", "s4", |round| Some(100.0 * round.prequential?.accuracy)),
+            line(report, "fading", "s3", |round| Some(100.0 * round.prequential?.fading_accuracy)),
         ],
+        rules: rules.clone(),
     };
     let loss = LineChart {
         id: "loss",
@@ -37,7 +41,9 @@ pub(super) fn section(report: &Report) -> Markup {
         lines: vec![
             line(report, "test", "s1", |round| Some(round.test_loss)),
             line(report, "train", "s3", |round| Some(round.train_loss)),
+            line(report, "prequential", "s4", |round| Some(round.prequential?.loss)),
         ],
+        rules,
     };
     let (what, heads, rows) = table(report);
     super::section(
@@ -51,7 +57,9 @@ pub(super) fn section(report: &Report) -> Markup {
             p class="remark" {
                 "Test: the averaged model, on images it never saw. Train: the mean over the samples as they were trained on, each \
                  just before its step, so it lags behind."
+                @if is_live { " " (live::REMARK) }
             }
+            @if is_live { p class="remark" { (live::drifts(report)) @if !accuracy.rules.is_empty() { " In the charts, a dashed rule." } } }
             (numbers(what, &heads, &rows))
         },
     )
@@ -64,18 +72,26 @@ fn line(report: &Report, name: &str, class: &str, value: impl Fn(&Round) -> Opti
 }
 
 fn table(report: &Report) -> (&'static str, Vec<String>, Vec<Vec<String>>) {
-    let heads = ["round", "train loss", "test loss", "test accuracy", "received accuracy", "seconds"].map(String::from);
-    let row = |round: &Round| {
-        vec![
-            round.round.to_string(),
-            number::fixed(round.train_loss, 4),
-            number::fixed(round.test_loss, 4),
-            number::percent(round.test_accuracy),
-            round.received_accuracy.map_or_else(|| "not measured".into(), number::percent),
-            number::fixed(round.seconds, 1),
-        ]
-    };
-    ("Accuracy and loss by round", heads.into(), report.rounds.iter().map(row).collect())
+    type Column = (&'static str, fn(&Round) -> String);
+    let mut columns: Vec<Column> = vec![
+        ("round", |round| round.round.to_string()),
+        ("train loss", |round| number::fixed(round.train_loss, 4)),
+        ("test loss", |round| number::fixed(round.test_loss, 4)),
+        ("test accuracy", |round| number::percent(round.test_accuracy)),
+    ];
+    let is_live = live::is_live(report);
+    if is_live {
+        columns.extend(live::columns());
+    }
+    if !is_live || report.rounds.iter().any(|round| round.received_accuracy.is_some()) {
+        let cell: fn(&Round) -> String =
+            |round| round.received_accuracy.map_or_else(|| "not measured".into(), number::percent);
+        columns.push(("received accuracy", cell));
+    }
+    columns.push(("seconds", |round| number::fixed(round.seconds, 1)));
+    let row = |round: &Round| columns.iter().map(|(_, cell)| cell(round)).collect();
+    let heads = columns.iter().map(|(head, _)| String::from(*head)).collect();
+    ("Accuracy and loss by round", heads, report.rounds.iter().map(row).collect())
 }
 
 /// `Test accuracy goes from 96.20 % in round 1 to 98.79 % in round 5.`
@@ -112,6 +128,7 @@ pub(super) fn partitions(report: &Report) -> Markup {
         rounds: true,
         from_zero: true,
         lines: (0..count).map(thin).chain([mean]).collect(),
+        ..LineChart::default()
     };
     let heads = super::row("round", (0..count.min(COLUMNS)).map(|index| format!("partition {index}")));
     let cell = |&(samples, loss): &(u64, f64)| format!("{} ({})", number::fixed(loss, 4), number::count(samples));

@@ -65,7 +65,6 @@ fn ingest(report: &Report) -> Markup {
         ),
         x: "seconds since the senders were started",
         unit: "",
-        rounds: false,
         from_zero: true,
         lines: vec![Line {
             name: "samples/s".into(),
@@ -73,6 +72,7 @@ fn ingest(report: &Report) -> Markup {
             // Steps: a rate is the mean of its span.
             points: rates.iter().flat_map(|rate| [(rate.from, rate.rate), (rate.seconds, rate.rate)]).collect(),
         }],
+        ..LineChart::default()
     };
     let row = |rate: &Rate| {
         let megabytes = number::fixed(megabytes(rate.rate), 2);

@@ -11,16 +11,16 @@ use std::{
 use dataset::Dataset;
 use model::{StateDict, best, logits, measure, probabilities};
 use process::{exit::Code, file};
-use report::{Point, Report, Round, Test, Wrong};
+use report::{Point, Prequential, Report, Round, Test, Wrong};
 use run_folder::{
-    REPORT, Streaming, Summary,
+    LiveSummary, REPORT, Streaming, Summary,
     record::{PartitionRecord, Record},
 };
 use sample::{CLASSES, PIXELS};
 use terminal::{count, shell};
 
 use self::kept::Kept;
-use crate::{config::as_typed, data::test_set, output};
+use crate::{config::as_typed, data::test_set, live::text, output};
 
 /// What several runs are compared in, in the first one's folder.
 const COMPARISON: &str = "comparison.html";
@@ -83,6 +83,7 @@ fn page(kept: &Kept, test_set: &Dataset, scores: &[[f32; CLASSES]], others: Vec<
         notes: notes(kept),
         n_samples: summary.n_samples,
         received_accuracy: summary.received_accuracy,
+        prequential_accuracy: summary.live.as_ref().map(|live| live.prequential_accuracy),
         phases: phases(kept),
         ingest: points.iter().map(|point| Point { seconds: point.seconds, samples: point.samples }).collect(),
         bytes_per_sample: PIXELS as u64 + 1, // Its label.
@@ -116,6 +117,14 @@ fn round(record: &Record) -> Round {
         test_loss: record.test_loss,
         test_accuracy: record.test_accuracy,
         received_accuracy: record.received_accuracy,
+        prequential: record.prequential.map(|slice| Prequential {
+            position: slice.position,
+            accuracy: slice.accuracy,
+            loss: slice.loss,
+            kappa: slice.kappa,
+            fading_accuracy: slice.fading_accuracy,
+        }),
+        drifts: record.drifts.clone(),
         seconds: record.seconds(),
         partitions: record.partitions.iter().map(partition).collect(),
     }
@@ -136,12 +145,17 @@ fn facts(kept: &Kept) -> Vec<(String, String)> {
     let (samples, chunks) = (count(summary.n_samples, "sample"), count(summary.n_chunks, "chunk"));
     let data = format!("{}, {samples} in {chunks}", summary.dataset);
     let versions = format!("Tributary {}, libtorch {}", origin.tributary, origin.libtorch);
+    let live = |value: fn(&LiveSummary) -> String| summary.live.as_ref().map(value);
     let facts = [
         ("command", known(&typed(command))),
         ("data", Some(data)),
         ("data digest", Some(kept.checkpoint.origin.data.clone())),
         ("streamed by", streams),
         ("training", Some(training(kept))),
+        ("slices", live(slices)),
+        ("prequential", live(text::prequential)),
+        ("drift", live(text::drifts)),
+        ("most behind", live(text::behind)),
         ("seed", Some(summary.seed.to_string())),
         ("model SHA-256", Some(summary.model_sha256.clone())),
         ("processor", known(&origin.cpu).map(|_| cores)),
@@ -161,6 +175,10 @@ fn training(kept: &Kept) -> String {
     first.into_iter().chain(flags).collect::<Vec<_>>().join(", ")
 }
 
+fn slices(live: &LiveSummary) -> String {
+    format!("{} a round, replay {}", count(live.samples_per_round, "sample"), live.replay)
+}
+
 /// A command line as it would be typed, without the path of its program, which is nobody else's business.
 fn typed(command: &[String]) -> String {
     let Some((program, arguments)) = command.split_first() else { return String::new() };
@@ -168,9 +186,19 @@ fn typed(command: &[String]) -> String {
     shell::command_line([name].into_iter().chain(arguments.iter().map(OsStr::new)))
 }
 
-/// Where the time went: what the orchestrator saw before training, and what the trainer did.
+/// Where the time went: what the orchestrator saw before training, and what the trainer did. A live run trains while it
+/// receives.
 fn phases(kept: &Kept) -> Vec<(String, f64)> {
     let seconds = &kept.summary.seconds;
+    if kept.summary.live.is_some() {
+        let other = seconds.total - seconds.train - seconds.evaluate;
+        let phases = [
+            ("training", seconds.train),
+            ("evaluating", seconds.evaluate),
+            ("waiting for samples, and other", other.max(0.0)),
+        ];
+        return phases.map(|(name, seconds)| (name.to_owned(), seconds)).into();
+    }
     let before = match &kept.streaming {
         Some(Streaming { phases, .. }) => phases.clone(),
         None => vec![("receiving".to_owned(), seconds.send)],

@@ -76,7 +76,22 @@ fn figures(record: &Record) -> Vec<Value> {
         ("seconds/evaluate", record.evaluate_seconds),
     ];
     let received = record.received_accuracy.map(|share| ("accuracy/received", share));
-    always.into_iter().chain(received).map(|(tag, value)| Value::scalar(tag, value)).collect()
+    let drifts = record.drifts.len() as f64;
+    let live = record.prequential.map(|figures| {
+        [
+            ("accuracy/prequential", figures.accuracy),
+            ("accuracy/fading", figures.fading_accuracy),
+            ("loss/prequential", figures.loss),
+            ("kappa/prequential", figures.kappa),
+            ("drifts/prequential", drifts),
+        ]
+    });
+    always
+        .into_iter()
+        .chain(received)
+        .chain(live.into_iter().flatten())
+        .map(|(tag, value)| Value::scalar(tag, value))
+        .collect()
 }
 
 /// A row for each class, in it a cell for each class that it was taken for: the brighter, the more often. The square root
@@ -93,6 +108,8 @@ fn picture_of(confusion: &Confusion) -> Picture {
 
 #[cfg(test)]
 mod tests {
+    use event::Prequential;
+
     use super::*;
 
     #[test]
@@ -102,6 +119,21 @@ mod tests {
         let picture = picture_of(&confusion);
         let cell = |row: usize, column: usize| picture.pixels()[(row * CELL + 1) * picture.width() + column * CELL + 1];
         assert_eq!((cell(3, 3), cell(3, 5), cell(5, 3), cell(0, 0)), (254, 26, 0, 0));
+    }
+
+    #[test]
+    fn a_live_run_has_the_figures_of_its_slices_too() {
+        let slice = Prequential { position: 9, accuracy: 0.5, loss: 0.25, kappa: 0.125, fading_accuracy: 0.75 };
+        let live = Record { prequential: Some(slice), drifts: vec![3, 7], ..Record::example(1) };
+        let expect = [
+            ("accuracy/prequential", 0.5),
+            ("accuracy/fading", 0.75),
+            ("loss/prequential", 0.25),
+            ("kappa/prequential", 0.125),
+            ("drifts/prequential", 2.0),
+        ];
+        let more = expect.map(|(tag, value)| Value::scalar(tag, value));
+        assert_eq!(figures(&live), [figures(&Record::example(1)), more.into()].concat());
     }
 
     #[test]

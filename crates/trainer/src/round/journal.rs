@@ -14,7 +14,7 @@ use process::{
 };
 use run_folder::{
     Checkpoint, FINAL_MODEL, Origin, Position, REPORT, SUMMARY, checkpoint,
-    record::{self, Record},
+    record::{self, Columns, Record},
     seal,
 };
 use terminal::count;
@@ -108,7 +108,7 @@ impl<'a> Journal<'a> {
             count(test_set.samples.len(), "test sample"),
             test_set::foreign(&test_set.name, &manifest.dataset.name),
             self.folder.path().display(),
-            record::header(self.shows_received()),
+            record::header(self.columns()),
         );
         let event = Event::Training {
             samples,
@@ -133,7 +133,7 @@ impl<'a> Journal<'a> {
             test_set::foreign(&test_set.name, dataset),
             self.config.flag("engine"),
             self.folder.path().display(),
-            record::header(self.shows_received()),
+            record::header(self.columns()),
         );
         let event = Event::Live {
             partitions: (*partitions).into(),
@@ -154,7 +154,7 @@ impl<'a> Journal<'a> {
             if !logged.contains(&(record.round, record.model_sha256.clone())) {
                 self.folder.append_event(&event)?;
             }
-            output::show(self.config.json, &event, &record.line(self.shows_received()));
+            output::show(self.config.json, &event, &record.line(self.columns()));
         }
         Ok(())
     }
@@ -177,7 +177,7 @@ impl<'a> Journal<'a> {
         confusion: &Confusion,
     ) -> anyhow::Result<()> {
         self.board.record(&record, &global, confusion)?; // Before the checkpoint; `Board` says why.
-        let (event, text) = (event_of(&record), record.line(self.shows_received()));
+        let (event, text) = (event_of(&record), record.line(self.columns()));
         self.state.history.push(record);
         self.state.global = global;
         self.state.position = position;
@@ -224,8 +224,9 @@ impl<'a> Journal<'a> {
         self.show(&Event::Summary { text: text.clone() }, &format!("\n{text}"))
     }
 
-    fn shows_received(&self) -> bool {
-        self.config.training.received_accuracy == When::EachRound
+    fn columns(&self) -> Columns {
+        let Config { live, training, .. } = self.config;
+        Columns { prequential: live.live, received: training.received_accuracy == When::EachRound }
     }
 
     fn show(&mut self, event: &Event, text: &str) -> anyhow::Result<()> {

@@ -2,11 +2,11 @@
 
 use std::path::Path;
 
-use run_folder::{FINAL_MODEL, REPORT, Rates, Seconds, Summary, TestSet, record::Record};
+use run_folder::{FINAL_MODEL, LiveSummary, REPORT, Rates, Seconds, Summary, TestSet, record::Record};
 use terminal::count;
 
 use super::{FinalEvaluation, RunInputs, provenance};
-use crate::{config::Config, data::test_set};
+use crate::{config::Config, data::test_set, live::text};
 
 /// The summary of a run with these rounds and this final model, on which the trainer has worked for so many seconds.
 pub(super) fn of(
@@ -58,29 +58,66 @@ pub(super) fn of(
 }
 
 pub(super) fn text(summary: &Summary, test_set: &str, run_folder: &Path) -> String {
-    let Summary { n_samples, n_test_samples, model_sha256, .. } = summary;
     let Seconds { total, send, train, evaluate } = summary.seconds;
-    let [model, report] = [FINAL_MODEL, REPORT].map(|name| run_folder.join(name));
-    let generated = match summary.dataset.as_str() {
-        "generated" => "dataset            generated digits, drawn by the program: this is not MNIST\n",
-        _ => "",
-    };
-    format!(
-        "{generated}\
-         model              {}\n\
-         report             {}\n\
-         model SHA-256      {model_sha256}\n\
-         seconds            {total:.1}: receiving {send:.1}, training {train:.1}, evaluating {evaluate:.1}\n\
-         training speed     {:.0} samples/s\n\
-         received accuracy  {:.2} % of {}\n\
-         test accuracy      {:.2} % of {}{}",
-        model.display(),
-        report.display(),
-        summary.samples_per_second.train.unwrap_or(f64::INFINITY),
-        100.0 * summary.received_accuracy.unwrap_or(f64::NAN),
-        count(*n_samples, "sample"),
-        100.0 * summary.test_accuracy,
-        count(*n_test_samples, "sample"),
-        test_set::foreign(test_set, &summary.dataset),
-    )
+    let [model, report] = [FINAL_MODEL, REPORT].map(|name| run_folder.join(name).display().to_string());
+    let is_generated = summary.dataset == "generated";
+    let generated = is_generated.then(|| "generated digits, drawn by the program: this is not MNIST".to_owned());
+    let seconds = format!("{total:.1}: receiving {send:.1}, training {train:.1}, evaluating {evaluate:.1}");
+    let of = |share: f64, samples: String| format!("{:.2} % of {samples}", 100.0 * share);
+    let foreign = test_set::foreign(test_set, &summary.dataset);
+    let live = |value: fn(&LiveSummary) -> String| summary.live.as_ref().map(value);
+    let lines = [
+        ("dataset", generated),
+        ("model", Some(model)),
+        ("report", Some(report)),
+        ("model SHA-256", Some(summary.model_sha256.clone())),
+        ("seconds", Some(seconds)),
+        ("training speed", summary.samples_per_second.train.map(|rate| format!("{rate:.0} samples/s"))),
+        ("most behind", live(text::behind)),
+        ("drift", live(text::drifts)),
+        ("prequential", live(text::prequential)),
+        ("received accuracy", summary.received_accuracy.map(|share| of(share, count(summary.n_samples, "sample")))),
+        ("test accuracy", Some(of(summary.test_accuracy, count(summary.n_test_samples, "sample")) + &foreign)),
+    ];
+    let line = |(name, value): (&str, Option<String>)| Some(format!("{name:<19}{}", value?));
+    lines.into_iter().filter_map(line).collect::<Vec<_>>().join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn summary() -> Summary {
+        let json = r#"{"dataset":"mnist","n_samples":4000,"n_test_samples":100,"n_chunks":4,"engine":"rayon","partitions":1,
+            "rounds":2,"seed":42,"test_accuracy":0.875,"received_accuracy":0.5,"model_sha256":"abc",
+            "seconds":{"total":4,"send":1,"train":2,"evaluate":1},"samples_per_second":{"ingest":null,"train":3}}"#;
+        serde_json::from_str(json).unwrap()
+    }
+
+    #[test]
+    fn the_text_has_a_line_for_each_figure_and_ends_with_the_test_accuracy() {
+        let always = "model              run/final_cnn_model.safetensors\n\
+                      report             run/report.html\n\
+                      model SHA-256      abc\n\
+                      seconds            4.0: receiving 1.0, training 2.0, evaluating 1.0\n\
+                      training speed     3 samples/s\n";
+        let expect = format!(
+            "{always}received accuracy  50.00 % of 4000 samples\n\
+             test accuracy      87.50 % of 100 samples"
+        );
+        assert_eq!(text(&summary(), "mnist", Path::new("run")), expect);
+
+        let of_a_live_run = Summary { live: Some(text::tests::live()), received_accuracy: None, ..summary() };
+        let expect = format!(
+            "{always}most behind        1200 samples, 0.2 s\n\
+             drift              none seen\n\
+             prequential        accuracy 75.00 %, at the end 80.00 % (fading); kappa 0.7000, loss 0.5000\n\
+             test accuracy      87.50 % of 100 samples"
+        );
+        assert_eq!(text(&of_a_live_run, "mnist", Path::new("run")), expect);
+
+        let unmeasured = Summary { samples_per_second: Rates::default(), received_accuracy: None, ..summary() };
+        let said = text(&unmeasured, "mnist", Path::new("run"));
+        assert!(!said.contains("NaN") && !said.contains("inf") && !said.contains("speed"), "{said}");
+    }
 }

@@ -1,0 +1,65 @@
+//! The figures of a live run, as people read them.
+
+use run_folder::LiveSummary;
+use terminal::count;
+
+/// As many drifts are named.
+const DRIFTS: usize = 5;
+
+/// What every sample of a live run was taken for just before it was trained on.
+pub(crate) fn prequential(live: &LiveSummary) -> String {
+    let LiveSummary { prequential_accuracy, prequential_kappa, prequential_loss, fading_accuracy, .. } = live;
+    let [accuracy, fading] = [prequential_accuracy, fading_accuracy].map(|share| 100.0 * share);
+    format!(
+        "accuracy {accuracy:.2} %, at the end {fading:.2} % (fading); kappa {prequential_kappa:.4}, loss \
+         {prequential_loss:.4}"
+    )
+}
+
+/// How far the trainer of a live run was behind.
+pub(crate) fn behind(live: &LiveSummary) -> String {
+    format!("{}, {:.1} s", count(live.behind_samples, "sample"), live.behind_seconds)
+}
+
+/// Where the drift detector saw a change.
+pub(crate) fn drifts(live: &LiveSummary) -> String {
+    let seqs = &live.drifts;
+    let shown: Vec<String> = seqs.iter().take(DRIFTS).map(u64::to_string).collect();
+    match seqs.len() {
+        0 => "none seen".into(),
+        1 => format!("seen at sample {}", shown[0]),
+        all if all > DRIFTS => format!("seen at samples {}, and {} more", shown.join(", "), all - DRIFTS),
+        _ => format!("seen at samples {}", shown.join(", ")),
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    pub(crate) fn live() -> LiveSummary {
+        LiveSummary {
+            samples_per_round: 2000,
+            replay: "none".into(),
+            prequential_accuracy: 0.75,
+            prequential_loss: 0.5,
+            prequential_kappa: 0.7,
+            fading_accuracy: 0.8,
+            drifts: Vec::new(),
+            behind_samples: 1200,
+            behind_seconds: 0.25,
+        }
+    }
+
+    #[test]
+    fn many_drifts_are_counted_and_the_first_ones_named() {
+        for (seqs, expect) in [
+            (&[][..], "none seen"),
+            (&[7], "seen at sample 7"),
+            (&[7, 90], "seen at samples 7, 90"),
+            (&[1, 2, 3, 4, 5, 6, 7], "seen at samples 1, 2, 3, 4, 5, and 2 more"),
+        ] {
+            assert_eq!(drifts(&LiveSummary { drifts: seqs.into(), ..live() }), expect);
+        }
+    }
+}
