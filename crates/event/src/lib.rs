@@ -108,7 +108,7 @@ pub enum Event {
         /// Seconds since the slice became durable.
         behind_seconds: f64,
     },
-    /// trainer: the drift detector saw a change in the prequential errors.
+    /// trainer: the drift detector saw the prequential errors increase.
     Drift {
         /// The round, from 1.
         round: u32,

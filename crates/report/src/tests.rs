@@ -112,12 +112,13 @@ fn a_live_run_shows_its_slices_and_its_drifts() {
     for round in &mut report.rounds {
         let share = 0.125 * f64::from(round.round);
         let position = 2000 * u64::from(round.round);
-        round.prequential =
-            Some(Prequential { position, accuracy: share, loss: 1.0 - share, kappa: share, fading_accuracy: share });
+        let (accuracy, kappa, fading_accuracy) = (share, share - 0.01, share - 0.02);
+        round.prequential = Some(Prequential { position, accuracy, loss: 1.0 - share, kappa, fading_accuracy });
     }
     let html = report.html();
     check_numbers(&html);
-    for expect in ["prequential accuracy", "10,000", "<td>62.50 %</td>", "0.6250", "saw no increase"] {
+    let row = ["10,000", "62.50 %", "0.3750", "0.6150", "60.50 %", "0"].map(|cell| format!("<td>{cell}</td>")).concat();
+    for expect in ["prequential accuracy", &row, "saw no increase"] {
         assert!(html.contains(expect), "{expect}");
     }
     assert!(!html.contains("not measured") && !html.contains("class=\"event\""));

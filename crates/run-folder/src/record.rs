@@ -20,7 +20,7 @@ pub struct Record {
     /// How the model did on the round's slice before it was trained on it; of a live run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prequential: Option<Prequential>,
-    /// The seqs of the samples of this slice at which the drift detector saw a change.
+    /// The seqs of the samples of this slice at which the drift detector saw the errors increase.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub drifts: Vec<u64>,
     /// SHA-256 of the averaged model.

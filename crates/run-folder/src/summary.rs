@@ -86,7 +86,7 @@ pub struct LiveSummary {
     pub prequential_kappa: f64,
     /// The accuracy that counts older samples less.
     pub fading_accuracy: f64,
-    /// The seqs of the samples at which the drift detector saw a change.
+    /// The seqs of the samples at which the drift detector saw the errors increase.
     pub drifts: Vec<u64>,
     /// The most samples that the trainer was behind, as far as this process saw.
     pub behind_samples: u64,

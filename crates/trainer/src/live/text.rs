@@ -21,7 +21,7 @@ pub(crate) fn behind(live: &LiveSummary) -> String {
     format!("{}, {:.1} s", count(live.behind_samples, "sample"), live.behind_seconds)
 }
 
-/// Where the drift detector saw a change.
+/// Where the drift detector saw the errors increase.
 pub(crate) fn drifts(live: &LiveSummary) -> String {
     let seqs = &live.drifts;
     let shown: Vec<String> = seqs.iter().take(DRIFTS).map(u64::to_string).collect();
