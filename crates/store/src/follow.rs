@@ -116,14 +116,9 @@ impl Follower {
         self.durable
     }
 
-    /// The lowest seq that is there, if any is.
-    pub fn lowest(&self) -> Option<u64> {
-        self.pieces.first_key_value().map(|(&seq, _)| seq)
-    }
-
-    /// One past the highest seq that is there.
-    pub fn highest(&self) -> Option<u64> {
-        self.pieces.last_key_value().map(|(seq, piece)| seq + piece.samples as u64)
+    /// The lowest seq that is there beyond a gap, if there is one.
+    pub fn beyond(&self) -> Option<u64> {
+        self.pieces.range(self.durable..).next().map(|(&seq, _)| seq)
     }
 
     /// Which data it is, as soon as a chunk is there.
@@ -337,7 +332,7 @@ mod tests {
         assert_eq!((follower.durable(), follower.dataset()), (0, None));
         place.chunk("b", 20..30);
         assert!(follower.advance(9).unwrap());
-        assert_eq!((follower.durable(), follower.lowest(), follower.highest()), (0, Some(20), Some(30)));
+        assert_eq!((follower.durable(), follower.beyond()), (0, Some(20)));
         place.chunk("a", 0..15);
         place.chunk("a", 15..20);
         assert!(follower.advance(1).unwrap());

@@ -8,7 +8,7 @@ use std::{
 };
 
 use ::weights::SIMPLE_CNN;
-use run_folder::{Checkpoint, Origin};
+use run_folder::{Checkpoint, Origin, record::Columns};
 use zip::{
     ZipArchive,
     write::{SimpleFileOptions, ZipWriter},
@@ -55,15 +55,17 @@ fn read_metadata(file: &[u8]) -> BTreeMap<String, String> {
 /// Panics when what was understood does not come back from what we write of it.
 pub fn checkpoint(data: &[u8]) -> bool {
     let texts = String::from_utf8_lossy(data);
-    let Some((origin, history)) = texts.split_once('\0') else { return false };
-    let metadata = [("format", "tributary checkpoint 1"), ("origin", origin), ("history", history)];
-    let metadata: BTreeMap<_, _> = metadata.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
+    let keys = ["origin", "history", "position"].into_iter().zip(texts.splitn(3, '\0'));
+    let metadata = std::iter::once(("format", "tributary checkpoint 1")).chain(keys);
+    let metadata: BTreeMap<_, _> = metadata.map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
     let Ok(checkpoint) = Checkpoint::decode(SIMPLE_CNN.zeros(), &metadata) else { return false };
     let nothing = Origin { flags: vec![("seed".into(), "42".into())], data: String::new(), dataset: String::new() };
     let _ = nothing.difference(&checkpoint.origin);
-    checkpoint.history.iter().for_each(|record| drop((record.line(true), record.seconds())));
+    checkpoint.history.iter().for_each(|record| drop((record.line(Columns::default()), record.seconds())));
     let again = Checkpoint::decode(SIMPLE_CNN.zeros(), &checkpoint.metadata()).expect("what we write, we read");
-    assert!((again.origin, again.history) == (checkpoint.origin, checkpoint.history)); // The weights take long.
+    // The weights take long.
+    let of = |checkpoint: Checkpoint| (checkpoint.origin, checkpoint.history, checkpoint.position);
+    assert!(of(again) == of(checkpoint));
     true
 }
 

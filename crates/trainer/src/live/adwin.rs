@@ -49,6 +49,7 @@ impl Adwin {
     }
 
     /// Samples in the window.
+    #[cfg(test)]
     pub(crate) fn width(&self) -> u64 {
         self.width
     }

@@ -103,10 +103,6 @@ impl<'a> Slices<'a> {
         Ok(samples)
     }
 
-    pub(crate) fn follower(&self) -> &Follower {
-        &self.follower
-    }
-
     /// The manifest; there is one after the last slice.
     pub(crate) fn manifest(&self) -> Option<&Manifest> {
         self.follower.manifest()
@@ -137,15 +133,17 @@ impl<'a> Slices<'a> {
             }
             return Ok(None);
         }
-        let (lowest, highest) = (self.follower.lowest(), self.follower.highest());
-        if let Some(lowest) = lowest.filter(|&lowest| durable == self.config.offset && lowest > durable) {
-            fail!(Code::Usage, "the samples in `{dir}` begin at {lowest}; give --offset {lowest}");
-        }
-        if let Some(highest) = highest.filter(|&highest| highest > durable) {
-            fail!(
-                Code::Data,
-                "chunk directory `{dir}` lacks samples {durable} to before {highest}; slices have no gaps"
-            );
+        match self.follower.beyond() {
+            Some(seq) if durable == self.config.offset => {
+                fail!(Code::Usage, "the samples in `{dir}` begin at {seq}; give --offset {seq}")
+            }
+            Some(seq) => {
+                fail!(
+                    Code::Data,
+                    "chunk directory `{dir}` lacks samples {durable} to before {seq}; slices have no gaps"
+                )
+            }
+            None => {}
         }
         if next == self.config.offset && durable > next {
             let (held, wanted) = (count(durable - next, "sample"), self.samples_per_round);

@@ -39,6 +39,7 @@ pub(crate) mod tests {
 
     pub(crate) fn live() -> LiveSummary {
         LiveSummary {
+            samples: 6000,
             samples_per_round: 2000,
             replay: "none".into(),
             prequential_accuracy: 0.75,
