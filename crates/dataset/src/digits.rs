@@ -72,7 +72,8 @@ fn draw(split: Split, count: usize, progress: &mut dyn FnMut(u64)) -> Samples {
                     if start >= count {
                         break;
                     }
-                    let block: Vec<_> = (start..count.min(start + BLOCK)).map(|index| digit(split, index)).collect();
+                    let block: Vec<_> =
+                        (start..count.min(start + BLOCK)).map(|index| digit(split, index as u64)).collect();
                     // The receiver outlives this thread, whose scope it encloses.
                     let _ = sender.send((start, block));
                 }
@@ -92,10 +93,27 @@ fn draw(split: Split, count: usize, progress: &mut dyn FnMut(u64)) -> Samples {
     samples
 }
 
-fn digit(split: Split, index: usize) -> ([u8; PIXELS], u8) {
-    let key = [matches!(split, Split::Test).into(), index as u64];
+/// The label and the image of a training digit. They do not end: a dataset holds the first of them.
+pub(crate) fn drawn(seq: u64) -> (u8, [u8; PIXELS]) {
+    let (image, label) = digit(Split::Train, seq);
+    (label, image)
+}
+
+/// The label alone.
+pub(crate) fn drawn_label(seq: u64) -> u8 {
+    begin(Split::Train, seq).1 as u8
+}
+
+/// The random numbers of a digit, and its label, which is made of the first.
+fn begin(split: Split, index: u64) -> (Stream, usize) {
+    let key = [matches!(split, Split::Test).into(), index];
     let mut random = Stream::keyed("tributary generated digits, version 1", &key);
     let label = random.below(CLASSES as u64) as usize;
+    (random, label)
+}
+
+fn digit(split: Split, index: u64) -> ([u8; PIXELS], u8) {
+    let (mut random, label) = begin(split, index);
     let styles = GLYPHS[label];
     let glyph = styles[random.below(styles.len() as u64) as usize];
 
@@ -175,7 +193,7 @@ mod tests {
     fn the_seventy_thousand_digits_never_change() {
         let sums = [(Split::Train, 60_000), (Split::Test, 10_000)].map(|(split, count)| {
             let mut sum = Sha256::new();
-            for (image, label) in (0..count).step_by(100).map(|index| digit(split, index)) {
+            for (image, label) in (0..count).step_by(100).map(|index| digit(split, index as u64)) {
                 sum.update(image);
                 sum.update([label]);
             }
@@ -197,7 +215,10 @@ mod tests {
             let samples = draw(Split::Test, count, &mut |done| reported = done);
             assert_eq!((samples.images.len(), samples.len(), reported), (count * PIXELS, count, count as u64));
             for (index, (label, image)) in samples.as_slice().iter().enumerate().step_by(7) {
-                assert_eq!((image, label), (&digit(Split::Test, index).0[..], digit(Split::Test, index).1));
+                assert_eq!(
+                    (image, label),
+                    (&digit(Split::Test, index as u64).0[..], digit(Split::Test, index as u64).1)
+                );
             }
         }
     }

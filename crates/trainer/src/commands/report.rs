@@ -8,7 +8,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use dataset::Dataset;
+use dataset::{Dataset, Drift};
 use model::{StateDict, best, logits, measure, probabilities};
 use process::{exit::Code, file};
 use report::{Point, Prequential, Report, Round, Test, Wrong};
@@ -53,7 +53,7 @@ pub(crate) fn of_run(folder: &Path, test_set: &Dataset, scores: &[[f32; CLASSES]
 /// The test set of a run: the one named here, else the one that it was told, else where such a one usually is.
 fn test_set_of(kept: &Kept, chosen: Option<&Path>) -> anyhow::Result<Dataset> {
     let told = kept.config.get("test-data").and_then(toml::Value::as_str).map(PathBuf::from);
-    let default = || told.unwrap_or_else(|| dataset::default_dir(&kept.summary.dataset));
+    let default = || told.unwrap_or_else(|| dataset::default_dir(Drift::of_name(&kept.summary.dataset).0));
     let dir = chosen.map_or_else(default, Path::to_owned);
     let test_set = test_set::load(&dir)?;
     let Summary { dataset, test_set: measured, .. } = &kept.summary;
@@ -132,7 +132,7 @@ fn round(record: &Record) -> Round {
 
 fn notes(kept: &Kept) -> Vec<String> {
     let generated = "The digits were drawn by the program itself: this is not MNIST.";
-    let generated = (kept.summary.dataset == "generated").then(|| generated.to_owned());
+    let generated = (Drift::of_name(&kept.summary.dataset).0 == "generated").then(|| generated.to_owned());
     generated.into_iter().chain(kept.damage.clone()).collect()
 }
 

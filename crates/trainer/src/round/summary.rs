@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use dataset::Drift;
 use run_folder::{FINAL_MODEL, LiveSummary, REPORT, Rates, Seconds, Summary, TestSet, record::Record};
 use terminal::count;
 
@@ -60,7 +61,7 @@ pub(super) fn of(
 pub(super) fn text(summary: &Summary, test_set: &str, run_folder: &Path) -> String {
     let Seconds { total, send, train, evaluate } = summary.seconds;
     let [model, report] = [FINAL_MODEL, REPORT].map(|name| run_folder.join(name).display().to_string());
-    let is_generated = summary.dataset == "generated";
+    let is_generated = Drift::of_name(&summary.dataset).0 == "generated";
     let generated = is_generated.then(|| "generated digits, drawn by the program: this is not MNIST".to_owned());
     let seconds = format!("{total:.1}: receiving {send:.1}, training {train:.1}, evaluating {evaluate:.1}");
     let of = |share: f64, samples: String| format!("{:.2} % of {samples}", 100.0 * share);
