@@ -6,7 +6,7 @@ use std::ops::Range;
 use sample::{CLASSES, PIXELS, Samples, random::Stream};
 
 use crate::{
-    digits,
+    Dataset, digits,
     drift::{Change, Digits, Drift, Kind},
     turn::turn,
 };
@@ -37,11 +37,20 @@ struct Step {
 }
 
 impl Sequence {
-    /// The samples of a dataset, over and over, as the drift changes them.
+    /// The samples of a dataset, over and over, as the drift changes them. Of digits that the program drew, more are drawn
+    /// instead: then the dataset's samples are the first 60,000, and its memory is given back.
     ///
     /// # Errors
-    /// When the dataset lacks all of the digits that are to be sent.
-    pub fn of(samples: Samples, drift: &Drift) -> Result<Sequence, String> {
+    /// When the dataset is empty, or lacks all of the digits that are to be sent.
+    pub fn of(dataset: Dataset, drift: &Drift) -> Result<Sequence, String> {
+        if digits::is_drawn(dataset.digest()) {
+            Ok(Sequence::drawn(drift))
+        } else {
+            Sequence::over(dataset.samples, drift)
+        }
+    }
+
+    fn over(samples: Samples, drift: &Drift) -> Result<Sequence, String> {
         let steps = steps(drift, |digits| {
             let is_held = |&index: &u32| digits.holds[usize::from(samples.labels[index as usize])];
             let indices: Vec<u32> = (0..samples.len() as u32).filter(is_held).collect();
@@ -53,9 +62,8 @@ impl Sequence {
         }
     }
 
-    /// Digits that are drawn for ever, as the drift changes them. Those before 60,000 are the training samples of the dataset
-    /// that [`draw_all`](crate::draw_all) makes.
-    pub fn drawn(drift: &Drift) -> Sequence {
+    /// Digits that are drawn for ever, as the drift changes them.
+    fn drawn(drift: &Drift) -> Sequence {
         let steps = steps(drift, |_| Ok::<_, std::convert::Infallible>(Vec::new()));
         Sequence { source: Source::Drawn, steps: steps.unwrap_or_else(|never| match never {}) }
     }
@@ -158,7 +166,7 @@ mod tests {
     }
 
     fn of(labels: &[u8], text: &str) -> Sequence {
-        Sequence::of(dataset(labels), &drift(text)).unwrap()
+        Sequence::over(dataset(labels), &drift(text)).unwrap()
     }
 
     #[test]
@@ -182,7 +190,7 @@ mod tests {
         assert_eq!(labels("digits:02@0..6"), [0, 2, 0, 2, 0, 2, 0, 1]);
         assert_eq!(labels("digits:0-1@0,digits:2@3..5"), [0, 1, 0, 2, 2, 1, 0, 1]);
         assert_eq!(labels("swap-labels@0,digits:2-3@0"), [3; 8], "by the dataset's label, wherever it stands");
-        let error = |labels: &[u8], text| Sequence::of(dataset(labels), &drift(text)).unwrap_err();
+        let error = |labels: &[u8], text| Sequence::over(dataset(labels), &drift(text)).unwrap_err();
         assert_eq!(error(&[0, 1], "digits:5-9@7"), "there is no sample of `digits:5-9`");
         assert_eq!(error(&[], "none"), "there is no sample");
     }
@@ -215,14 +223,23 @@ mod tests {
     }
 
     #[test]
-    fn drawn_digits_are_those_of_the_file_and_go_on() {
+    fn drawn_digits_are_those_of_their_dataset_and_go_on_after_it() {
         let root = tempfile::tempdir().unwrap();
-        let dir = root.path().join("generated");
-        digits::draw_all(&dir, [700, 1], &mut |_, _| ()).unwrap();
-        let drawn = Sequence::drawn(&Drift::default());
-        assert!(drawn.samples(0..700) == crate::load(&dir, crate::Split::Train).unwrap().samples);
-        let far = drawn.samples(u64::MAX - 3..u64::MAX);
-        assert!(far.len() == 3 && far.image(0) != far.image(1));
+        let [whole, part] = [("whole", 60_000), ("part", 300)].map(|(name, count)| {
+            let dir = root.path().join(name);
+            digits::draw_all(&dir, [count, 1], &mut |_, _| ()).unwrap();
+            crate::load(&dir, crate::Split::Train).unwrap()
+        });
+        let samples = whole.samples.clone();
+        let drawn = Sequence::of(whole, &Drift::default()).unwrap();
+        for seqs in [0..500, 59_900..60_000] {
+            let same = samples.slice(seqs.start as usize..seqs.end as usize).to_samples();
+            assert!(drawn.samples(seqs) == same);
+        }
+        assert_ne!(drawn.samples(60_000..60_300), drawn.samples(0..300));
+        assert_eq!(drawn.samples(u64::MAX - 3..u64::MAX).len(), 3);
+        let part = Sequence::of(part, &Drift::default()).unwrap();
+        assert_eq!(part.samples(300..600), drawn.samples(0..300), "any other dataset begins anew");
     }
 
     #[test]
