@@ -102,9 +102,11 @@ impl Config {
 
     /// What the doctor is asked about.
     pub fn plan(&self) -> Plan {
+        let slices = self.live.samples_per_round.map(|slice| self.streaming.samples.div_ceil(slice));
+        let rounds = slices.map_or(self.training.rounds, |slices| slices.try_into().unwrap_or(u32::MAX));
         Plan {
             streaming: self.streaming.clone(),
-            training: self.training.clone(),
+            training: Training { rounds, ..self.training.clone() },
             engine: self.engine.clone(),
             listen: self.listen.clone(),
             dir: self.directory.dir.clone(),
@@ -141,6 +143,12 @@ impl Config {
         let cores = thread::available_parallelism().map_or(1, |cores| cores.get().try_into().unwrap_or(u32::MAX));
         config.training.partitions.get_or_insert(cores);
         config.live = config.live.settled().map_err(Error::Layer)?;
+        if let Some(slice) = config.live.samples_per_round.filter(|slice| *slice > config.streaming.samples) {
+            let samples = config.streaming.samples;
+            return Err(Error::Layer(format!(
+                "--samples-per-round {slice} is more than --samples {samples}; no round would ever begin"
+            )));
+        }
         if config.training.test_data.is_none() {
             config.training.test_data.clone_from(&config.streaming.data);
         }
@@ -253,6 +261,19 @@ pub(crate) mod tests {
     fn more_senders_than_samples_is_a_usage_error() {
         let error = load(&["--samples", "2", "--senders", "3"]).unwrap_err();
         assert_eq!(error, "--senders 3 is more than --samples 2; every sender needs a sample");
+    }
+
+    #[test]
+    fn a_live_run_is_asked_for_and_has_samples_for_a_round() {
+        let slice = |flags: &[&str]| load(flags).map(|config| config.live.samples_per_round);
+        assert_eq!(slice(&["--samples=2000", "--live"]), Ok(Some(2000)));
+        assert_eq!(slice(&["--samples=1999"]), Ok(None));
+        let error = slice(&["--replay=landmark"]).unwrap_err();
+        assert_eq!(error, "--replay is for live runs; give --live, too");
+        for flags in [&["--samples=1999", "--live"][..], &["--samples=1999", "--live", "--samples-per-round=2000"]] {
+            let error = slice(flags).unwrap_err();
+            assert_eq!(error, "--samples-per-round 2000 is more than --samples 1999; no round would ever begin");
+        }
     }
 
     #[test]

@@ -126,6 +126,9 @@ fn as_value(text: &str) -> Value {
 
 /// What stands for a value that has no default.
 fn placeholder(key: &Arg) -> String {
+    if matches!(key.get_action(), ArgAction::SetTrue) {
+        return "true".into();
+    }
     match key.get_possible_values().first() {
         Some(value) => format!("\"{}\"", value.get_name()),
         None => match key.get_value_names().and_then(|names| names.first()) {

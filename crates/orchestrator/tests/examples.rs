@@ -59,8 +59,12 @@ fn what_is_commented_out_of_an_example_is_a_configuration_too() {
         let lines = text.lines().map(|line| if is_value(line) { &line[2..] } else { line });
         let mut text: String = lines.flat_map(|line| [line, "\n"]).collect();
         if name == "every-key.toml" {
-            // These two say what a value looks like; a model to begin with must be there.
-            text = text.replace("\"URL\"", "\"sc://host\"").replace("\"FILE|RUN\"", "\".\"");
+            // These say what a value looks like; a model to begin with must be there.
+            for (placeholder, value) in
+                [("URL", "sc://host"), ("FILE|RUN", "."), ("WHAT", "landmark"), ("FACTOR", "0.5"), ("DELTA", "0.5")]
+            {
+                text = text.replace(&format!("\"{placeholder}\""), &format!("\"{value}\""));
+            }
         }
         let file = dir.path().join(&name);
         fs::write(&file, text).unwrap();
@@ -88,6 +92,7 @@ fn every_preset_has_an_example_that_is_that_preset() {
 #[test]
 fn the_examples_do_what_they_are_named_for() {
     assert_eq!(example("many-senders.toml")["senders"].as_integer(), Some(8));
+    assert_eq!(example("live.toml")["live"].as_bool(), Some(true));
     assert_eq!(example("spark.toml")["engine"].as_str(), Some("spark"));
     assert!(example("quick-look.toml")["samples"].as_integer().unwrap() <= 2000);
     assert_eq!(example("accuracy.toml")["samples"].as_integer(), Some(60_000));
