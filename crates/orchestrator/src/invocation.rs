@@ -125,6 +125,21 @@ mod tests {
     }
 
     #[test]
+    fn the_trainer_of_a_live_run_is_told_where_its_slices_are_and_any_other_is_not() {
+        let live_flags = |flags: &[&str]| -> Vec<String> {
+            let trainer = trainer(&config(flags), Path::new("runs/x"), Duration::ZERO).unwrap();
+            let names = ["--live", "--samples-per-round", "--replay", "--fading-factor", "--drift-delta", "--offset"];
+            let is_live = |argument: &String| names.iter().any(|name| argument.split('=').next() == Some(name));
+            trainer.arguments.into_iter().filter(is_live).collect()
+        };
+        let expect = ["--drift-delta=0.002", "--fading-factor=0.999", "--live", "--replay=sliding:50"];
+        let given = live_flags(&["--live", "--replay=sliding:50", "--offset=7", "--samples-per-round=100"]);
+        assert_eq!(given[..4], expect);
+        assert_eq!(given[4..], ["--samples-per-round=100", "--offset=7"]);
+        assert_eq!(live_flags(&["--offset=7"]), [""; 0]);
+    }
+
+    #[test]
     fn senders_use_tls_where_the_receiver_wants_it() {
         let config = config(&["--key", "k"]);
         for (address, tls) in [("127.0.0.1:1", false), ("[::ffff:127.0.0.1]:1", false), ("0.0.0.0:1", true)] {

@@ -1,5 +1,6 @@
 //! A run, in phases: set-up, data, streaming, training. Each begins when the one before has ended. Only the trainer's process
 //! starts during the streaming, because it takes a while to load; it waits there for the chunk directory to be complete.
+//! In a live run it does not wait: it trains while samples are streamed, and the last phase is what is left to train then.
 
 use std::{
     net::SocketAddr,
@@ -34,7 +35,8 @@ const DATA_LIMIT: Duration = Duration::from_secs(15 * 60);
 const STREAM_LIMIT: Duration = Duration::from_secs(5 * 60);
 /// The longest silence while the trainer trains: one full-batch step over a large partition takes long.
 const TRAIN_LIMIT: Duration = Duration::from_secs(30 * 60);
-/// How long a trainer that was started ahead waits for the samples before it is started again. It ends with us in any case.
+/// How long a trainer that was started ahead waits for samples before it is started again: for all of them, or in a live run
+/// for more. It ends with us in any case.
 const AHEAD_LIMIT: Duration = Duration::from_secs(60 * 60);
 /// How long receiver and senders may take to end after the streaming; a sender that missed it would look on for much longer.
 const FINISH_LIMIT: Duration = Duration::from_secs(1);
@@ -54,7 +56,7 @@ pub async fn run(config: &Config, console: Console, shutdown: Shutdown) -> anyho
     let setup = Setup::begin(&config.engine, &console, &shutdown).await?;
     phases.end("set-up", start);
     let supervisor = Supervisor::new(&setup.directory, Observers::new(console), shutdown);
-    let mut run = Run { config, folder, setup, supervisor, phases, spark: None, trainer: None };
+    let mut run = Run { config, folder, setup, supervisor, phases, spark: None, trainer: None, rounds: Rounds(0) };
     let result = run.all_phases().await;
     run.end(result).await
 }
@@ -69,6 +71,7 @@ struct Run {
     spark: Option<Server>,
     /// The trainer, as soon as it is started.
     trainer: Option<usize>,
+    rounds: Rounds,
 }
 
 impl Run {
@@ -88,7 +91,7 @@ impl Run {
             self.stream(&digest).await?;
         }
         let start = Instant::now();
-        if let Some(spark) = &mut self.spark {
+        if let (Some(spark), None) = (&mut self.spark, self.trainer) {
             self.supervisor.environment = self.supervisor.wait_for(spark.environment()).await??;
             self.phases.end("waiting for Spark", start);
         }
@@ -147,16 +150,30 @@ impl Run {
         Ok(digest)
     }
 
-    /// Streams until the chunk directory is complete, and lets receiver and senders end.
+    /// Streams until the chunk directory is complete, and lets receiver and senders end. A live run trains meanwhile.
     async fn stream(&mut self, digest: &str) -> anyhow::Result<()> {
+        let name = if self.config.live.live { "streaming and training" } else { "streaming" };
         let start = Instant::now();
+        let is_started = self.start_streaming(digest).await?;
+        if is_started {
+            self.completion().await?;
+            // The receiver's word is good; what counts is what a trainer will find.
+            ensure!(self.is_streamed()?, "the receiver said that the chunk directory is complete, but it is not");
+        }
+        self.phases.end(name, start);
+        if is_started {
+            self.end_streaming().await;
+        }
+        Ok(())
+    }
+
+    /// Starts receiver and senders, and the trainer, unless it needs a Spark that is on its way. Says whether there is
+    /// anything left to stream.
+    async fn start_streaming(&mut self, digest: &str) -> anyhow::Result<bool> {
         // Without the digest of its data in the run folder, whatever is in the chunk directory belongs to an earlier run.
         let fresh = folder::data(&self.folder)?.is_none();
         let receiver = self.supervisor.start(invocation::receiver(&self.config, &self.config.listen, fresh)?)?;
-        let Some(address) = self.listening().await? else {
-            self.phases.end("streaming", start); // There was nothing left to stream.
-            return Ok(());
-        };
+        let Some(address) = self.listening().await? else { return Ok(false) };
         self.supervisor.set_invocation(receiver, invocation::receiver(&self.config, address, false)?);
         folder::remember_data(&self.folder, digest)?;
         self.supervisor.observers.console.note(&format!("the receiver listens on {address}"));
@@ -164,18 +181,22 @@ impl Run {
         for sender in invocation::senders(&self.config, address)? {
             self.supervisor.start(sender)?;
         }
-        if self.config.engine.engine == EngineName::Rayon {
-            // Loading libtorch takes longer than all else that a program does before its work. (Spark must be there first.)
-            let trainer = invocation::trainer(&self.config, &self.folder, AHEAD_LIMIT)?;
-            self.trainer = Some(self.supervisor.start(trainer)?);
+        let has_engine = match self.config.engine.engine {
+            EngineName::Rayon => true,
+            EngineName::Spark => self.config.live.live && self.spark.is_none(),
+        };
+        if has_engine {
+            // Loading libtorch takes longer than all else that a program does before its work.
+            self.start_trainer(AHEAD_LIMIT)?;
         }
         self.supervisor.observers.progress.sending(self.config.streaming.samples);
-        self.completion().await?;
-        // The receiver's word is good; what counts is what a trainer will find.
-        ensure!(self.is_streamed()?, "the receiver said that the chunk directory is complete, but it is not");
-        self.phases.end("streaming", start);
-        self.end_streaming().await;
-        Ok(())
+        Ok(true)
+    }
+
+    fn start_trainer(&mut self, wait: Duration) -> anyhow::Result<usize> {
+        let trainer = self.supervisor.start(invocation::trainer(&self.config, &self.folder, wait)?)?;
+        self.trainer = Some(trainer);
+        Ok(trainer)
     }
 
     /// Waits for the receiver's address; `None` if it finds the chunk directory complete: the receiver of an orchestrator
@@ -200,18 +221,29 @@ impl Run {
 
     async fn completion(&mut self) -> anyhow::Result<()> {
         let limit = STREAM_LIMIT + chunk_delay(&self.config);
+        let is_live = self.config.live.live;
         loop {
-            let ChildEvent { child, what, .. } = self.supervisor.next(limit, "streaming").await?;
+            let ChildEvent { child, what, .. } = tokio::select! {
+                // A trainer of a live run is not kept waiting.
+                environment = environment(&mut self.spark), if is_live && self.trainer.is_none() => {
+                    self.supervisor.environment = environment?;
+                    self.start_trainer(AHEAD_LIMIT)?;
+                    continue;
+                }
+                event = self.supervisor.next(limit, "streaming") => event?,
+            };
             match (child.program, what) {
                 (_, What::Event(Event::Complete { .. })) => return Ok(()),
                 (_, What::Event(Event::Stored { .. })) => self.supervisor.progressed(),
+                (_, What::Event(event)) if self.rounds.is_new(&event) => self.supervisor.progressed(),
                 (Program::Receiver, What::Ended(status)) if status.success() => {
                     bail!("the receiver ended before the chunk directory was complete")
                 }
                 // It may have been killed between the last of its work and saying so.
                 (Program::Receiver, What::Ended(_)) if self.is_streamed()? => return Ok(()),
                 (Program::Sender, What::Ended(status)) if status.success() => {}
-                (Program::Trainer, _) => {} // Its turn comes when there is something to train on.
+                // Its turn comes when there is something to train on. It may be done before the receiver has said its last words.
+                (Program::Trainer, What::Ended(status)) if !is_live || status.success() => {}
                 (_, What::Ended(status)) => self.supervisor.restart(child.number, status)?,
                 (_, What::Event(_) | What::Log(_)) => {}
             }
@@ -220,7 +252,7 @@ impl Run {
 
     async fn end_streaming(&mut self) {
         let Observers { console, progress, streaming } = &mut self.supervisor.observers;
-        progress.clear();
+        progress.end_streaming();
         // At once: the trainer, which is at work by now, reads it when it is done.
         if let Err(error) = streaming.write(&self.folder, self.phases.seconds()) {
             console.note(&format!("{error:#}; the report will lack the streaming")); // It costs no sample.
@@ -231,9 +263,8 @@ impl Run {
     async fn train(&mut self) -> anyhow::Result<()> {
         let trainer = match self.trainer {
             Some(trainer) => trainer,
-            None => self.supervisor.start(invocation::trainer(&self.config, &self.folder, Duration::ZERO)?)?,
+            None => self.start_trainer(Duration::ZERO)?,
         };
-        let mut rounds = 0;
         loop {
             // It may have ended before its turn, too.
             match self.supervisor.exit(trainer) {
@@ -241,13 +272,33 @@ impl Run {
                 Some(status) => self.supervisor.restart(trainer, status)?,
                 None => {}
             }
-            if let What::Event(Event::Round { round, .. }) = self.supervisor.next(TRAIN_LIMIT, "training").await?.what
-                && round > rounds
+            if let What::Event(event) = self.supervisor.next(TRAIN_LIMIT, "training").await?.what
+                && self.rounds.is_new(&event)
             {
-                rounds = round; // One that was started again repeats what is in its checkpoint.
                 self.supervisor.progressed();
             }
         }
+    }
+}
+
+/// So many rounds were reported. A trainer that was started again repeats those in its checkpoint.
+struct Rounds(u32);
+
+impl Rounds {
+    /// Whether this is the end of a round that was not reported yet.
+    fn is_new(&mut self, event: &Event) -> bool {
+        let Event::Round { round, .. } = event else { return false };
+        let is_new = *round > self.0;
+        self.0 = self.0.max(*round);
+        is_new
+    }
+}
+
+/// Waits for a Spark that is on its way; for ever, if there is none.
+async fn environment(spark: &mut Option<Server>) -> anyhow::Result<Vec<(&'static str, String)>> {
+    match spark {
+        Some(spark) => spark.environment().await,
+        None => std::future::pending().await,
     }
 }
 

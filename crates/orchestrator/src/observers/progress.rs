@@ -1,11 +1,15 @@
-//! Progress shows people a run's events: a live line for the stage under way on a terminal, and a line for each phase and
-//! round everywhere.
+//! Progress shows people a run's events: on a terminal, a line that moves for the stage under way, two in a live run, which
+//! streams and trains; and everywhere a line for each phase and round.
+
+mod lines;
 
 use std::{collections::BTreeMap, mem};
 
 use event::Event;
+use indicatif::HumanCount;
 use terminal::{Console, count};
 
+use self::lines::{partitions_line, round_line};
 use super::stage::{Stage, speed};
 use crate::{
     child_event::{ChildEvent, What},
@@ -19,7 +23,11 @@ const SAMPLE: f64 = 785.0;
 #[derive(Debug, Default)]
 pub(crate) struct Progress {
     console: Console,
+    streaming: Option<Stage>,
+    /// What is under way beside.
     stage: Option<(Step, Stage)>,
+    /// The trainer does not wait for the end of the streaming.
+    live: bool,
     /// Samples that each sender had acknowledged, by the child's number.
     acknowledged: BTreeMap<usize, u64>,
     chunks: u64,
@@ -27,6 +35,10 @@ pub(crate) struct Progress {
     rounds: u32,
     /// The last round that was shown, and its test accuracy.
     last: Option<(u32, f64)>,
+    /// The seq of the last drift that was shown.
+    drift: Option<u64>,
+    /// How far the training is behind the streaming, where that is known.
+    behind: Option<String>,
     notices: Vec<String>,
     /// What a trainer said that was quicker than the receiver's last words.
     announcement: Option<String>,
@@ -41,7 +53,10 @@ pub(crate) struct Progress {
 enum Step {
     /// Something is downloaded or drawn.
     Provide(String),
-    Stream,
+    /// The samples of the round are still to come.
+    Wait(u32),
+    /// They are predicted, before they are trained on.
+    Predict(u32),
     Train(u32),
     /// The round is averaged and evaluated.
     Evaluate(u32),
@@ -53,21 +68,30 @@ impl Progress {
     }
 
     pub(crate) fn sending(&mut self, samples: u64) {
-        self.enter(Step::Stream, "streaming", samples);
+        self.streaming = Some(Stage::new(&self.console, "streaming", samples));
         self.show_streaming();
     }
 
-    /// Takes the stage away.
-    pub(crate) fn clear(&mut self) {
-        self.stage = None;
+    /// Takes the line of the streaming away.
+    pub(crate) fn end_streaming(&mut self) {
+        self.streaming = None;
+        if matches!(self.stage, Some((Step::Wait(_), _))) {
+            self.clear(); // All samples are there.
+        }
         if let Some(text) = self.announcement.take() {
             self.console.step(&text);
         }
     }
 
+    /// Takes the line of the stage beside the streaming away.
+    pub(crate) fn clear(&mut self) {
+        self.stage = None;
+    }
+
     /// Shows no event any more.
     pub(crate) fn end(&mut self) {
         self.clear();
+        self.end_streaming();
         self.ended = true;
     }
 
@@ -113,28 +137,40 @@ impl Progress {
             Event::Training { samples, partitions, first_round, rounds, .. } => {
                 self.begin_training(*samples, *partitions, *first_round, *rounds);
             }
+            Event::Live { partitions, first_round, samples_per_round, replay, .. } => {
+                self.begin_live(*partitions, *first_round, *samples_per_round, replay);
+            }
+            Event::Slice { round, behind_samples, behind_seconds, .. } => {
+                let samples = HumanCount(*behind_samples);
+                self.behind = Some(format!("{samples} samples and {behind_seconds:.1} s behind"));
+                self.enter(Step::Predict(*round), "predicting", 0);
+                self.show_round(*round);
+            }
+            // A trainer that was started again comes to the same drifts.
+            Event::Drift { seq, .. } if self.drift.is_some_and(|last| *seq <= last) => {}
+            Event::Drift { seq, .. } => {
+                self.drift = Some(*seq);
+                self.console.step(&format!("drift seen at sample {}", HumanCount(*seq)));
+            }
             Event::Progress { round, samples, of, partitions } => self.train(*round, *samples, *of, partitions),
             // A trainer that was started again repeats what is in its checkpoint.
             Event::Round { round, .. } if self.last.is_some_and(|(last, _)| *round <= last) => {}
             Event::Round { round, test_accuracy, .. } => {
                 self.clear();
                 self.last = Some((*round, *test_accuracy));
-                self.console.step(&round_line(*round, self.rounds, event));
+                self.console.step(&round_line(&self.name_of(*round), event));
+                self.wait(*round + 1);
             }
             Event::Summary { text } => {
                 self.clear();
                 self.summary = Some(text.clone());
             }
-            // The run acts on the first two.
-            Event::Listening { .. }
-            | Event::Data { .. }
-            | Event::Live { .. }
-            | Event::Slice { .. }
-            | Event::Drift { .. } => {}
+            // The run acts on these.
+            Event::Listening { .. } | Event::Data { .. } => {}
         }
     }
 
-    /// Lets a stage stand there alone; whether it is another than before.
+    /// Lets a stage stand there, beside the streaming at most; whether it is another than before.
     fn enter(&mut self, step: Step, name: &str, of: u64) -> bool {
         let is_new = self.stage.as_ref().is_none_or(|(shown, _)| *shown != step);
         if is_new {
@@ -154,7 +190,7 @@ impl Progress {
     }
 
     fn show_streaming(&self) {
-        let Some((Step::Stream, stage)) = &self.stage else { return };
+        let Some(stage) = &self.streaming else { return };
         stage.at(self.acknowledged.values().sum(), |rate| {
             let megabytes = format!("{:.1} MB/s", rate * SAMPLE / 1e6);
             vec![speed(rate), megabytes, count(self.chunks, "chunk")]
@@ -162,11 +198,11 @@ impl Progress {
     }
 
     fn complete(&mut self, samples: u64, chunks: u64, seconds: f64) {
-        self.stage = None;
+        self.streaming = None;
         let rate = if seconds > 0.0 { samples as f64 / seconds } else { 0.0 };
         let (samples, chunks) = (count(samples, "sample"), count(chunks, "chunk"));
         self.console.step(&format!("received {samples} in {chunks}, {seconds:.1} s, {rate:.0} samples/s"));
-        self.clear();
+        self.end_streaming();
     }
 
     fn begin_training(&mut self, samples: u64, partitions: u64, first_round: u32, rounds: u32) {
@@ -181,35 +217,62 @@ impl Progress {
             let (samples, partitions) = (count(samples, "sample"), count(partitions, "partition"));
             format!("training on {samples} in {partitions}, rounds {first_round} to {rounds}")
         };
-        self.announcement = Some(text);
-        if !self.is_streaming() {
-            self.clear();
+        match self.streaming {
+            Some(_) => self.announcement = Some(text), // When the receiver has said its last words.
+            None => self.console.step(&text),
         }
     }
 
-    fn is_streaming(&self) -> bool {
-        matches!(self.stage, Some((Step::Stream, _)))
+    fn begin_live(&mut self, partitions: u64, first_round: u32, samples_per_round: u64, replay: &str) {
+        let again = mem::replace(&mut self.live, true);
+        self.partitions = partitions;
+        if !again {
+            let (partitions, samples) = (count(partitions, "partition"), count(samples_per_round, "sample"));
+            self.console.step(&format!(
+                "training live in {partitions}, {samples} a round, replay {replay}, from round {first_round}"
+            ));
+        }
+        self.wait(first_round);
+    }
+
+    /// In a live run, a round's samples may still be on their way.
+    fn wait(&mut self, round: u32) {
+        if self.live && self.streaming.is_some() {
+            self.enter(Step::Wait(round), "waiting", 0);
+            self.show_round(round);
+        }
+    }
+
+    /// A stage of unknown length, of this round.
+    fn show_round(&self, round: u32) {
+        let Some((_, stage)) = &self.stage else { return };
+        let details = [Some(self.name_of(round)), self.behind.clone(), self.last_accuracy()];
+        stage.at(0, |_| details.into_iter().flatten().collect());
+    }
+
+    fn last_accuracy(&self) -> Option<String> {
+        self.last.map(|(_, accuracy)| format!("last {:.2} %", 100.0 * accuracy))
+    }
+
+    /// `round 3/5`; a live run has no last one.
+    fn name_of(&self, round: u32) -> String {
+        if self.live { format!("round {round}") } else { format!("round {round}/{}", self.rounds) }
     }
 
     /// A round that is trained to the end is averaged and evaluated, until its result comes.
     fn train(&mut self, round: u32, samples: u64, of: u64, partitions: &[u64]) {
-        if self.is_streaming() {
+        if self.streaming.is_some() && !self.live {
             return; // Until the receiver has said its last words.
         }
-        let rounds = self.rounds;
-        let last = self.last.map(|(_, accuracy)| format!("last {:.2} %", 100.0 * accuracy));
-        let is_trained = samples >= of;
-        if is_trained {
+        if samples >= of {
             self.enter(Step::Evaluate(round), "evaluating", 0);
-        } else {
-            self.enter(Step::Train(round), &format!("round {round}/{rounds}"), of);
+            return self.show_round(round);
         }
+        self.enter(Step::Train(round), &self.name_of(round), of);
         let Some((_, stage)) = &self.stage else { return };
         let partitions = partitions_line(self.partitions, partitions, of);
-        stage.at(samples, |rate| match is_trained {
-            false => last.into_iter().chain([speed(rate), partitions]).collect(),
-            true => [format!("round {round}/{rounds}")].into_iter().chain(last).collect(),
-        });
+        let first = [self.behind.clone(), self.last_accuracy()].into_iter().flatten();
+        stage.at(samples, |rate| first.chain([speed(rate), partitions]).collect());
     }
 
     pub(super) fn hear(&mut self, heard: &ChildEvent) {
@@ -218,39 +281,6 @@ impl Progress {
         {
             self.show(heard.child.number, event);
         }
-    }
-}
-
-/// What a round has come to. Empty for any other event.
-fn round_line(round: u32, rounds: u32, event: &Event) -> String {
-    let Event::Round { train_loss, test_loss, test_accuracy, received_accuracy, model_sha256, seconds, .. } = event
-    else {
-        return String::new();
-    };
-    let received =
-        received_accuracy.map(|accuracy| format!("  received accuracy {:.2} %", 100.0 * accuracy)).unwrap_or_default();
-    let hash = model_sha256.get(..12).unwrap_or(model_sha256);
-    let percent = 100.0 * test_accuracy;
-    format!(
-        "round {round}/{rounds}  train loss {train_loss:.4}  test loss {test_loss:.4}  test accuracy {percent:.2} \
-         %{received}  model {hash}  {seconds:.1} s"
-    )
-}
-
-/// `partitions 41, 40 %`; of more than a few, `12 partitions, 38 to 41 %`; of one, or where none is known, their number alone.
-fn partitions_line(partitions: u64, done: &[u64], of: u64) -> String {
-    /// So many can be read at a glance.
-    const FEW: usize = 4;
-    let percent = |done: &u64| u128::from(*done) * 100 * u128::from(partitions) / u128::from(of.max(1));
-    match (done, done.iter().min(), done.iter().max()) {
-        ([_, _, ..], Some(least), Some(most)) if done.len() > FEW => {
-            format!("{partitions} partitions, {} to {} %", percent(least), percent(most).min(100))
-        }
-        ([_, _, ..], ..) => {
-            let each: Vec<String> = done.iter().map(|done| percent(done).min(100).to_string()).collect();
-            format!("partitions {} %", each.join(", "))
-        }
-        _ => count(partitions, "partition"),
     }
 }
 
@@ -268,19 +298,10 @@ mod tests {
     }
 
     #[test]
-    fn a_round_is_shown_with_its_partitions() {
-        assert_eq!(partitions_line(2, &[4100, 4000], 20_000), "partitions 41, 40 %");
-        assert_eq!(partitions_line(6, &[0, 5, 10, 9, 4, 3], 60), "6 partitions, 0 to 100 %");
-        assert_eq!(partitions_line(1, &[50], 100), "1 partition");
-        assert_eq!(partitions_line(3, &[], 100), "3 partitions");
-        assert_eq!(partitions_line(2, &[0, 6], 11), "partitions 0, 100 %", "one has a sample more than the other");
-    }
-
-    #[test]
     fn a_sender_that_begins_again_takes_nothing_back() {
         let mut progress = Progress::new(Console::new());
         progress.sending(100);
-        let position = |progress: &Progress| progress.stage.as_ref().unwrap().1.position();
+        let position = |progress: &Progress| progress.streaming.as_ref().unwrap().position();
         for (child, samples) in [(0, 40), (1, 30), (0, 0), (0, 45)] {
             let before = position(&progress);
             progress.show(child, &Event::Acknowledged { samples, of: 50 });
@@ -297,9 +318,66 @@ mod tests {
             Event::Training { samples: 100, partitions: 2, first_round: 1, rounds: 3, run_dir: "runs/x".into() };
         progress.show(1, &training);
         progress.show(1, &Event::Progress { round: 1, samples: 5, of: 100, partitions: Vec::new() });
-        assert!(progress.is_streaming());
+        assert!(progress.streaming.is_some() && progress.stage.is_none());
         assert_eq!(progress.announcement.as_deref(), Some("training on 100 samples in 2 partitions, rounds 1 to 3"));
         progress.show(0, &Event::Complete { samples: 100, chunks: 1, seconds: 0.5 });
-        assert!(progress.stage.is_none() && progress.announcement.is_none());
+        assert!(progress.streaming.is_none() && progress.announcement.is_none());
+    }
+
+    #[test]
+    fn a_live_run_shows_what_the_trainer_does_beside_the_streaming() {
+        let mut progress = Progress::new(Console::new());
+        progress.sending(4000);
+        let live = |first_round| Event::Live {
+            partitions: 2,
+            first_round,
+            samples_per_round: 2000,
+            replay: "none".into(),
+            run_dir: "runs/x".into(),
+        };
+        let slice = |round| Event::Slice { round, position: 2000, behind_samples: 1500, behind_seconds: 0.25 };
+        let trained = |samples| Event::Progress { round: 1, samples, of: 2000, partitions: Vec::new() };
+        let complete = Event::Complete { samples: 4000, chunks: 4, seconds: 0.5 };
+        for (event, stage, is_streaming) in [
+            (live(1), Some(Step::Wait(1)), true),
+            (slice(1), Some(Step::Predict(1)), true),
+            (trained(5), Some(Step::Train(1)), true),
+            (live(1), Some(Step::Wait(1)), true), // It was started again.
+            (slice(1), Some(Step::Predict(1)), true),
+            (trained(2000), Some(Step::Evaluate(1)), true),
+            (round(1), Some(Step::Wait(2)), true),
+            (complete, None, false),
+            (round(1), None, false), // It was started again.
+            (slice(2), Some(Step::Predict(2)), false),
+            (round(2), None, false),
+        ] {
+            progress.show(1, &event);
+            let shown = progress.stage.as_ref().map(|(step, _)| step.clone());
+            assert_eq!((shown, progress.streaming.is_some()), (stage, is_streaming), "{event:?}");
+        }
+        assert_eq!(progress.behind.as_deref(), Some("1,500 samples and 0.2 s behind"));
+    }
+
+    #[test]
+    fn a_drift_is_shown_once() {
+        let mut progress = Progress::new(Console::new());
+        let seen = [700, 500, 700, 900].map(|seq| {
+            progress.show(0, &Event::Drift { round: 1, seq });
+            progress.drift
+        });
+        assert_eq!(seen, [700, 700, 700, 900].map(Some));
+    }
+
+    fn round(round: u32) -> Event {
+        Event::Round {
+            round,
+            train_loss: 0.5,
+            test_loss: 0.25,
+            test_accuracy: 0.9752,
+            received_accuracy: None,
+            prequential: None,
+            model_sha256: "0123456789abcdef".into(),
+            seconds: 1.2,
+        }
     }
 }
