@@ -117,6 +117,7 @@ fn is_whole(line: &str) -> bool {
         "the receiver listens on 127.0.0.1:",
         "received 2000 samples in ",
         "training on 2000 samples in 2 partitions, rounds 1 to ",
+        "training live in 2 partitions, 200 samples a round, ",
         "round ",
         "phases  ",
         "model  ",
@@ -124,6 +125,9 @@ fn is_whole(line: &str) -> bool {
         "model SHA-256 ",
         "seconds  ",
         "training speed ",
+        "most behind ",
+        "drift ",
+        "prequential ",
         "received accuracy ",
         "test accuracy ",
     ];
@@ -176,6 +180,31 @@ fn the_live_view_shows_every_stage_is_never_torn_and_leaves_nothing_behind() {
     assert_eq!(seen.len(), 3, "{seen:?}\n{screen}");
     bench.assert_no_child();
     assert_eq!(bench.summary()["n_samples"], 2000);
+}
+
+#[test]
+fn a_live_run_shows_streaming_and_training_side_by_side() {
+    let bench = Bench::built();
+    let slowly = ["--batch-delay=100ms", "--samples-per-batch=50", "--samples-per-chunk=100"];
+    let flags = [&slowly[..], &["--live", "--samples-per-round=200", "--local-epochs=3"]].concat();
+    let mut terminal = Terminal::start(run(&bench, &[], &flags), 120);
+    let mut seen = BTreeSet::new();
+    while terminal.next().is_some() {
+        // Where two bars stand below each other, the first fills its row; it is no line that goes on in the second.
+        let rows: Vec<String> = terminal.screen.screen().rows(0, 120).collect();
+        let streaming = rows.iter().position(|row| row.starts_with("streaming   "));
+        let below = streaming.and_then(|row| rows[row + 1].split("  ").next()).unwrap_or_default();
+        assert!(rows.iter().filter(|row| row.contains(" [")).count() <= 2, "{rows:#?}");
+        seen.insert(below.to_owned());
+    }
+    assert!(seen.contains("waiting") && seen.iter().any(|stage| stage.starts_with("round ")), "{seen:?}");
+    let screen = terminal.finish();
+    for line in screen.lines() {
+        assert!(is_whole(line), "torn: {line}\n{screen}");
+    }
+    let shown: Vec<&str> =
+        screen.lines().filter_map(|line| line.strip_prefix("round ")?.split("  to sample ").next()).collect();
+    assert_eq!(shown, ["1", "2", "3", "4", "5", "6", "7", "8", "9", "10"], "{screen}");
 }
 
 #[test]

@@ -1,0 +1,96 @@
+//! Live runs: real processes that stream and train at the same time. Whoever is killed, and however many send, the model is
+//! that of the same samples in any other live run.
+
+#![cfg(unix)]
+
+mod support;
+
+use std::{fs, path::Path, process::Command};
+
+use support::{Bench, Running};
+
+/// Five rounds over the bench's 2000 samples, which remember what came before.
+const LIVE: [&str; 4] = ["--live", "--samples-per-round=400", "--replay=reservoir:500", "--samples-per-batch=50"];
+
+/// Time to be seen and killed in: four seconds of streaming.
+const SLOWLY: [&str; 2] = ["--batch-delay=100ms", "--samples-per-chunk=100"];
+
+fn live<'a>(more: &[&'a str]) -> Vec<&'a str> {
+    [&LIVE[..], more].concat()
+}
+
+/// The hash of the model that all such runs end with.
+fn model(bench: &Bench) -> String {
+    bench.summary()["model_sha256"].as_str().unwrap().to_owned()
+}
+
+/// The rounds that were told of on stdout, in order.
+fn rounds(stdout: &str) -> Vec<u32> {
+    let number = |line: &str| line.strip_prefix("round ")?.split(' ').next()?.parse().ok();
+    stdout.lines().filter_map(number).collect()
+}
+
+/// The model of the chunk directory that a run has left, by the trainer alone.
+fn replayed(bench: &Bench, flags: &[&str]) -> String {
+    let trainer = Path::new(env!("CARGO_BIN_EXE_orchestrator")).with_file_name("trainer");
+    let mut command = Command::new(trainer);
+    command.current_dir(bench.path(".")).args(["--partitions=2", "--run-dir=again"]).args(flags);
+    command.arg("--dir").arg(bench.path("chunks")).arg("--test-data").arg(bench.path("squares"));
+    Running::of(command).finish().assert_code(0);
+    let summary = fs::read(bench.path("again/summary.json")).unwrap();
+    serde_json::from_slice::<serde_json::Value>(&summary).unwrap()["model_sha256"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn a_live_run_ends_with_one_model_whatever_the_number_of_senders_and_so_does_its_replay() {
+    let [one, three] = [(), ()].map(|()| Bench::new());
+    let run = one.run(&live(&["--batch-delay=0ms"]));
+    run.assert_code(0);
+    assert_eq!(rounds(&run.stdout), [1, 2, 3, 4, 5], "{}", run.stdout);
+    assert!(run.stdout.contains("\nround 5  to sample 2,000  prequential accuracy "), "{}", run.stdout);
+    assert!(run.stdout.contains("phases  ") && run.stdout.contains("streaming and training "), "{}", run.stdout);
+    assert!(run.stdout.lines().last().unwrap().starts_with("test accuracy "), "{}", run.stdout);
+    three.run(&live(&["--senders=3", "--samples-per-chunk=130"])).assert_code(0);
+    assert_eq!(model(&three), model(&one));
+    assert_eq!(replayed(&three, &["--live", "--samples-per-round=400", "--replay=reservoir:500"]), model(&one));
+}
+
+#[test]
+fn whoever_is_killed_in_a_live_run_is_not_seen_in_the_model() {
+    let undisturbed = Bench::new();
+    undisturbed.run(&live(&["--batch-delay=0ms"])).assert_code(0);
+    let bench = Bench::new();
+    let mut run = bench.start(&live(&["--batch-delay=200ms", "--samples-per-chunk=100", "--senders=2"]));
+    for (chunks, victim) in [(1, "/trainer "), (6, "/receiver "), (8, "--stream=sender-1 "), (12, "/trainer ")] {
+        run.wait_for_chunks(&bench, chunks);
+        run.wait_for_child(&bench, victim);
+        bench.kill_and_wait(victim);
+    }
+    let run = run.finish();
+    run.assert_code(0);
+    assert_eq!(run.stderr.matches(" died (signal: 9 (SIGKILL)); starting it again (").count(), 4, "{}", run.stderr);
+    assert_eq!(rounds(&run.stdout), [1, 2, 3, 4, 5], "{}", run.stdout);
+    assert_eq!(model(&bench), model(&undisturbed));
+    bench.assert_no_child();
+}
+
+#[test]
+fn a_live_run_that_is_stopped_goes_on_where_it_was() {
+    let undisturbed = Bench::new();
+    undisturbed.run(&live(&["--batch-delay=0ms"])).assert_code(0);
+    let bench = Bench::new();
+    let mut run = bench.start(&live(&SLOWLY));
+    run.read_stdout_until("round 1 ");
+    run.signal("INT");
+    run.finish().assert_code(130);
+    assert!(!bench.path("chunks/_SUCCESS").exists(), "the first round waited for the last sample");
+    let run = bench.run_with(&["--resume", "--batch-delay=0s"]);
+    run.assert_code(0);
+    assert_eq!(rounds(&run.stdout), [1, 2, 3, 4, 5], "{}", run.stdout);
+    assert_eq!(model(&bench), model(&undisturbed));
+
+    let run = bench.run_with(&["--resume"]);
+    run.assert_code(0);
+    assert!(!run.stdout.contains("received 2000 samples"), "{}", run.stdout);
+    assert_eq!(model(&bench), model(&undisturbed));
+}
