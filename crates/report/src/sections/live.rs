@@ -6,6 +6,9 @@ use crate::{Prequential, Report, Round, number};
 /// As many drifts are named.
 const DRIFTS: usize = 6;
 
+/// A column of the table of rounds: its heading, and what stands there.
+pub(super) type Column = (&'static str, fn(&Round) -> String);
+
 pub(super) fn is_live(report: &Report) -> bool {
     report.rounds.iter().any(|round| round.prequential.is_some())
 }
@@ -16,8 +19,8 @@ pub(super) fn rules(report: &Report) -> Vec<f64> {
     rounds.map(|round| f64::from(round.round)).collect()
 }
 
-/// Columns of the table of rounds: their heading, and what stands there.
-pub(super) fn columns() -> [(&'static str, fn(&Round) -> String); 6] {
+/// The prequential figures' columns.
+pub(super) fn columns() -> [Column; 6] {
     fn cell(round: &Round, text: fn(&Prequential) -> String) -> String {
         round.prequential.as_ref().map_or_else(|| "–".into(), text)
     }

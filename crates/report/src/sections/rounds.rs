@@ -2,7 +2,11 @@
 
 use maud::{Markup, html};
 
-use super::{figure, live, numbers};
+use super::{
+    figure,
+    live::{self, Column},
+    numbers,
+};
 use crate::{
     Report, Round,
     chart::{Line, LineChart},
@@ -72,7 +76,6 @@ fn line(report: &Report, name: &str, class: &str, value: impl Fn(&Round) -> Opti
 }
 
 fn table(report: &Report) -> (&'static str, Vec<String>, Vec<Vec<String>>) {
-    type Column = (&'static str, fn(&Round) -> String);
     let mut columns: Vec<Column> = vec![
         ("round", |round| round.round.to_string()),
         ("train loss", |round| number::fixed(round.train_loss, 4)),
