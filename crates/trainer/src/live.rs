@@ -14,6 +14,8 @@
 mod adwin;
 mod prequential;
 pub(crate) mod reservoir;
+#[cfg(test)]
+mod river;
 mod run;
 pub(crate) mod slices;
 pub(crate) mod text;
