@@ -47,7 +47,7 @@ impl Live {
         assert!(self.child.wait().unwrap().success());
     }
 
-    fn is_killed(mut self) {
+    fn killed(mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
@@ -136,7 +136,7 @@ fn a_trainer_killed_after_any_round_goes_on_to_the_same_bits() {
         let run = format!("killed-{round}");
         let mut live = Live::start(&mut place.train(&run, &[&LIVE, &flags[..]].concat()));
         live.hears("round", round);
-        live.is_killed();
+        live.killed();
         place.says(&["--resume", &run]);
         assert_eq!(outcome(&place, &run), whole, "killed after round {round}");
     }
@@ -189,7 +189,7 @@ fn a_resumed_run_whose_earlier_slices_have_changed_is_refused() {
     let place = Place::received();
     let mut live = Live::start(&mut place.train("run", &LIVE));
     live.hears("round", 2);
-    live.is_killed();
+    live.killed();
     let mut samples = blobs(0, N);
     samples.labels[17] = (samples.labels[17] + 1) % 10;
     place.receive_of(id("blobs", "00".repeat(32)), &samples, 100, &[("one", 0, N)]);
