@@ -3,7 +3,7 @@
 //! while it is followed, no receiver empties it.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs::{self, File, TryLockError},
     io::ErrorKind,
     ops::Range,
@@ -16,7 +16,7 @@ use manifest::{ChunkName, SUCCESS};
 use sample::{PIXELS, Samples};
 
 use crate::{
-    ChunkEntry, DatasetId, Disk, Error, Manifest,
+    ChunkEntry, DatasetId, Disk, Error, Manifest, StreamEntry,
     chunk::Chunk,
     directory::Directory,
     layout::{Listing, READING},
@@ -30,8 +30,8 @@ pub struct Follower {
     /// Those that are known, by number.
     chunks: Vec<ChunkEntry>,
     dataset: Option<DatasetId>,
-    /// How far each stream has come.
-    positions: BTreeMap<String, u64>,
+    /// How far each stream has come, in the order in which they were found.
+    streams: Vec<(String, u64)>,
     /// Where samples are, by the seq of the first of them.
     pieces: BTreeMap<u64, Piece>,
     first: u64,
@@ -46,6 +46,8 @@ pub struct Follower {
 #[derive(Clone, Copy, Debug)]
 struct Piece {
     samples: usize,
+    /// Index into the streams.
+    stream: usize,
     /// Index into the chunks.
     chunk: usize,
     /// Place of the first in its chunk.
@@ -74,19 +76,9 @@ impl Follower {
             Err(TryLockError::WouldBlock) => return Err(Error::Locked(dir.to_owned())),
             Err(TryLockError::Error(error)) => return Err(failed(error)),
         }
-        let (chunks, positions, pieces) = Default::default();
+        let (chunks, streams, pieces) = Default::default();
         let (dataset, manifest) = (None, None);
-        Ok(Follower {
-            directory,
-            chunks,
-            dataset,
-            positions,
-            pieces,
-            first,
-            durable: first,
-            manifest,
-            _reading: reading,
-        })
+        Ok(Follower { directory, chunks, dataset, streams, pieces, first, durable: first, manifest, _reading: reading })
     }
 
     /// Takes in at most `limit` more chunks. Returns whether there were any, or the directory was found complete.
@@ -167,12 +159,18 @@ impl Follower {
         Ok(samples)
     }
 
-    /// The chunks that hold these seqs, by number.
-    pub fn chunks_of(&self, seqs: &Range<u64>) -> impl Iterator<Item = &ChunkEntry> {
-        let mut chunks: Vec<usize> = self.pieces_of(seqs).map(|(_, piece)| piece.chunk).collect();
-        chunks.sort_unstable();
-        chunks.dedup();
-        chunks.into_iter().map(|chunk| &self.chunks[chunk])
+    /// The names of the chunks that hold these seqs.
+    pub fn chunks_of(&self, seqs: &Range<u64>) -> BTreeSet<&str> {
+        self.pieces_of(seqs).map(|(_, piece)| self.chunks[piece.chunk].name.as_str()).collect()
+    }
+
+    /// Which streams hold these seqs, piece by piece.
+    pub fn streams_of<'a>(&'a self, seqs: &Range<u64>) -> impl Iterator<Item = StreamEntry> + use<'a> {
+        let (start, end) = (seqs.start, seqs.end);
+        self.pieces_of(seqs).map(move |(first, piece)| {
+            let (first, end) = (first.max(start), (first + piece.samples as u64).min(end));
+            StreamEntry { name: self.streams[piece.stream].0.clone(), first, end }
+        })
     }
 
     /// For how long all samples of these seqs have been there, by the clock of the file system.
@@ -182,7 +180,7 @@ impl Follower {
         Some(SystemTime::now().duration_since(modified).unwrap_or_default())
     }
 
-    fn pieces_of(&self, seqs: &Range<u64>) -> impl Iterator<Item = (u64, Piece)> {
+    fn pieces_of<'a>(&'a self, seqs: &Range<u64>) -> impl Iterator<Item = (u64, Piece)> + use<'a> {
         let before = self.pieces.range(..=seqs.start).next_back().map_or(seqs.start, |(&first, _)| first);
         let (start, pieces) = (seqs.start, self.pieces.range(before..seqs.end.max(before)));
         let held = move |first: u64, piece: &Piece| first + piece.samples as u64 > start;
@@ -221,16 +219,23 @@ impl Follower {
             Some(_) => {}
             None => self.dataset = Some(footer.dataset),
         }
-        for span in &footer.streams {
-            let position = self.positions.entry(span.stream.clone()).or_insert(span.from);
-            if *position != span.from {
-                return Err(damaged(format!("it does not continue stream `{}`", span.stream)));
+        let mut streams = Vec::with_capacity(footer.streams.len());
+        for span in footer.streams {
+            let known = self.streams.iter().position(|(name, _)| *name == span.stream);
+            let stream = known.unwrap_or(self.streams.len());
+            match self.streams.get_mut(stream) {
+                Some((_, position)) if *position != span.from => {
+                    return Err(damaged(format!("it does not continue stream `{}`", span.stream)));
+                }
+                Some((_, position)) => *position = span.to,
+                None => self.streams.push((span.stream, span.to)),
             }
-            *position = span.to;
+            streams.push(stream);
         }
         let (chunk, mut row) = (self.chunks.len(), 0);
         for run in &runs {
-            self.insert(run.first_seq, Piece { samples: run.samples, chunk, row })
+            let stream = streams[run.stream];
+            self.insert(run.first_seq, Piece { samples: run.samples, stream, chunk, row })
                 .map_err(|what| Error::Order { dir: self.path().to_owned(), what })?;
             row += run.samples;
         }
@@ -267,7 +272,7 @@ impl Follower {
             return Err(damaged("it is of another dataset than the chunks".into()));
         }
         let ends = manifest.streams.iter().map(|stream| (stream.name.as_str(), stream.end));
-        let positions = self.positions.iter().map(|(name, &position)| (name.as_str(), position));
+        let positions: BTreeMap<&str, u64> = self.streams.iter().map(|(name, to)| (name.as_str(), *to)).collect();
         if !ends.eq(positions) {
             return Err(damaged("its streams do not end where the chunks end".into()));
         }
@@ -340,7 +345,10 @@ mod tests {
         assert!(follower.advance(9).unwrap());
         assert_eq!((follower.durable(), follower.dataset()), (30, Some(&dataset())));
         assert_eq!(follower.read(12..27).unwrap(), samples(12..27));
-        assert_eq!(follower.chunks_of(&(16..21)).count(), 2);
+        assert_eq!(follower.chunks_of(&(16..21)).len(), 2);
+        let streams: Vec<_> =
+            follower.streams_of(&(16..21)).map(|stream| (stream.name, stream.first, stream.end)).collect();
+        assert_eq!(streams, [("a".into(), 16, 20), ("b".into(), 20, 21)]);
         assert!(follower.age(&(0..30)).unwrap() < Duration::from_secs(600));
         place.chunk("b", 30..40);
         place.store.complete(None, 0.5).unwrap();

@@ -16,7 +16,7 @@ use std::ops::Range;
 use flags::EngineName;
 use model::StateDict;
 use process::shutdown::Shutdown;
-use sample::Samples;
+use sample::{SampleSlice, Samples};
 use store::Held;
 
 use self::rayon::Rayon;
@@ -55,11 +55,7 @@ pub(crate) fn open(config: &Config, held: Held, on_samples: OnSamples<'_>) -> an
         #[cfg(not(feature = "spark"))]
         EngineName::Spark => {
             let _ = on_samples;
-            fail!(
-                process::exit::Code::Usage,
-                "this trainer was built without Spark; build one with it (needs protoc): \
-                 cargo build -p trainer --features spark"
-            );
+            Err(without_spark())
         }
     }
 }
@@ -87,17 +83,53 @@ impl RoundSamples<'_> {
     pub(crate) fn len(&self) -> u64 {
         self.reservoir.map_or(0, Reservoir::len) + self.seqs.end - self.seqs.start
     }
+
+    /// Ranges of their seqs, in order.
+    #[cfg(feature = "spark")]
+    fn ranges(&self) -> impl Iterator<Item = Range<u64>> {
+        let mut ranges: Vec<Range<u64>> = Vec::new();
+        for (seq, ..) in self.reservoir.iter().flat_map(|reservoir| reservoir.samples()) {
+            match ranges.last_mut() {
+                Some(range) if range.end == seq => range.end += 1,
+                _ => ranges.push(seq..seq + 1),
+            }
+        }
+        ranges.into_iter().chain([self.seqs.clone()])
+    }
+
+    /// All of them, in canonical order, and the seq of each.
+    fn canonical(&self) -> anyhow::Result<(Vec<u64>, Samples)> {
+        let (mut seqs, mut samples) = (Vec::new(), Samples::default());
+        for (seq, label, image) in self.reservoir.iter().flat_map(|reservoir| reservoir.samples()) {
+            seqs.push(seq);
+            samples.extend(SampleSlice { labels: &[label], images: image });
+        }
+        seqs.extend(self.seqs.clone());
+        samples.extend(self.slices.read(self.seqs.start..self.seqs.end - self.slice.len() as u64)?.as_slice());
+        samples.extend(self.slice.as_slice());
+        Ok((seqs, samples))
+    }
 }
 
 /// Opens the engine that was chosen for a live run.
 pub(crate) fn open_live<'a>(config: &'a Config, shutdown: &'a Shutdown) -> anyhow::Result<Box<dyn LiveEngine + 'a>> {
     match config.engine.engine {
         EngineName::Rayon => Ok(Box::new(rayon::Live(config))),
+        #[cfg(feature = "spark")]
+        EngineName::Spark => Ok(Box::new(spark::Live::open(config, shutdown)?)),
+        #[cfg(not(feature = "spark"))]
         EngineName::Spark => {
             let _ = shutdown;
-            fail!(process::exit::Code::Usage, "--live trains on threads; leave --engine spark out");
+            Err(without_spark())
         }
     }
+}
+
+#[cfg(not(feature = "spark"))]
+fn without_spark() -> anyhow::Error {
+    let text = "this trainer was built without Spark; build one with it (needs protoc): \
+                cargo build -p trainer --features spark";
+    process::exit::failure(process::exit::Code::Usage, anyhow::anyhow!(text))
 }
 
 #[cfg(test)]

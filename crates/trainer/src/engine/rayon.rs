@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use ::rayon::prelude::*;
 use model::{StateDict, evaluate};
-use sample::{SampleSlice, Samples};
+use sample::Samples;
 use store::Held;
 
 use super::{Engine, LiveEngine, RoundSamples};
@@ -47,15 +47,9 @@ pub(super) struct Live<'a>(pub(super) &'a Config);
 
 impl LiveEngine for Live<'_> {
     fn partitions<'a>(&'a mut self, given: &RoundSamples<'_>) -> anyhow::Result<Box<dyn Engine + 'a>> {
-        let RoundSamples { slices, reservoir, seqs, slice, partitions } = given;
-        let mut canonical = Samples::default();
-        for (_, label, image) in reservoir.iter().flat_map(|reservoir| reservoir.samples()) {
-            canonical.extend(SampleSlice { labels: &[label], images: image });
-        }
-        canonical.extend(slices.read(seqs.start..seqs.end - slice.len() as u64)?.as_slice());
-        canonical.extend(slice.as_slice());
+        let (_, canonical) = given.canonical()?;
         let flags::Training { seed, local, .. } = &self.0.training;
-        let Assignment { order, ranges } = shuffled(canonical.len(), *seed, *partitions as usize);
+        let Assignment { order, ranges } = shuffled(canonical.len(), *seed, given.partitions as usize);
         let mut samples = Samples::default();
         canonical.as_slice().gather(&order, &mut samples);
         Ok(Box::new(Rayon { samples, ranges, digest: Digest::default(), seed: *seed, local: local.clone() }))

@@ -15,57 +15,71 @@ mod table;
 mod ui;
 mod wait;
 
-use std::{cell::RefCell, env, fs, path::Path, time::Duration};
+use std::{cell::RefCell, collections::BTreeSet, env, fs, path::Path, rc::Rc, time::Duration};
 
 use anyhow::{Context, anyhow, ensure};
 use model::StateDict;
-use process::exit::{Code, OrExit, failure};
+use process::{
+    exit::{Code, OrExit, failure},
+    shutdown::{Shutdown, stopped},
+};
 use spark_connect::DataFrame;
-use store::Held;
+use store::{Held, StreamEntry};
 use tempfile::TempDir;
 use terminal::shell;
 
 use super::{
-    Engine,
+    Engine, LiveEngine, RoundSamples,
     placement::Placement,
     worker::{self, Job, Outcome, Reply},
 };
 use crate::{
     config::{ARCHITECTURE, Config},
     data::digest::Digest,
-    round::local::{Local, LocalUpdate, OnSamples, Updates},
+    round::local::{LocalUpdate, OnSamples, Updates},
 };
 use cluster::Cluster;
 use query::{News, quoted};
 use table::PARTITIONS;
 use wait::GoOn;
 
-pub(super) struct Spark {
+/// What the driver has of the cluster, whichever samples are trained on.
+struct Driver {
     cluster: Cluster,
-    /// The partitions, held by the executors.
-    table: DataFrame,
+    /// The chunk directory as executors see it.
+    uri: String,
     command: String,
-    seed: u64,
-    local: Local,
-    patience: Duration,
-    sizes: Vec<u64>,
-    /// What identifies the samples of each partition.
-    digests: Vec<Digest>,
+    config: Config,
+    /// Tasks that run at the same time.
+    cores: u32,
     /// The weights that were shipped last, by SHA-256.
     shipped: RefCell<String>,
     dir: TempDir,
-    /// The chunk directory, which executors may have to read again.
-    _held: Held,
 }
 
-impl Spark {
-    /// Has the cluster read the chunk directory and keep its partitions.
-    pub(super) fn open(config: &Config, held: Held, on_samples: OnSamples<'_>) -> anyhow::Result<Self> {
-        let (flags, manifest) = (&config.engine.spark, &held.manifest);
-        if i32::try_from(manifest.samples).is_err() {
-            // Places are numbers of 32 bits.
-            fail!(Code::Data, "there are {} samples; Spark can train on {} here", manifest.samples, i32::MAX);
-        }
+/// Partitions that executors train.
+pub(super) struct Spark {
+    driver: Rc<Driver>,
+    /// The partitions, if the executors keep them.
+    kept: Option<DataFrame>,
+    sizes: Vec<u64>,
+    /// What identifies the samples of each partition, if that is known.
+    digests: Vec<Digest>,
+    /// What identifies all samples.
+    data: Digest,
+    /// The chunk directory, which executors may have to read again.
+    _held: Option<Held>,
+}
+
+/// A live run: executors read the chunks of each round's samples.
+pub(super) struct Live<'a> {
+    driver: Rc<Driver>,
+    shutdown: &'a Shutdown,
+}
+
+impl Driver {
+    fn connect(config: &Config, on_samples: OnSamples<'_>) -> anyhow::Result<Self> {
+        let flags = &config.engine.spark;
         let from_environment = || env::var("SPARK_REMOTE").ok().filter(|remote| !remote.is_empty());
         let remote = flags.spark_remote.clone().or_else(from_environment).unwrap_or("sc://127.0.0.1:15002".into());
         let go_on = || on_samples(None, 0);
@@ -77,8 +91,6 @@ impl Spark {
             None if cluster.is_here(&go_on) => shipping::command_here()?,
             None => ship_trainer(&cluster, dir.path(), &go_on)?,
         };
-        let placement = Placement::new(&manifest.streams, config.training.seed, config.partitions as usize);
-        let sizes = placement.ranges.iter().map(|range| range.len() as u64).collect();
         let uri = match &flags.spark_dir {
             Some(uri) => uri.clone(),
             None => fs::canonicalize(&config.dir)
@@ -86,16 +98,63 @@ impl Spark {
                 .display()
                 .to_string(),
         };
-        let reading = || format!("failed to read `{uri}` (--spark-dir) through Spark");
-        let epochs = config.training.local.local_epochs;
-        let table = table::prepare(&cluster, &uri, manifest, placement, epochs, &go_on).with_context(reading)?;
-        let (seed, local, patience) = (config.training.seed, config.training.local.clone(), flags.spark_patience);
-        let (digests, shipped) = Default::default();
-        let mut spark =
-            Spark { cluster, table, command, seed, local, patience, sizes, digests, shipped, dir, _held: held };
+        let cores = table::cores(&cluster, &go_on)?;
+        Ok(Driver { cluster, uri, command, config: config.clone(), cores, shipped: RefCell::default(), dir })
+    }
+
+    /// The samples in their places.
+    fn table(
+        &self,
+        chunks: (&BTreeSet<&str>, bool),
+        placement: Placement,
+        go_on: GoOn<'_>,
+    ) -> anyhow::Result<DataFrame> {
+        let (partitions, samples) = (placement.ranges.len(), placement.ranges.last().map_or(0, |range| range.end));
+        if i32::try_from(samples).is_err() {
+            // Places are numbers of 32 bits.
+            fail!(Code::Data, "there are {samples} samples; Spark can train on {} here", i32::MAX);
+        }
+        let epochs = self.config.training.local.local_epochs;
+        let tasks = table::tasks(partitions as u32, self.cores, (samples as u64).saturating_mul(epochs.into()));
+        table::prepare(&self.cluster, &self.uri, chunks, placement, tasks, go_on).with_context(|| self.reading())
+    }
+
+    fn reading(&self) -> String {
+        format!("failed to read `{}` (--spark-dir) through Spark", self.uri)
+    }
+
+    /// Ships weights to every executor; returns their name.
+    fn ship(&self, weights: &StateDict, on_samples: OnSamples<'_>) -> anyhow::Result<String> {
+        let sha256 = weights.sha256();
+        if *self.shipped.borrow() != sha256 {
+            let path = self.dir.path().join(worker::weights_file(&sha256));
+            let bytes = weights.to_safetensors(&Default::default());
+            fs::write(&path, bytes).context("failed to write a temporary file")?;
+            self.cluster.ship(vec![path.clone()], &|| on_samples(None, 0))?;
+            fs::remove_file(&path).context("failed to remove a temporary file")?;
+            self.shipped.replace(sha256.clone());
+            tracing::debug!("the weights are with the server");
+        }
+        Ok(sha256)
+    }
+}
+
+impl Spark {
+    /// Has the cluster read the chunk directory and keep its partitions.
+    pub(super) fn open(config: &Config, held: Held, on_samples: OnSamples<'_>) -> anyhow::Result<Self> {
+        let (driver, manifest) = (Driver::connect(config, on_samples)?, &held.manifest);
+        let placement = Placement::new(&manifest.streams, config.training.seed, config.partitions as usize);
+        let sizes = sizes(&placement);
+        let chunks = manifest.chunks.iter().map(|chunk| chunk.name.as_str()).collect();
+        let go_on = || on_samples(None, 0);
+        let table = driver.table((&chunks, true), placement, &go_on)?;
+        let kept = Some(table::keep(&driver.cluster, table, &go_on)?);
+        let (digests, data) = Default::default();
+        let mut spark = Spark { driver: Rc::new(driver), kept, sizes, digests, data, _held: Some(held) };
         // The first query also brings every sample to its executor.
-        let replies = spark.ask(&Job::Count, 1, on_samples).with_context(reading)?;
+        let replies = spark.ask(&Job::Count, 1, on_samples).with_context(|| spark.driver.reading())?;
         spark.digests = replies.iter().map(|reply| reply.digest).collect();
+        spark.data = spark.digests.iter().copied().sum();
         Ok(spark)
     }
 
@@ -103,8 +162,9 @@ impl Spark {
     fn ask(&self, job: &Job, passes: usize, on_samples: OnSamples<'_>) -> anyhow::Result<Vec<Reply>> {
         let columns = Reply::FIELDS.map(|name| format!("{name} STRING")).join(", ");
         let format = r"ROW FORMAT DELIMITED FIELDS TERMINATED BY '\t'";
-        let command = format!("{} {}", self.command, job.arguments());
-        let command = quoted(&guarded(&command, self.patience));
+        let Driver { cluster, command, config, .. } = &*self.driver;
+        let command = format!("{command} {}", job.arguments());
+        let command = quoted(&guarded(&command, config.engine.spark.spark_patience));
         let sql = format!(
             "SELECT TRANSFORM(part, place, seq, label, image) {format} USING {command} AS ({columns}) {format} \
              FROM {PARTITIONS}"
@@ -113,7 +173,7 @@ impl Spark {
         let mut told = 0;
         tracing::debug!("asking {} partitions", self.sizes.len());
         let all: u64 = self.sizes.iter().sum();
-        self.cluster.query(sql, &|| on_samples(None, 0), &mut |news| {
+        cluster.query(sql, &|| on_samples(None, 0), &mut |news| {
             let done = match news {
                 News::Row(row) => return self.take(&row, &mut replies),
                 News::Tasks(done, of) => share(all, done, of),
@@ -150,31 +210,52 @@ impl Spark {
         tracing::debug!("partition {part} has replied");
         Ok(())
     }
+}
 
-    /// Ships weights to every executor; returns their name.
-    fn ship(&self, weights: &StateDict, on_samples: OnSamples<'_>) -> anyhow::Result<String> {
-        let sha256 = weights.sha256();
-        if *self.shipped.borrow() != sha256 {
-            let path = self.dir.path().join(worker::weights_file(&sha256));
-            let bytes = weights.to_safetensors(&Default::default());
-            fs::write(&path, bytes).context("failed to write a temporary file")?;
-            self.cluster.ship(vec![path.clone()], &|| on_samples(None, 0))?;
-            fs::remove_file(&path).context("failed to remove a temporary file")?;
-            self.shipped.replace(sha256.clone());
-            tracing::debug!("the weights are with the server");
-        }
-        Ok(sha256)
+impl<'a> Live<'a> {
+    pub(super) fn open(config: &Config, shutdown: &'a Shutdown) -> anyhow::Result<Self> {
+        Ok(Live { driver: Rc::new(Driver::connect(config, &|_, _| go_on(shutdown))?), shutdown })
     }
+}
+
+impl LiveEngine for Live<'_> {
+    fn partitions<'a>(&'a mut self, given: &RoundSamples<'_>) -> anyhow::Result<Box<dyn Engine + 'a>> {
+        let follower = given.slices.follower();
+        let chunks = given.ranges().flat_map(|seqs| follower.chunks_of(&seqs)).collect();
+        let streams: Vec<StreamEntry> = given.ranges().flat_map(|seqs| follower.streams_of(&seqs)).collect();
+        let (seqs, samples) = given.canonical()?;
+        let with_seq = seqs.into_iter().zip(samples.as_slice().iter());
+        let data = with_seq.map(|(seq, (label, image))| Digest::of(seq, label, image)).sum();
+        let placement = Placement::new(&streams, self.driver.config.training.seed, given.partitions as usize);
+        let (kept, digests, sizes) = (None, Vec::new(), sizes(&placement));
+        self.driver.table((&chunks, false), placement, &|| go_on(self.shutdown))?;
+        let driver = Rc::clone(&self.driver);
+        Ok(Box::new(Spark { driver, kept, sizes, digests, data, _held: None }))
+    }
+}
+
+fn go_on(shutdown: &Shutdown) -> anyhow::Result<()> {
+    shutdown.requested().map_or(Ok(()), |cause| Err(stopped(cause)))
+}
+
+fn sizes(placement: &Placement) -> Vec<u64> {
+    placement.ranges.iter().map(|range| range.len() as u64).collect()
 }
 
 impl Engine for Spark {
     fn data(&self) -> Digest {
-        self.digests.iter().copied().sum()
+        self.data
     }
 
     fn train_round(&self, round: u32, global: &StateDict, on_samples: OnSamples<'_>) -> anyhow::Result<Updates> {
-        let weights = self.ship(global, on_samples)?;
-        let job = Job::Train { weights, seed: self.seed, round, local: self.local.clone() };
+        let (driver, training) = (&self.driver, &self.driver.config.training);
+        let (weights, local) = (driver.ship(global, on_samples)?, training.local.clone());
+        let passes = local.local_epochs as usize;
+        let replies = self.ask(&Job::Train { weights, seed: training.seed, round, local }, passes, on_samples)?;
+        // Where executors do not keep the samples, this is the first that is seen of them.
+        if replies.iter().map(|reply| reply.digest).sum::<Digest>() != self.data {
+            fail!(Code::Data, "Spark has other samples for round {round} than the chunk directory");
+        }
         let update = |reply: Reply| match reply.result {
             Outcome::Trained(train_loss, state_dict) => {
                 let Reply { partition, samples: n_samples, .. } = reply;
@@ -182,11 +263,11 @@ impl Engine for Spark {
             }
             _ => Err(unexpected()),
         };
-        self.ask(&job, self.local.local_epochs as usize, on_samples)?.into_iter().map(update).collect()
+        replies.into_iter().map(update).collect()
     }
 
     fn count_correct(&self, global: &StateDict, on_samples: OnSamples<'_>) -> anyhow::Result<u64> {
-        let job = Job::Evaluate { weights: self.ship(global, on_samples)? };
+        let job = Job::Evaluate { weights: self.driver.ship(global, on_samples)? };
         let correct = |reply: Reply| match reply.result {
             Outcome::Evaluated(correct) => Ok(correct),
             _ => Err(unexpected()),
@@ -198,8 +279,9 @@ impl Engine for Spark {
 impl Drop for Spark {
     fn drop(&mut self) {
         // What a session keeps is kept by the server when the session is gone.
-        let table = self.table.clone();
-        self.cluster.leave(move |_| table.unpersist(false));
+        if let Some(table) = self.kept.take() {
+            self.driver.cluster.leave(move |_| table.unpersist(false));
+        }
     }
 }
 

@@ -103,6 +103,11 @@ impl<'a> Slices<'a> {
         Ok(samples)
     }
 
+    #[cfg(feature = "spark")]
+    pub(crate) fn follower(&self) -> &Follower {
+        &self.follower
+    }
+
     /// The manifest; there is one after the last slice.
     pub(crate) fn manifest(&self) -> Option<&Manifest> {
         self.follower.manifest()

@@ -11,8 +11,6 @@ use spark_connect::{
     row::{Row, Value},
 };
 
-use store::Manifest;
-
 use super::{
     Placement,
     cluster::Cluster,
@@ -35,24 +33,39 @@ const MAX_BROADCAST: usize = 2_000_000;
 /// with more of them gains little, and makes the round wait longer where it is slow.
 const SAMPLES_A_TASK: u64 = 20_000;
 
-/// Makes the table of the manifest's chunks, which are in the directory `uri`. Spark reads them when it is first asked for the samples.
+/// Makes the table of samples that are in these chunks of the directory `uri`; `whole` says that it holds no others. Spark reads
+/// them when it is first asked for the samples.
 pub(super) fn prepare(
     cluster: &Cluster,
     uri: &str,
-    manifest: &Manifest,
+    (chunks, whole): (&BTreeSet<&str>, bool),
     placement: Placement,
-    local_epochs: u32,
+    tasks: u32,
     go_on: GoOn<'_>,
 ) -> anyhow::Result<DataFrame> {
+    let path = if whole { literal(uri) } else { some_of(uri, chunks) };
     // Not by the client's own means: to look at the chunks can take as long as a query.
-    let sql = format!("CREATE TEMPORARY VIEW {CHUNKS} USING parquet OPTIONS (path {})", quoted(&literal(uri)));
+    let sql = format!("CREATE OR REPLACE TEMPORARY VIEW {CHUNKS} USING parquet OPTIONS (path {})", quoted(&path));
     cluster.query(sql, go_on, &mut |_| Ok(())).context("failed to look at the chunks")?;
     let files = cluster.call("list the chunks", go_on, |session| session.table(CHUNKS)?.input_files())?;
-    check_files(&files, manifest).or_exit(Code::Data)?;
-    let partitions = placement.ranges.len() as u32;
-    let tasks = tasks(partitions, cores(cluster, go_on)?, manifest.samples.saturating_mul(local_epochs.into()));
-    tracing::debug!("{partitions} partitions in {tasks} tasks");
+    check_files(&files, chunks).or_exit(Code::Data)?;
+    tracing::debug!("{} partitions in {tasks} tasks", placement.ranges.len());
     cluster.call("plan the partitions", go_on, move |session| plan(session, placement, tasks))
+}
+
+/// Has the executors keep the table, partition by partition.
+pub(super) fn keep(cluster: &Cluster, table: DataFrame, go_on: GoOn<'_>) -> anyhow::Result<DataFrame> {
+    cluster.call("keep the partitions", go_on, move |_| {
+        let table = table.persist(StorageLevel::memory_and_disk())?;
+        table.create_or_replace_temp_view(PARTITIONS)?;
+        Ok(table)
+    })
+}
+
+/// The pattern of these files in a directory, as Hadoop reads it.
+fn some_of(uri: &str, chunks: &BTreeSet<&str>) -> String {
+    let names: Vec<&str> = chunks.iter().copied().collect();
+    format!("{}/{{{}}}", literal(uri.trim_end_matches('/')), names.join(","))
 }
 
 /// The path as Hadoop reads it where it looks for patterns: each character of one stands for itself.
@@ -65,7 +78,7 @@ fn literal(path: &str) -> String {
 }
 
 /// The tasks that Spark makes of all when nobody says how many: as many as it has cores.
-fn cores(cluster: &Cluster, go_on: GoOn<'_>) -> anyhow::Result<u32> {
+pub(super) fn cores(cluster: &Cluster, go_on: GoOn<'_>) -> anyhow::Result<u32> {
     let sql = "SELECT CAST(max(task) + 1 AS STRING) FROM (SELECT spark_partition_id() AS task FROM range(100000))";
     let mut cores = None;
     cluster.query(sql.into(), go_on, &mut |news| {
@@ -79,27 +92,25 @@ fn cores(cluster: &Cluster, go_on: GoOn<'_>) -> anyhow::Result<u32> {
 
 /// How many tasks so many partitions make, which train on so many samples: one for each core, or several if these would
 /// take long, but no more, since each starts a worker in every round.
-fn tasks(partitions: u32, cores: u32, samples: u64) -> u32 {
+pub(super) fn tasks(partitions: u32, cores: u32, samples: u64) -> u32 {
     let cores = u64::from(cores.max(1));
     let waves = samples.div_ceil(cores.saturating_mul(SAMPLES_A_TASK)).max(1);
     u64::from(partitions).min(cores.saturating_mul(waves)) as u32
 }
 
-/// Checks that these are the manifest's chunks. Their names carry digests, so other chunks have other names.
-fn check_files(files: &[String], manifest: &Manifest) -> anyhow::Result<()> {
+/// Checks that these are the chunks. Their names carry digests, so other chunks have other names.
+fn check_files(files: &[String], expected: &BTreeSet<&str>) -> anyhow::Result<()> {
     let found: BTreeSet<&str> = files.iter().filter_map(|file| file.rsplit('/').next()).collect();
-    let expected: BTreeSet<&str> = manifest.chunks.iter().map(|chunk| chunk.name.as_str()).collect();
     if let Some(missing) = expected.difference(&found).next() {
         bail!("`{missing}` is not there; is it the directory that the manifest in --dir belongs to?");
     }
-    if let Some(other) = found.difference(&expected).next() {
+    if let Some(other) = found.difference(expected).next() {
         bail!("the manifest in --dir does not know `{}`, which is there", other.escape_debug());
     }
     Ok(())
 }
 
-/// Brings every sample to the task of its partition, and has it kept there, partition by partition. Images are kept as the
-/// workers get them.
+/// Brings every sample to the task of its partition, partition by partition. Images are as the workers get them.
 fn plan(session: &SparkSession, placement: Placement, tasks: u32) -> Result<DataFrame, SparkError> {
     let (count, smaller) = (placement.ranges.len(), placement.ranges.last().map_or(1, ExactSizeIterator::len));
     let larger = placement.ranges.iter().filter(|range| range.len() > smaller).count();
@@ -125,7 +136,6 @@ fn plan(session: &SparkSession, placement: Placement, tasks: u32) -> Result<Data
     let task = expr(&format!("CAST(part * {tasks}L DIV {count} AS INT)"));
     let table = table.repartition_by_id(tasks as i32, task);
     let table = table.sort_within_partitions(vec![col("part").asc().expression().clone()]);
-    let table = table.persist(StorageLevel::memory_and_disk())?;
     table.create_or_replace_temp_view(PARTITIONS)?;
     Ok(table)
 }
@@ -189,16 +199,14 @@ mod tests {
     #[test]
     fn other_files_than_the_manifests_are_refused() {
         let names = ["chunk-00000000-6437b3ac38465133.parquet", "chunk-00000001-0123456789abcdef.parquet"];
-        let dataset = store::DatasetId { name: "two".into(), digest: "00".repeat(32) };
-        let chunk = |name: &str| store::ChunkEntry { name: name.into(), samples: 1, bytes: 6000 };
-        let manifest = Manifest::new(dataset, None, 0.5, Vec::new(), names.map(chunk).into());
+        let expected = names.into();
         let at = |root: &str, name: &str| format!("{root}/{name}");
         let files = names.map(|name| at("file:/x y", name));
-        check_files(&files, &manifest).unwrap();
-        let error = check_files(&files[1..], &manifest).unwrap_err().to_string();
+        check_files(&files, &expected).unwrap();
+        let error = check_files(&files[1..], &expected).unwrap_err().to_string();
         assert!(error.starts_with(&format!("`{}` is not there", names[0])), "{error}");
         let more = [&files[..], &[at("s3a://b", "chunk-00000007-0123456789abcdef.parquet")]].concat();
-        let error = check_files(&more, &manifest).unwrap_err().to_string();
+        let error = check_files(&more, &expected).unwrap_err().to_string();
         assert!(error.contains("does not know `chunk-00000007-0123456789abcdef.parquet`"), "{error}");
     }
 }
