@@ -106,6 +106,7 @@ pub(crate) fn is_streamed(config: &Config, run: &Path) -> anyhow::Result<bool> {
 #[cfg(test)]
 mod tests {
     use manifest::{ChunkEntry, DatasetId, StreamEntry};
+    use sample::Extent;
 
     use super::*;
 
@@ -132,11 +133,11 @@ mod tests {
         let chunks = dir.path().to_str().unwrap();
         let config = crate::config::tests::config(&["--samples=24", "--offset=5", "--senders=12", "--dir", chunks]);
         let mut streams: Vec<StreamEntry> = config.shares().collect();
-        assert_eq!(streams[11], StreamEntry { name: "sender-11".into(), first: 27, end: 29 });
+        assert_eq!(streams[11], StreamEntry::new("sender-11", Extent::range(27..29)));
         streams.sort_by(|one, other| one.name.cmp(&other.name)); // As the receiver does it.
         let manifest = |run: Option<&str>, digest: &str, streams: &[StreamEntry]| {
             let dataset = DatasetId { name: "mnist".into(), digest: digest.into() };
-            let samples = streams.iter().map(|stream| stream.end - stream.first).sum();
+            let samples = streams.iter().map(StreamEntry::samples).sum();
             let chunk = ChunkEntry { name: "chunk-00000000-6437b3ac38465133.parquet".into(), samples, bytes: 6000 };
             Manifest::new(dataset, run.map(Into::into), 0.5, streams.into(), vec![chunk]).encode()
         };

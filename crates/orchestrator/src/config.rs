@@ -12,6 +12,7 @@ use flags::{
     path,
 };
 use manifest::StreamEntry;
+use sample::{Extent, Share};
 use serde::Serialize;
 use setup::doctor::Plan;
 use terminal::Shown;
@@ -164,16 +165,22 @@ impl Config {
         }
     }
 
-    /// Contiguous shares of the samples, one stream for each sender, as even as can be. A stream is named as its sender.
+    /// The senders' shares of the samples, one stream for each, as even as can be. A stream is named as its sender. Where
+    /// training does not wait for the last sample, the senders deal them out in turn; otherwise each share is in one piece.
     pub(crate) fn shares(&self) -> impl Iterator<Item = StreamEntry> {
         let count = u64::from(self.senders);
-        let Streaming { samples, offset, .. } = self.streaming;
+        let Streaming { samples, offset, samples_per_batch, .. } = self.streaming;
         let start = move |index: u64| offset.saturating_add(samples / count * index + index.min(samples % count));
-        (0..count).map(move |index| StreamEntry {
-            name: format!("sender-{index}"),
-            first: start(index),
-            end: start(index + 1),
-        })
+        let extent = move |index| match self.dealt(index) {
+            Some(share) => share.extent(start(0)..start(count), samples_per_batch.into()),
+            None => Extent::range(start(index)..start(index + 1)),
+        };
+        (0..count).map(move |index| StreamEntry::new(format!("sender-{index}"), extent(index)))
+    }
+
+    /// The share that a sender is told to send, if the samples are dealt out in turn.
+    pub(crate) fn dealt(&self, index: u64) -> Option<Share> {
+        Share::new(index, self.senders.into()).filter(|share| self.live.live && share.count() > 1)
     }
 
     /// With the data provided in `dir`, for training and testing, so that no child has to look for it again.

@@ -46,17 +46,22 @@ pub(crate) fn prepare(config: &Config) -> anyhow::Result<Invocation> {
 }
 
 pub(crate) fn senders(config: &Config, receiver: SocketAddr) -> anyhow::Result<Vec<Invocation>> {
-    let sender = |StreamEntry { name, first, end }| {
-        let share = Streaming { offset: first, samples: end - first, ..config.streaming.clone() };
+    let sender = |(index, stream): (u64, StreamEntry)| {
+        let (name, dealt) = (&stream.name, config.dealt(index));
+        let share = match dealt {
+            Some(_) => config.streaming.clone(),
+            None => Streaming { offset: stream.first, samples: stream.samples(), ..config.streaming.clone() },
+        };
         let mut arguments = vec![format!("--connect={receiver}"), format!("--stream={name}")];
         arguments.extend(arguments_of(&config.security)?);
         if !receiver.ip().to_canonical().is_loopback() {
             arguments.push("--tls".into()); // The receiver wants it, also from here.
         }
+        arguments.extend(dealt.map(|share| format!("--share={share}")));
         arguments.extend(arguments_of(&share)?);
-        Ok(child(&name, Program::Sender, arguments))
+        Ok(child(name, Program::Sender, arguments))
     };
-    config.shares().map(sender).collect()
+    (0..).zip(config.shares()).map(sender).collect()
 }
 
 /// The trainer, which waits up to `wait` for the chunk directory to be complete. It goes on from the run folder's newest
@@ -160,5 +165,18 @@ mod tests {
             .collect();
         let expect = ["--offset=5", "--samples=4", "--offset=9", "--samples=4", "--offset=13", "--samples=3"];
         assert_eq!(shares, expect);
+    }
+
+    #[test]
+    fn in_a_live_run_the_senders_deal_the_samples_out() {
+        let config = config(&["--senders", "2", "--samples", "11", "--offset", "5", "--samples-per-batch=3", "--live"]);
+        let senders = senders(&config, "127.0.0.1:1".parse().unwrap()).unwrap();
+        for (sender, share) in senders.iter().zip(["--share=0/2", "--share=1/2"]) {
+            for argument in [share, "--offset=5", "--samples=11"] {
+                assert!(sender.arguments.iter().any(|given| given == argument), "{:?}", sender.arguments);
+            }
+        }
+        let extents: Vec<String> = config.shares().map(|stream| stream.extent().to_string()).collect();
+        assert_eq!(extents, ["5..11 in blocks of 3 every 6", "8..13 in blocks of 3 every 6"]);
     }
 }

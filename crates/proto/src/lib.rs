@@ -1,4 +1,4 @@
-//! The wire protocol, version 1, as pure functions of bytes: no sockets, no files, no clock. Both programs that speak
+//! The wire protocol, version 2, as pure functions of bytes: no sockets, no files, no clock. Both programs that speak
 //! it, and every test and fuzzer, use this one implementation.
 //!
 //! ```text
@@ -8,9 +8,9 @@
 //!                                  <-     Challenge(nonce)
 //! Proof(nonce, mac)                ->
 //!                                  <-     Counterproof(mac)
-//! Open(stream, dataset, first, end) ->
+//! Open(stream, dataset, extent)    ->
 //!                                  <-     Welcome(next, durable, window)
-//! Data(first seq, labels, images)* ->
+//! Data(position, labels, images)*  ->
 //!                                  <-     Ack(durable)*
 //! End(count, digest)               ->
 //!                                  <-     EndAck
@@ -21,8 +21,13 @@
 //!
 //! Until the sender has proved that it holds the key nothing else is heard, and whatever is wrong is answered with one and
 //! the same `Error`; until the receiver has proved it, it learns nothing. `Ping` and `Pong` may come from either side once
-//! the stream is open, `Pause` and `Resume` from the receiver; `Error` ends a session. A `seq` is a sample's
-//! index in the dataset; a position is the seq of the next sample, so positions are exclusive ends.
+//! the stream is open, `Pause` and `Resume` from the receiver; `Error` ends a session. One that speaks another version is
+//! told by `Hello` and `Error` which version this one is.
+//!
+//! A `seq` is a sample's index in what its source sends; a position counts the samples of a stream, from the extent's `first`
+//! on, and stands between them, so it is an exclusive end. [`Extent`](sample::Extent) says which seqs the positions mean: so
+//! several senders can deal out samples in turn. In one piece, a position is the seq of the next sample. A stream without an
+//! end goes on until its sender says `End`, or the receiver seals it and says so in an `Error`.
 //!
 //! - [`frame`]: bytes of one message, with length cap and checksum;
 //! - [`message`]: what the messages say;
@@ -46,7 +51,7 @@ pub use message::{Batch, ErrorCode, Message};
 pub use session::{ReceiverEvent, ReceiverSession, SenderEvent, SenderSession, Violation};
 
 /// The protocol version that this crate speaks.
-pub const VERSION: u16 = 1;
+pub const VERSION: u16 = 2;
 
 /// Largest frame body once a stream is open: 1,335 samples. Larger batches are split; see [`Batch::MAX_SAMPLES`].
 pub const MAX_BODY: u32 = 1 << 20;

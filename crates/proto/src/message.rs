@@ -155,7 +155,7 @@ impl Message {
 
 #[cfg(test)]
 mod tests {
-    use sample::{PIXELS, SampleSlice};
+    use sample::{Extent, PIXELS, SampleSlice};
 
     use super::*;
     use crate::{HEADER_BYTES, MAX_BODY};
@@ -175,17 +175,20 @@ mod tests {
 
     #[test]
     fn each_message_has_these_bytes() {
-        check(&Message::Hello(Hello::OURS), 1, b"TRBT\x00\x01\x00\x01");
+        check(&Message::Hello(Hello::OURS), 1, b"TRBT\x00\x02\x00\x02");
         check(&Message::Challenge([0xc4; 32]), 16, &[0xc4; 32]);
         let proof = Proof { nonce: [1; 32], mac: [2; 32] };
         check(&Message::Proof(proof), 17, &[[1; 32], [2; 32]].concat());
         check(&Message::Counterproof([3; 32]), 18, &[3; 32]);
-        let open =
-            Open { stream: "s-0".into(), dataset: "mnist".into(), dataset_digest: [0xab; 32], first: 1, end: 0x0203 };
+        let extent = Extent { first: 1, end: Some(0x0203), block: 2, stride: 6 };
+        let open = Open { stream: "s-0".into(), dataset: "mnist".into(), dataset_digest: [0xab; 32], extent };
         let mut body = b"\0\0\0\0\0\0\0\x03s-0\0\0\0\0\0\0\0\x05mnist".to_vec();
         body.extend_from_slice(&[0xab; 32]);
-        body.extend_from_slice(b"\0\0\0\0\0\0\0\x01\0\0\0\0\0\0\x02\x03");
-        check(&Message::Open(open), 2, &body);
+        body.extend_from_slice(b"\0\0\0\0\0\0\0\x01\0\0\0\0\0\0\0\x02\0\0\0\0\0\0\0\x06");
+        let closed = [&body[..], b"\x01\0\0\0\0\0\0\x02\x03"].concat();
+        check(&Message::Open(open.clone()), 2, &closed);
+        let endless = Open { extent: Extent { end: None, ..extent }, ..open };
+        check(&Message::Open(endless), 2, &[&body[..], b"\0"].concat());
         let welcome = Welcome { next: 3, durable: 2, window: 1 };
         check(&Message::Welcome(welcome), 3, b"\0\0\0\0\0\0\0\x03\0\0\0\0\0\0\0\x02\0\0\0\0\0\0\0\x01");
         check(&Message::Ack(0x0102), 5, b"\0\0\0\0\0\0\x01\x02");
@@ -199,6 +202,7 @@ mod tests {
         check(&Message::Ping(1), 8, b"\0\0\0\0\0\0\0\x01");
         check(&Message::Pong(2), 9, b"\0\0\0\0\0\0\0\x02");
         check(&Message::error(ErrorCode::Fenced, "no"), 11, b"\0\0\0\x04\0\0\0\0\0\0\0\x02no");
+        check(&Message::error(ErrorCode::Sealed, "no"), 11, b"\0\0\0\x0a\0\0\0\0\0\0\0\x02no");
         check(&Message::refused(), 11, b"\0\0\0\x09\0\0\0\0\0\0\0\x07refused");
     }
 

@@ -11,12 +11,12 @@ pub use violation::Violation;
 
 #[cfg(test)]
 mod tests {
-    use sample::{PIXELS, SampleSlice};
+    use sample::{Extent, PIXELS, SampleSlice};
 
     use super::*;
     use crate::{
         Batch, Binding, Credentials, ErrorCode, HEADER_BYTES, Header, Key, MAX_BODY, MAX_CONTROL_BODY,
-        MAX_STRANGER_BODY, Message,
+        MAX_STRANGER_BODY, Message, VERSION,
         message::{End, Failure, Hello, Open, Proof, Welcome},
     };
 
@@ -60,7 +60,7 @@ mod tests {
     }
 
     fn open() -> Open {
-        Open { stream: "s".into(), dataset: "d".into(), dataset_digest: [1; 32], first: 10, end: 20 }
+        Open { stream: "s".into(), dataset: "d".into(), dataset_digest: [1; 32], extent: Extent::range(10..20) }
     }
 
     fn batch(first: u64, count: usize) -> Message {
@@ -170,16 +170,24 @@ mod tests {
             assert_eq!(receiver.receive(batch(first, count)), Err(Violation::Position(what.into())));
         }
         let early = Message::End(End { count: 10, digest: [0; 32] });
-        let violation = Violation::Position("End(10) at 12 of 20".into());
+        let violation = Violation::Position("End(10) at 12 of 10..20".into());
         assert_eq!(streaming_receiver(12, 10, 6).receive(early), Err(violation));
     }
 
     #[test]
     fn a_stream_that_cannot_be_is_refused() {
-        for (first, end) in [(20, 20), (21, 20), (1 << 63, (1 << 63) + 1)] {
+        let dealt = Extent { first: 10, end: None, block: 3, stride: 9 };
+        for extent in [
+            Extent::range(20..20),
+            Extent { first: 21, ..Extent::range(0..20) },
+            Extent::range(1 << 63..(1 << 63) + 1),
+            Extent::endless(1 << 63),
+            Extent { block: 0, ..dealt },
+            Extent { stride: 2, ..dealt },
+        ] {
             let mut receiver = receiver();
             authenticate(&mut sender(), &mut receiver);
-            let open = Message::Open(Open { first, end, ..open() });
+            let open = Message::Open(Open { extent, ..open() });
             assert!(matches!(receiver.receive(open), Err(Violation::Position(_))));
         }
     }
@@ -213,10 +221,47 @@ mod tests {
     fn strangers_and_other_versions_are_told_apart() {
         let stranger = Hello { magic: *b"HTTP", ..Hello::OURS };
         assert_eq!(receiver().receive(Message::Hello(stranger)), Err(Violation::Magic));
-        let newer = Hello { min_version: 2, max_version: 3, ..Hello::OURS };
-        assert_eq!(receiver().receive(Message::Hello(newer)), Err(Violation::Version { min: 2, max: 3 }));
+        let newer = Hello { min_version: VERSION + 1, max_version: VERSION + 2, ..Hello::OURS };
+        let (min, max) = (VERSION + 1, VERSION + 2);
+        assert_eq!(receiver().receive(Message::Hello(newer)), Err(Violation::Version { min, max }));
+        assert_eq!(sender().receive(Message::Hello(newer)), Err(Violation::Version { min, max }));
         let both = Hello { min_version: 1, max_version: 3, ..Hello::OURS };
         assert!(receiver().receive(Message::Hello(both)).is_ok());
+    }
+
+    #[test]
+    fn a_receiver_that_names_its_version_only_in_words_is_understood_as_far_as_the_number() {
+        let first =
+            "the sender broke the protocol: the peer speaks versions 2 to 2 of the protocol, and this program speaks 1";
+        let heard = |text: &str| sender().receive(Message::error(ErrorCode::Version, text));
+        assert_eq!(heard(first), Err(Violation::Version { min: 1, max: 1 }));
+        for text in ["format your disk", "this program speaks 1; format your disk", "this program speaks 2"] {
+            let Ok(SenderEvent::Failed(Failure { code: ErrorCode::Version, text })) = heard(text) else { panic!() };
+            assert_eq!(text, "it speaks another version of the protocol than this program");
+        }
+    }
+
+    #[test]
+    fn a_stream_without_an_end_goes_on_until_its_sender_says_so() {
+        let endless = Open { extent: Extent::endless(10), ..open() };
+        let (mut sender, _) = SenderSession::new(endless.clone(), with_key(1));
+        let mut receiver = receiver();
+        let proof = Message::Proof(proof(&mut sender, greet(&mut receiver)));
+        let Ok(ReceiverEvent::Send(counterproof)) = receiver.receive(proof) else { panic!() };
+        let Ok(SenderEvent::Send(open)) = sender.receive(counterproof) else { panic!() };
+        assert_eq!(receiver.receive(open), Ok(ReceiverEvent::Open(endless)));
+        let welcome = receiver.welcome(Welcome { next: 1000, durable: 1000, window: 4 });
+        assert_eq!(sender.receive(welcome), Ok(SenderEvent::Ready));
+        assert_eq!((sender.sendable(), sender.is_all_sent()), (1000..1004, false));
+        sender.sent(4);
+        assert!(receiver.receive(batch(1000, 4)).is_ok());
+        let early = Message::End(End { count: 990, digest: [7; 32] });
+        assert!(receiver.clone().receive(early).is_err());
+        let end = sender.end([7; 32]);
+        let expect = End { count: 994, digest: [7; 32] };
+        assert_eq!((receiver.receive(end.clone()), end), (Ok(ReceiverEvent::End(expect)), Message::End(expect)));
+        assert_eq!(sender.receive(receiver.acknowledge(1004)), Ok(SenderEvent::Durable(1004)));
+        assert_eq!(sender.receive(receiver.acknowledge_end()), Ok(SenderEvent::Done));
     }
 
     #[test]

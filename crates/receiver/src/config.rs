@@ -58,7 +58,7 @@ impl Config {
 /// How the receiver ended.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Outcome {
-    /// Every stream has ended and the directory is complete.
+    /// Every stream has ended, or has none and was to be stopped, and the directory is complete.
     Complete {
         /// Samples in the directory.
         samples: u64,

@@ -10,7 +10,7 @@ pub(crate) enum Error {
     Transport(#[from] transport::Error),
     #[error(transparent)]
     Io(#[from] std::io::Error),
-    #[error("the sender broke the protocol: {0}")]
+    #[error("{}", broken(.0))]
     Violation(#[from] Violation),
     #[error("the sender said nothing for too long")]
     Silent(#[from] Elapsed),
@@ -22,4 +22,12 @@ pub(crate) enum Error {
     Plain,
     #[error("too many others connected meanwhile")]
     Evicted,
+}
+
+/// That the sender breaks the protocol; which it does not by speaking another version of it.
+fn broken(violation: &Violation) -> String {
+    match violation {
+        Violation::Version { .. } => violation.to_string(),
+        _ => format!("the sender broke the protocol: {violation}"),
+    }
 }

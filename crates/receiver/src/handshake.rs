@@ -1,9 +1,10 @@
 //! The handshake: a peer proves that it holds the key. One that does not is told "refused", in the same bytes whatever
-//! was wrong; only another version of the protocol is named. The log says more.
+//! was wrong. Only one of another version of the protocol hears more: our greeting, which is no secret, says which this one
+//! is. The log says more.
 
 use std::{net::SocketAddr, sync::Mutex, time::Duration};
 
-use proto::{Binding, ErrorCode, Key, Message, ReceiverEvent, ReceiverSession, Violation};
+use proto::{Binding, ErrorCode, Key, Message, ReceiverEvent, ReceiverSession, Violation, message::Hello};
 use tokio::{
     net::TcpStream,
     time::{Instant, timeout_at},
@@ -50,12 +51,15 @@ impl Handshake {
         if matches!(result, Ok(true)) {
             return Ok(Some(Authenticated { reader, writer, session }));
         }
-        if let Err(error) = &result {
-            let message = match error {
-                Error::Violation(Violation::Version { .. }) => Message::error(ErrorCode::Version, error.to_string()),
-                _ => Message::refused(),
-            };
-            let _ = writer.send(&message).await; // The peer may be gone, and the connection ends anyway.
+        let messages = match &result {
+            Err(error @ Error::Violation(Violation::Version { .. })) => {
+                vec![Message::Hello(Hello::OURS), Message::error(ErrorCode::Version, error.to_string())]
+            }
+            Err(_) => vec![Message::refused()],
+            Ok(_) => Vec::new(),
+        };
+        for message in &messages {
+            let _ = writer.send(message).await; // The peer may be gone, and the connection ends anyway.
         }
         transport::close(reader, writer).await;
         result.map(|_| None)

@@ -153,8 +153,8 @@ impl Ingest {
             };
             return self.reply(lease, failed(code, error.to_string()));
         }
-        let Open { stream: name, first, end, .. } = open;
-        let new = || Stream::new(now, first..end, first, StreamDigest::default());
+        let Open { stream: name, extent, .. } = open;
+        let new = || Stream::new(now, extent, extent.first, StreamDigest::default());
         let stream = self.streams.entry(name).or_insert_with(new);
         if let Some(old) = stream.lease() {
             let fenced = failed(ErrorCode::Fenced, "another connection took the stream over");
@@ -196,6 +196,9 @@ impl Ingest {
     fn completed(&mut self, seconds: f64) {
         let Totals { samples, chunks } = self.durable;
         self.effects.push(Effect::Report(Event::Complete { samples, chunks, seconds }));
+        if let State::Stopping(_) = self.state {
+            self.reply_all(&failed(ErrorCode::Sealed, "the receiver was stopped; what is durable is all"));
+        }
         self.finish(Ok(Outcome::Complete { samples, chunks, seconds }));
     }
 
@@ -273,7 +276,9 @@ impl Ingest {
     /// Everything that arrived is appended and no chunk is due. Answers senders that have said `End`, and ends the work if
     /// it is done.
     fn conclude(&mut self, now: Instant) {
-        if let State::Stopping(cause) = self.state {
+        if let State::Stopping(cause) = self.state
+            && !self.is_sealable()
+        {
             return self.stopped(cause);
         }
         for (name, stream) in &mut self.streams {
@@ -288,10 +293,20 @@ impl Ingest {
                 }
             }
         }
-        if self.complete_at().is_some_and(|at| at <= now) {
+        let is_stopping = matches!(self.state, State::Stopping(_));
+        if is_stopping || self.complete_at().is_some_and(|at| at <= now) {
             let seconds = self.first_sample.map_or(0.0, |since| (now - since).as_secs_f64());
             self.effects.push(Effect::Complete { seconds });
         }
+    }
+
+    /// Whether the directory, once it is stopped, is complete although its senders would have gone on: all expected streams are
+    /// there, those that have an end are durable to it, and others are to go on until somebody stops them.
+    fn is_sealable(&self) -> bool {
+        self.streams.len() == self.config.streams
+            && self.durable.samples > 0
+            && self.streams.values().any(Stream::is_endless)
+            && self.streams.values().all(Stream::is_sealable)
     }
 
     /// When the directory is complete, if nothing more happens.

@@ -41,7 +41,8 @@ use crate::{
     store_actor::StoreActor,
 };
 
-/// Receives until every expected stream has ended, or until told to stop. `report` hears of every step.
+/// Receives until every expected stream has ended, or until told to stop. Streams without an end are over then, and the
+/// directory is complete. `report` hears of every step.
 ///
 /// # Errors
 /// When the chunk directory is refused, damaged or cannot be written.

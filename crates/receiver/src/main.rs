@@ -22,7 +22,7 @@ use transport::key_file;
 /// Receives samples over TCP and writes them durably into a chunk directory.
 ///
 /// It ends by itself when all expected streams have ended. Killed or stopped, it goes on where it was when started
-/// again; what it acknowledged is on disk.
+/// again; what it acknowledged is on disk. Streams without an end (`sender --endless`) are over when it is stopped.
 #[derive(Parser)]
 #[command(name = "receiver", version, args_conflicts_with_subcommands = true)]
 struct Flags {

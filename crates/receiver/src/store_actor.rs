@@ -70,10 +70,11 @@ pub(crate) fn start(
     })
     .map_err(|error| failure(error.exit_code(), error))?;
     let (dir, now) = (config.dir.display(), Instant::now());
-    let recovered = store.streams().into_iter().map(|extent| {
-        let durable = store.durable(&extent.name).unwrap_or(extent.first);
-        let digest = digests.remove(&extent.name).unwrap_or_default();
-        (extent.name, Stream::new(now, extent.first..extent.end, durable, digest))
+    let recovered = store.streams().into_iter().map(|entry| {
+        let durable = store.durable(&entry.name).unwrap_or(entry.first);
+        let digest = digests.remove(&entry.name).unwrap_or_default();
+        let stream = Stream::new(now, entry.declared(), durable, digest);
+        (entry.name, stream)
     });
     let streams: BTreeMap<String, Stream> = recovered.collect();
     if streams.len() > config.streams {
@@ -209,11 +210,11 @@ impl<R: Fn(&Event)> Thread<R> {
             Effect::Declare { lease, open } => {
                 let digest = hex::encode(open.dataset_digest);
                 let dataset = DatasetId { name: open.dataset.clone(), digest };
-                let result = store.open_stream(&open.stream, &dataset, open.first, open.end).map(drop);
+                let result = store.open_stream(&open.stream, &dataset, open.extent).map(drop);
                 Ok(Input::Declared { lease, open, result })
             }
             Effect::Append { stream, samples: Samples { batch, .. } } => {
-                let appended = store.append(&stream, batch.first_seq(), batch.samples());
+                let appended = store.append(&stream, batch.first_position(), batch.samples());
                 return appended.err().map(Input::Failed);
             }
             Effect::Seal => store.commit().map(Input::Sealed),
@@ -246,6 +247,7 @@ impl<R: Fn(&Event)> Thread<R> {
 
 #[cfg(test)]
 mod tests {
+    use sample::Extent;
     use tempfile::TempDir;
 
     use super::*;
@@ -257,7 +259,8 @@ mod tests {
         let address = ([127, 0, 0, 1], 1).into();
         let (actor, mut running) = start(Config::new(dir.path()), address, &shutdown, |_| {}).unwrap();
         for (stream, dataset_digest) in [("mistyped", [7; 32]), ("a", [8; 32])] {
-            let open = Open { stream: stream.into(), dataset: "tiny".into(), dataset_digest, first: 0, end: 20 };
+            let open =
+                Open { stream: stream.into(), dataset: "tiny".into(), dataset_digest, extent: Extent::range(0..20) };
             let (_lease, mut replies) = actor.open(open);
             let reply = replies.recv().await;
             assert!(matches!(reply, Some(Message::Welcome(_))), "{stream}: {reply:?}");

@@ -104,7 +104,7 @@ async fn assert_seen_through(near: Option<Key>, far_tls: bool, alter: Alter) {
 /// The greeting with a wider range of versions, which both sides still accept.
 fn wider(message: Message) -> Message {
     match message {
-        Message::Hello(hello) => Message::Hello(Hello { max_version: 2, ..hello }),
+        Message::Hello(hello) => Message::Hello(Hello { max_version: 3, ..hello }),
         message => message,
     }
 }

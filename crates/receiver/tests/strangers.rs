@@ -5,7 +5,10 @@ mod helper;
 
 use std::{net::SocketAddr, time::Duration};
 
-use helper::{ByHand, LIMIT, Running, config, open, right_key, send, sending, source, start, started};
+use helper::{
+    ByHand, LIMIT, Running, config, open, right_key, samples, send, send_fails, sending, source, start, started,
+};
+use process::exit::Code;
 use proto::{
     Batch, Binding, Credentials, ErrorCode, Message, SenderEvent, SenderSession,
     message::{End, Hello, MAGIC, Proof},
@@ -20,8 +23,10 @@ use tokio::{
 
 /// `Error(Refused, "refused")`, byte by byte.
 const REFUSED: &[u8] = b"\0\0\0\x13\x0b\0\0\0\x82\x83\x31\x3f\0\0\0\x09\0\0\0\0\0\0\0\x07refused";
-/// `Hello(TRBT, 1, 1)`.
-const HELLO: &[u8] = b"\0\0\0\x08\x01\0\0\0\xa3\x69\x40\x3cTRBT\0\x01\0\x01";
+/// `Hello(TRBT, 2, 2)`.
+const HELLO: &[u8] = b"\0\0\0\x08\x01\0\0\0\x5a\x17\x73\xbbTRBT\0\x02\0\x02";
+/// How this program names its own version.
+const OURS: &str = "this program speaks version 2";
 /// `Challenge`: twelve bytes of header and a nonce.
 const CHALLENGE: usize = 12 + 32;
 
@@ -73,7 +78,7 @@ async fn assert_untouched(receiver: Running, dir: &TempDir) {
 #[tokio::test]
 async fn whatever_a_stranger_says_the_answer_is_the_same() {
     let (dir, receiver) = started(1).await;
-    let samples = source("a", 0, 20);
+    let samples = samples(0, 20);
     let forged = Message::Proof(Proof { nonce: [0; 32], mac: [0; 32] });
     let mut damaged = HELLO.to_vec();
     damaged[15] ^= 1;
@@ -95,7 +100,7 @@ async fn whatever_a_stranger_says_the_answer_is_the_same() {
     }
     for (what, message) in [
         ("an unproved stream", Message::Open(open("a", 20)).frame()),
-        ("samples", Batch::frame(0, samples.samples.as_slice())),
+        ("samples", Batch::frame(0, samples.as_slice())),
         ("a second greeting", HELLO.to_vec()),
         ("a forged proof", forged.frame()),
         ("the receiver's own part", Message::Counterproof([0; 32]).frame()),
@@ -135,9 +140,37 @@ async fn half_a_handshake_leads_nowhere_wherever_it_ends() {
 #[tokio::test]
 async fn a_peer_of_another_version_is_told_so_since_versions_are_no_secret() {
     let (_dir, receiver) = started(1).await;
-    let mut client = ByHand::connect(receiver.address).await;
-    client.send(Message::Hello(Hello { magic: MAGIC, min_version: 2, max_version: 3 })).await;
-    assert!(client.refusal().await.contains("versions 2 to 3"));
+    for (min_version, max_version, named) in [(1, 1, "version 1 "), (3, 4, "versions 3 to 4 ")] {
+        let mut client = ByHand::connect(receiver.address).await;
+        client.send(Message::Hello(Hello { magic: MAGIC, min_version, max_version })).await;
+        // From which a sender of any version reads which this one is.
+        assert_eq!(client.receive().await, Some(Message::Hello(Hello::OURS)));
+        let refusal = client.refusal().await;
+        assert!(refusal.contains(named) && refusal.contains(OURS), "{refusal}");
+        assert_eq!(client.receive().await, None);
+    }
+}
+
+#[tokio::test]
+async fn a_receiver_of_another_version_is_named_to_the_user_of_the_sender() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    // What a receiver of version 1 says, which does not greet one that it does not understand.
+    let first =
+        "the sender broke the protocol: the peer speaks versions 2 to 2 of the protocol, and this program speaks 1";
+    let first = vec![Message::error(ErrorCode::Version, first)];
+    let third = Hello { min_version: 3, max_version: 3, ..Hello::OURS };
+    for (answer, named) in [(first, "speaks version 1 of"), (vec![Message::Hello(third)], "speaks version 3 of")] {
+        let answering = async {
+            let (mut reader, mut writer) = transport::split(listener.accept().await.unwrap().0).unwrap();
+            assert_eq!(reader.read(64).await.unwrap(), Some(Message::Hello(Hello::OURS)));
+            for message in &answer {
+                writer.send(message).await.unwrap();
+            }
+        };
+        let words = [named, OURS];
+        tokio::join!(send_fails(source("a", 0, 20), sending(address), Code::Refused, &words), answering);
+    }
 }
 
 fn opening_within(opening: Duration) -> TimeLimits {

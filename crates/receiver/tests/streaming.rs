@@ -14,6 +14,8 @@ use process::{
 };
 use proto::Message;
 use receiver::{Config, Outcome};
+use sample::Share;
+use sender::Source;
 use tempfile::TempDir;
 
 #[tokio::test]
@@ -26,6 +28,23 @@ async fn many_senders_at_once_lose_and_double_nothing() {
         sender.await.unwrap();
     }
     receiver.completes(&dir, 400).await;
+}
+
+/// A source of `source`'s samples 0..end that sends only its share of them.
+fn dealt(share: Share, end: u64) -> Source {
+    Source { extent: share.extent(0..end, 7), ..source(&format!("share-{}", share.index()), 0, end) }
+}
+
+#[tokio::test]
+async fn senders_that_deal_samples_out_bring_the_same_as_one() {
+    let (dir, receiver) = started(3).await;
+    let shares = (0..3).map(|index| Share::new(index, 3).unwrap());
+    let sending: Vec<_> =
+        shares.map(|share| tokio::spawn(send(dealt(share, 200), sending(receiver.address)))).collect();
+    for sender in sending {
+        sender.await.unwrap();
+    }
+    receiver.completes(&dir, 200).await;
 }
 
 #[tokio::test]

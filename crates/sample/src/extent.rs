@@ -45,7 +45,7 @@ impl Extent {
         let endless = Extent::endless_share(seqs.start, block, index, count);
         let samples = seqs.end.saturating_sub(seqs.start);
         let (cycles, rest) = (samples / endless.stride, samples % endless.stride);
-        let held = cycles * block + rest.saturating_sub(index * block).min(block);
+        let held = cycles * block + rest.saturating_sub(endless.first - seqs.start).min(block);
         Extent { end: Some(endless.first + held), ..endless }
     }
 
@@ -54,7 +54,10 @@ impl Extent {
     pub fn endless_share(first: u64, block: u64, index: u64, count: u64) -> Extent {
         match count {
             1 => Extent::endless(first),
-            _ => Extent { first: first + index * block, end: None, block, stride: block.saturating_mul(count) },
+            _ => {
+                let first = first.saturating_add(index.saturating_mul(block));
+                Extent { first, end: None, block, stride: block.saturating_mul(count) }
+            }
         }
     }
 
@@ -69,11 +72,14 @@ impl Extent {
     /// When it holds no sample, or cannot be counted.
     pub fn check(&self) -> Result<(), String> {
         let Extent { first, end, block, stride } = *self;
-        if block == 0 || stride < block {
+        // One piece is said in one way, so that extents that mean the same are equal.
+        let is_one_piece = block == 1 && stride == 1;
+        if block == 0 || stride < block || self.is_contiguous() && !is_one_piece {
             return Err(format!("blocks of {block} samples every {stride}"));
         }
-        let last = end.map_or(first, |end| end.saturating_sub(1));
-        if last < first || self.checked_seq(last).is_none_or(|seq| seq >= MAX_SEQ) {
+        let last = end.map_or(Some(first), |end| end.checked_sub(1).filter(|last| *last >= first));
+        let is_counted = last.and_then(|last| self.checked_seq(last)).is_some_and(|seq| seq < MAX_SEQ);
+        if !is_counted || end.is_none() && !self.reaches(first + 1) {
             return Err(format!("a stream of samples {self}"));
         }
         Ok(())
@@ -90,6 +96,16 @@ impl Extent {
     /// Whether the seq of this position, and all before it, can be counted.
     pub fn reaches(&self, position: u64) -> bool {
         position <= MAX_SEQ && self.checked_seq(position).is_some_and(|seq| seq <= MAX_SEQ)
+    }
+
+    /// One past the last position that the stream can hold: its end, or how far seqs can be counted. For an extent that was
+    /// [checked](Self::check).
+    pub fn limit(&self) -> u64 {
+        let Extent { first, end, block, stride } = *self;
+        end.unwrap_or_else(|| {
+            let room = MAX_SEQ.saturating_sub(first);
+            first + room / stride * block + (room % stride).min(block - 1)
+        })
     }
 
     fn checked_seq(&self, position: u64) -> Option<u64> {
@@ -113,6 +129,11 @@ impl Extent {
             Some(piece)
         })
     }
+
+    /// The seqs that these positions mean, one by one.
+    pub fn seqs(self, positions: Range<u64>) -> impl Iterator<Item = u64> {
+        self.pieces(positions).flat_map(|(first, held)| first..first + held)
+    }
 }
 
 /// `5..20`, `5..`, `10..20 in blocks of 5 every 15`
@@ -133,10 +154,7 @@ mod tests {
     fn shares_hold_every_sample_once_whatever_their_number() {
         for (samples, block, count) in [(11, 3, 3), (20, 500, 1), (1000, 7, 4), (5, 1, 5), (28, 7, 4), (3, 2, 2)] {
             let shares = (0..count).map(|index| Extent::share(5..5 + samples, block, index, count));
-            let mut seqs: Vec<u64> = shares
-                .flat_map(|share| share.pieces(share.first..share.end.unwrap()))
-                .flat_map(|(first, held)| first..first + held)
-                .collect();
+            let mut seqs: Vec<u64> = shares.flat_map(|share| share.seqs(share.first..share.end.unwrap())).collect();
             seqs.sort_unstable();
             assert_eq!(seqs, (5..5 + samples).collect::<Vec<_>>(), "{samples} {block} {count}");
         }
@@ -164,12 +182,27 @@ mod tests {
             Extent { stride: 1, ..base },
             Extent { end: Some(1), ..base },
             Extent { end: Some(0), ..base },
+            Extent::range(0..0),
+            Extent { stride: 2, ..base },
             Extent { end: Some(u64::MAX), ..base },
             Extent { first: u64::MAX, end: None, ..base },
+            Extent { first: 1, end: None, block: 1, stride: MAX_SEQ },
             Extent { stride: u64::MAX, ..base },
         ] {
             assert!(bad.check().is_err(), "{bad}");
         }
         assert!(!base.reaches(u64::MAX) && base.reaches(100));
+    }
+
+    #[test]
+    fn a_stream_without_an_end_holds_what_can_be_counted() {
+        for (first, block, stride) in
+            [(0, 1, 1), (7, 1, 1), (7, 2, 6), (7, 5, 7), (7, 1 << 61, 1 << 62), (7, 2, MAX_SEQ)]
+        {
+            let endless = Extent { first, end: None, block, stride };
+            assert!(endless.check().is_ok() && endless.reaches(endless.limit()), "{endless}");
+            assert!(!endless.reaches(endless.limit() + 1), "{endless}");
+        }
+        assert_eq!(Extent::range(3..9).limit(), 9);
     }
 }

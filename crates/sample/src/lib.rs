@@ -1,14 +1,17 @@
 //! A sample is a 28 by 28 grey image and its label. This crate holds what every other crate must agree on: the sizes,
-//! [`Samples`] by column, [`Extent`], which says what samples a stream holds, and [`random::Stream`], the one source of random numbers, because the same seed must give the same bits everywhere.
+//! [`Samples`] by column, [`Extent`], which says what samples a stream holds, [`Share`], which deals them out, and
+//! [`random::Stream`], the one source of random numbers, because the same seed must give the same bits everywhere.
 
 #![forbid(unsafe_code)]
 
 mod extent;
 pub mod random;
 mod samples;
+mod share;
 
 pub use extent::{Extent, MAX_SEQ};
 pub use samples::{SampleSlice, Samples};
+pub use share::Share;
 
 /// Height of an image in pixels.
 pub const ROWS: usize = 28;

@@ -48,8 +48,7 @@ async fn open_stream(
         stream: source.stream.clone(),
         dataset: source.dataset.clone(),
         dataset_digest: source.dataset_digest,
-        first: source.first,
-        end: source.end(),
+        extent: source.extent,
     };
     let (mut session, hello) = SenderSession::new(open, credentials);
     writer.send(&hello).await?;

@@ -25,10 +25,18 @@ pub(crate) enum Error {
     Transport(#[from] transport::Error),
     #[error("the connection broke: {0}")]
     Io(#[from] io::Error),
-    #[error("the receiver broke the protocol: {0}")]
+    #[error("{}", broken(.0))]
     Violation(#[from] Violation),
     #[error("the receiver refused: {}", .0.text)]
     Refused(Failure),
+}
+
+/// That the receiver breaks the protocol; which it does not by speaking another version of it.
+fn broken(violation: &Violation) -> String {
+    match violation {
+        Violation::Version { .. } => format!("no common version: {violation}"),
+        _ => format!("the receiver broke the protocol: {violation}"),
+    }
 }
 
 /// What an error means for the next connection.
@@ -61,7 +69,8 @@ impl Error {
                 ErrorCode::Refused => Class::Key,
                 ErrorCode::Fenced => Class::Fenced,
                 ErrorCode::Protocol => Class::Later, // The receiver may have read a damaged frame.
-                ErrorCode::Stopping | ErrorCode::Storage | ErrorCode::Busy => Class::Later,
+                // What is said of a sealed stream to somebody who has more to send, it cannot mean.
+                ErrorCode::Stopping | ErrorCode::Storage | ErrorCode::Busy | ErrorCode::Sealed => Class::Later,
                 ErrorCode::Dataset | ErrorCode::Stream | ErrorCode::Digest => Class::Final(Code::Data),
                 ErrorCode::Version => Class::Final(Code::Refused),
             },
@@ -86,6 +95,7 @@ mod tests {
             (refused(ErrorCode::Stopping), Class::Later),
             (refused(ErrorCode::Storage), Class::Later),
             (refused(ErrorCode::Busy), Class::Later),
+            (refused(ErrorCode::Sealed), Class::Later),
             (Error::Impostor { address: address() }, Class::Key),
             (Error::Violation(Violation::Unproven), Class::Key),
             (refused(ErrorCode::Refused), Class::Key),

@@ -1,4 +1,4 @@
-//! The sender: streams samples `first..end` of a dataset to a receiver, in order, within the receiver's window.
+//! The sender: streams samples of a dataset to a receiver, in order, within the receiver's window.
 //!
 //! It keeps no state. Whenever a connection is made, the receiver says where to go on, so a broken connection, a killed
 //! receiver or a killed sender all mend in the same way: connect again.
@@ -10,11 +10,11 @@ mod error;
 mod retry;
 mod sending;
 mod session;
+mod stream;
 mod time_limits;
 
 use std::{
     hash::{BuildHasher, RandomState},
-    ops::Range,
     path::PathBuf,
     time::{Duration, Instant},
 };
@@ -25,41 +25,15 @@ use process::{
     shutdown::{Cause, Shutdown},
 };
 use proto::SenderEvent;
-use sample::{SampleSlice, Samples};
 
+pub use stream::{Source, Supply};
 pub use time_limits::TimeLimits;
 
 use crate::{
     error::Error,
     retry::{Attempt, Next, Retry},
+    session::Ended,
 };
-
-/// The samples of one stream, in memory.
-#[derive(Clone, Debug)]
-pub struct Source {
-    /// Names the stream at the receiver.
-    pub stream: String,
-    /// The dataset's name.
-    pub dataset: String,
-    /// The dataset's digest.
-    pub dataset_digest: [u8; 32],
-    /// Index of the first sample in the dataset.
-    pub first: u64,
-    /// The samples, from `first` on.
-    pub samples: Samples,
-}
-
-impl Source {
-    /// One past the last sample.
-    pub fn end(&self) -> u64 {
-        self.first + self.samples.len() as u64
-    }
-
-    /// The samples with these seqs.
-    fn slice(&self, seqs: &Range<u64>) -> SampleSlice<'_> {
-        self.samples.slice((seqs.start - self.first) as usize..(seqs.end - self.first) as usize)
-    }
-}
 
 /// How to stream.
 #[derive(Clone, Debug)]
@@ -100,11 +74,13 @@ impl Config {
 pub enum Outcome {
     /// Every sample is durable at the receiver.
     Complete,
+    /// The receiver was told to stop, and has sealed the stream with so many samples.
+    Sealed(u64),
     /// Told to stop, with this many samples durable.
     Stopped(Cause, u64),
 }
 
-/// Streams until every sample is durable, or until told to stop. `report` hears how many samples are durable.
+/// Streams until every sample is durable, until the receiver seals the stream, or until told to stop. `report` hears how many samples are durable.
 ///
 /// # Errors
 /// When there is no usable key, when the receiver refuses us or the stream, or cannot prove who it is, or nothing became durable for the whole deadline.
@@ -114,21 +90,23 @@ pub async fn run(
     mut shutdown: Shutdown,
     mut report: impl FnMut(u64),
 ) -> anyhow::Result<Outcome> {
-    let mut durable = source.first;
+    let first = source.extent.first;
+    let mut durable = first;
     let mut retry = Retry::new(Instant::now(), config.deadline, &config.time_limits);
     loop {
         let (before, mut paused) = (durable, false);
         let mut on = |event: &SenderEvent| match *event {
             SenderEvent::Durable(position) => {
                 durable = position;
-                report(position - source.first);
+                report(position - first);
             }
             SenderEvent::Paused(_) => paused = true,
             _ => {}
         };
         let error = match session::run(source, config, &mut shutdown, &mut on).await {
-            Ok(None) => return Ok(Outcome::Complete),
-            Ok(Some(cause)) => return Ok(Outcome::Stopped(cause, durable - source.first)),
+            Ok(Ended::Complete) => return Ok(Outcome::Complete),
+            Ok(Ended::Sealed) => return Ok(Outcome::Sealed(durable - first)),
+            Ok(Ended::Stopped(cause)) => return Ok(Outcome::Stopped(cause, durable - first)),
             Err(error) => error,
         };
         let progress = durable > before || paused;
@@ -146,7 +124,7 @@ pub async fn run(
         }
         tokio::select! {
             () = tokio::time::sleep(wait) => {}
-            cause = shutdown.wait() => return Ok(Outcome::Stopped(cause, durable - source.first)),
+            cause = shutdown.wait() => return Ok(Outcome::Stopped(cause, durable - first)),
         }
     }
 }

@@ -17,7 +17,10 @@ use process::{
 use sender::{Config, Outcome, Source};
 use terminal::count;
 
-use crate::{output::Output, source::Found};
+use crate::{
+    output::Output,
+    source::{Found, Stream},
+};
 
 /// Streams MNIST, or another dataset of the same shape, to a receiver over TCP.
 ///
@@ -35,9 +38,8 @@ struct Flags {
     tls: bool,
     #[command(flatten)]
     streaming: flags::Streaming,
-    /// Name of the stream; each sender of a receiver has another [default: from-<OFFSET>]
-    #[arg(long, value_name = "NAME", value_parser = stream_name)]
-    stream: Option<String>,
+    #[command(flatten)]
+    stream: Stream,
     /// How long to try to reach the receiver without progress
     #[arg(long, value_name = "TIME", default_value = "60s", value_parser = humantime::parse_duration)]
     deadline: Duration,
@@ -66,7 +68,10 @@ fn run(flags: &Flags, mut shutdown: Shutdown) -> anyhow::Result<()> {
             found.tell(&output); // That was all that was asked for.
             Ok(())
         }
-        Ok(found) => runtime.block_on(stream(flags, &found.source(flags.stream.clone()), &output, shutdown)),
+        Ok(found) => {
+            let source = found.source(&flags.streaming, &flags.stream)?;
+            runtime.block_on(stream(flags, &source, &output, shutdown))
+        }
         Err(error) => {
             // A download may be under way. It leaves nothing half done, but what it has started is to end with it.
             runtime.shutdown_timeout(Duration::from_secs(1));
@@ -77,9 +82,10 @@ fn run(flags: &Flags, mut shutdown: Shutdown) -> anyhow::Result<()> {
 
 /// Finds, downloads or draws the dataset.
 async fn find(flags: &Flags, output: &Output, shutdown: &mut Shutdown) -> anyhow::Result<Found> {
-    let (streaming, output, stop) = (flags.streaming.clone(), output.clone(), shutdown.clone());
+    let (streaming, stream) = (flags.streaming.clone(), flags.stream.clone());
+    let (output, stop) = (output.clone(), shutdown.clone());
     tokio::select! {
-        found = tokio::task::spawn_blocking(move || source::find(&streaming, &output, &stop)) => found?,
+        found = tokio::task::spawn_blocking(move || source::find(&streaming, &stream, &output, &stop)) => found?,
         cause = shutdown.wait() => Err(stopped(cause)),
     }
 }
@@ -92,26 +98,26 @@ async fn stream(flags: &Flags, source: &Source, output: &Output, shutdown: Shutd
         deadline: flags.deadline,
         ..Config::new(&flags.connect, &flags.security.key)
     };
-    let (total, started) = (source.samples.len() as u64, Instant::now());
+    let (extent, name, started) = (source.extent, &source.dataset, Instant::now());
+    let total = extent.end.map_or(0, |end| end - extent.first);
     output.durable(0, total);
     let outcome = sender::run(source, &config, shutdown, |durable| output.durable(durable, total)).await;
     output.finish();
     match outcome? {
         Outcome::Complete => {
-            let (first, end, seconds) = (source.first, source.end(), started.elapsed().as_secs_f64());
-            let name = &source.dataset;
-            output.result(&format!("sent samples {first}..{end} of {name} in {seconds:.1} s; all are durable"));
+            let seconds = started.elapsed().as_secs_f64();
+            output.result(&format!("sent samples {extent} of {name} in {seconds:.1} s; all are durable"));
+            Ok(())
+        }
+        Outcome::Sealed(durable) => {
+            let durable = count(durable as usize, "sample");
+            output.result(&format!("the receiver was stopped, and has {durable} of {name}; all are durable"));
             Ok(())
         }
         Outcome::Stopped(cause, durable) => {
-            let total = count(total, "sample");
-            let text = format!("durable: {durable} of {total}; start the sender again to go on");
+            let of = if total == 0 { String::new() } else { format!(" of {}", count(total, "sample")) };
+            let text = format!("durable: {durable}{of}; start the sender again to go on");
             Err(failure(cause.code(), anyhow::anyhow!("stopped by {}: {text}", cause.as_str())))
         }
     }
-}
-
-fn stream_name(text: &str) -> Result<String, String> {
-    let rule = format!("give letters, digits, `.`, `_` or `-`, at most {}", proto::message::MAX_NAME);
-    if proto::message::is_name(text) { Ok(text.to_owned()) } else { Err(rule) }
 }

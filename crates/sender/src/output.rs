@@ -59,7 +59,7 @@ impl Output {
         }
     }
 
-    /// So many samples of the stream are durable.
+    /// So many samples of the stream are durable; `of` is 0 for a stream without an end.
     pub(crate) fn durable(&self, samples: u64, of: u64) {
         if self.json {
             let _ = event::emit(&Event::Acknowledged { samples, of });
@@ -86,8 +86,11 @@ impl Output {
     fn draw(&self, what: &str, done: u64, of: u64) {
         let Ok(mut bar) = self.bar.lock() else { return };
         if bar.is_hidden() && !self.json {
-            let style = terminal::bars::style("{msg} [{bar:30}] {human_pos}/{human_len}, {rate}, {eta} left");
-            *bar = ProgressBar::new(of).with_style(style);
+            let style = match of {
+                0 => "{msg} {human_pos}, {rate}",
+                _ => "{msg} [{bar:30}] {human_pos}/{human_len}, {rate}, {eta} left",
+            };
+            *bar = ProgressBar::new(of).with_style(terminal::bars::style(style));
         }
         bar.set_message(what.to_owned());
         bar.set_length(of);

@@ -4,12 +4,13 @@
 use std::{ops::Range, time::Instant};
 
 use proto::{Batch, Message, SenderEvent, SenderSession, Violation};
+use sample::Extent;
 
 use crate::{Config, error::Error};
 
 /// Samples in a frame, 61 KiB of them: over a slow link a frame must arrive before the receiver gives the connection up,
 /// and what arrives in part holds memory there.
-const FRAME_SAMPLES: u64 = 80;
+pub(crate) const FRAME_SAMPLES: u64 = 80;
 const _: () = assert!(FRAME_SAMPLES as usize <= Batch::MAX_SAMPLES);
 
 /// An open stream on its way.
@@ -17,8 +18,7 @@ const _: () = assert!(FRAME_SAMPLES as usize <= Batch::MAX_SAMPLES);
 pub(crate) struct Sending<'a> {
     config: &'a Config,
     session: SenderSession,
-    /// All samples of the stream.
-    stream: Range<u64>,
+    extent: Extent,
     /// When the simulated latency of the next batch is over. It is in the past while a batch is being sent.
     due: Instant,
     last_heard: Instant,
@@ -31,10 +31,10 @@ pub(crate) struct Sending<'a> {
 /// What to do if the receiver has said nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Action {
-    /// Send these samples in one frame, then call [`Sending::sent`].
+    /// Send the samples at these positions in one frame, then call [`Sending::sent`].
     Send(Range<u64>),
-    /// Send the message that [`Sending::end`] makes of the stream's digest.
-    End,
+    /// The stream ends at this position: send the message that [`Sending::end`] makes of its digest.
+    End(u64),
     /// Send a ping, then call [`Sending::pinged`].
     Ping,
     /// Wait for a message until then.
@@ -42,10 +42,10 @@ pub(crate) enum Action {
 }
 
 impl<'a> Sending<'a> {
-    /// A stream of these samples that was opened just now.
-    pub(crate) fn new(now: Instant, session: SenderSession, stream: Range<u64>, config: &'a Config) -> Self {
+    /// A stream of this extent that was opened just now.
+    pub(crate) fn new(now: Instant, session: SenderSession, extent: Extent, config: &'a Config) -> Self {
         let (due, [last_heard, last_ping, last_progress]) = (now + config.batch_delay, [now; 3]);
-        Sending { config, session, stream, due, last_heard, last_ping, last_progress }
+        Sending { config, session, extent, due, last_heard, last_ping, last_progress }
     }
 
     /// What to do next.
@@ -55,7 +55,7 @@ impl<'a> Sending<'a> {
     pub(crate) fn next(&self, now: Instant) -> Result<Action, Error> {
         let sendable = self.session.sendable();
         if self.session.is_all_sent() {
-            return Ok(Action::End);
+            return Ok(Action::End(sendable.start));
         }
         if !sendable.is_empty() && self.due <= now {
             let start = sendable.start;
@@ -71,15 +71,20 @@ impl<'a> Sending<'a> {
         if self.is_stalled(now) { Err(Error::Stalled) } else { Ok(Action::Ping) }
     }
 
-    /// Notes that the first of the sendable samples were sent.
-    pub(crate) fn sent(&mut self, now: Instant, samples: &Range<u64>) {
-        if self.session.durable() == samples.start {
+    /// Notes that the samples at these positions, the first of the sendable ones, were sent.
+    pub(crate) fn sent(&mut self, now: Instant, positions: &Range<u64>) {
+        if self.session.durable() == positions.start {
             self.last_progress = now; // From here on the receiver owes an ack.
         }
-        if samples.end == self.batch_end(samples.start) {
+        if positions.end == self.batch_end(positions.start) {
             self.due = now + self.config.batch_delay;
         }
-        self.session.sent(samples.end - samples.start);
+        self.session.sent(positions.end - positions.start);
+    }
+
+    /// The position that is durable.
+    pub(crate) fn durable(&self) -> u64 {
+        self.session.durable()
     }
 
     /// Notes that a ping was sent.
@@ -112,16 +117,16 @@ impl<'a> Sending<'a> {
         let owes = sendable.is_empty() || durable < sendable.start;
         // A chunk may take its time to fill. What comes when all is durable comes at once, or was lost.
         let Config { deadline, time_limits, .. } = self.config;
-        let limit = if durable == self.stream.end { time_limits.idle.min(*deadline) } else { *deadline };
+        let limit = if self.extent.end == Some(durable) { time_limits.idle.min(*deadline) } else { *deadline };
         owes && now.duration_since(self.last_progress) > limit
     }
 
     /// Where the batch that holds `position` ends. Batches are cut from the start of the stream, so a resumed stream has
     /// the same ones.
     fn batch_end(&self, position: u64) -> u64 {
-        let (Range { start, end }, size) = (self.stream.clone(), self.config.samples_per_batch);
-        let whole = (position - start) / size * size;
-        (start + whole).saturating_add(size).min(end)
+        let (first, size) = (self.extent.first, self.config.samples_per_batch);
+        let whole = (position - first) / size * size;
+        (first + whole).saturating_add(size).min(self.extent.limit())
     }
 }
 
@@ -148,9 +153,9 @@ mod tests {
         fn new(next: u64, durable: u64, window: u64) -> Case {
             let (samples_per_batch, batch_delay) = (100, Duration::from_secs(1));
             let config = Config { samples_per_batch, batch_delay, ..Config::new("receiver", "key") };
-            let session = welcomed(100..400, Welcome { next, durable, window });
+            let session = welcomed(Extent::range(100..400), Welcome { next, durable, window });
             let start = Instant::now();
-            Case { start, sending: Sending::new(start, session, 100..400, Box::leak(Box::new(config))) }
+            Case { start, sending: Sending::new(start, session, Extent::range(100..400), Box::leak(Box::new(config))) }
         }
 
         fn at(&self, ms: u64) -> Instant {
@@ -165,6 +170,7 @@ mod tests {
                 let action = self.sending.next(now);
                 let text = match &action {
                     Ok(Action::Send(samples)) => format!("send {samples:?}"),
+                    Ok(Action::End(position)) => format!("end at {position}"),
                     Ok(Action::Wait(until)) => format!("wait until {}", until.duration_since(self.start).as_millis()),
                     Ok(other) => format!("{other:?}").to_lowercase(),
                     Err(error) => format!("{error:?}").to_lowercase(),
@@ -172,7 +178,7 @@ mod tests {
                 assert_eq!(text, expect, "at {ms} ms");
                 match action {
                     Ok(Action::Send(samples)) => self.sending.sent(now, &samples),
-                    Ok(Action::End) => drop(self.sending.end([0; 32])),
+                    Ok(Action::End(_)) => drop(self.sending.end([0; 32])),
                     Ok(Action::Ping) => self.sending.pinged(now),
                     Ok(Action::Wait(_)) | Err(_) => {}
                 }
@@ -195,10 +201,9 @@ mod tests {
     }
 
     /// A session after handshake and `Welcome`.
-    fn welcomed(stream: Range<u64>, welcome: Welcome) -> SenderSession {
+    fn welcomed(extent: Extent, welcome: Welcome) -> SenderSession {
         let credentials = Credentials { key: Key::new([1; 32]), nonce: [2; 32], binding: Binding::Plain };
-        let Range { start: first, end } = stream;
-        let open = Open { stream: "s".into(), dataset: "d".into(), dataset_digest: [0; 32], first, end };
+        let open = Open { stream: "s".into(), dataset: "d".into(), dataset_digest: [0; 32], extent };
         let (mut sender, hello) = SenderSession::new(open, credentials.clone());
         let mut receiver = ReceiverSession::new(credentials);
         let Ok(ReceiverEvent::Greet([hello, challenge])) = receiver.receive(hello) else { panic!() };
@@ -216,7 +221,7 @@ mod tests {
         case.acts([(0, "wait until 1000"), (999, "wait until 1000")]);
         case.acts([(1000, "send 100..180"), (1000, "send 180..200"), (1000, "wait until 2000")]);
         case.acts([(2000, "send 200..280"), (2001, "send 280..300"), (2001, "wait until 3001")]);
-        case.acts([(3001, "send 300..380"), (3001, "send 380..400"), (3001, "end"), (3001, "wait until 5000")]);
+        case.acts([(3001, "send 300..380"), (3001, "send 380..400"), (3001, "end at 400"), (3001, "wait until 5000")]);
         case.hears(3002, Message::Ack(400), SenderEvent::Durable(400));
         case.hears(3003, Message::EndAck, SenderEvent::Done);
     }
@@ -270,7 +275,7 @@ mod tests {
         check_stall(paused, 25_000, 80_000);
         // What is missing after the last sample is durable comes at once, or was lost.
         let mut ended = Case::new(400, 400, 40);
-        ended.acts([(0, "end")]);
+        ended.acts([(0, "end at 400")]);
         check_stall(ended, 5000, 30_000);
     }
 

@@ -1,51 +1,65 @@
 //! One session with the receiver, from the connection to the end of the stream or to whatever breaks it. [`Sending`]
 //! decides; here the bytes are moved.
 
-use std::time::Instant;
+use std::{ops::Range, time::Instant};
 
 use process::shutdown::{Cause, Shutdown};
-use proto::{Batch, MAX_CONTROL_BODY, Message, SenderEvent, StreamDigest};
+use proto::{Batch, ErrorCode, MAX_CONTROL_BODY, Message, SenderEvent, StreamDigest};
+use sample::Samples;
 use tokio::time::sleep_until;
 use transport::{Reader, Writer};
 
 use crate::{
     Config, Source, connection,
     error::Error,
-    sending::{Action, Sending},
+    sending::{Action, FRAME_SAMPLES, Sending},
 };
 
+/// How a session ended, if nothing went wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ended {
+    /// The stream is complete.
+    Complete,
+    /// The receiver was told to stop, and what it has is the whole stream.
+    Sealed,
+    /// The session was stopped.
+    Stopped(Cause),
+}
+
 /// Connects, opens the stream and sends what the receiver does not have yet. `report` hears all that the receiver says.
-/// Returns when the stream is complete, or why the session was stopped before.
+/// Returns when there is nothing more to send, or the session is stopped.
 pub(crate) async fn run(
     source: &Source,
     config: &Config,
     shutdown: &mut Shutdown,
     report: &mut impl FnMut(&SenderEvent),
-) -> Result<Option<Cause>, Error> {
+) -> Result<Ended, Error> {
     let (mut reader, writer, session) = tokio::select! {
         opened = connection::open(source, config) => opened?,
-        cause = shutdown.wait() => return Ok(Some(cause)),
+        cause = shutdown.wait() => return Ok(Ended::Stopped(cause)),
     };
     tracing::info!("connected to {}; sending from sample {}", config.connect, session.sendable().start);
     report(&SenderEvent::Durable(session.durable()));
-    let sending = Sending::new(Instant::now(), session, source.first..source.end(), config);
-    let (digest, digested) = (StreamDigest::default(), source.first);
+    let sending = Sending::new(Instant::now(), session, source.extent, config);
+    let digest = source.extent.end.is_some().then(StreamDigest::default);
+    let digested = source.extent.first;
     let mut session = Session { source, sending, digest, digested, writer, paused: false };
-    let stopped = tokio::select! {
+    let ended = tokio::select! {
         biased;
-        cause = shutdown.wait() => Some(cause),
-        done = session.run(&mut reader, report) => done.map(|()| None)?,
+        cause = shutdown.wait() => Ended::Stopped(cause),
+        ended = session.run(&mut reader, report) => ended?,
     };
     transport::close(reader, session.writer).await;
-    Ok(stopped)
+    Ok(ended)
 }
 
 /// An open stream, and the bytes that it sends.
 struct Session<'a> {
     source: &'a Source,
     sending: Sending<'a>,
-    /// Over the samples before `digested`. It is made on the way, while the network is busy.
-    digest: StreamDigest,
+    /// Over the samples before position `digested`. It is made on the way, while the network is busy. A stream without an end
+    /// needs none.
+    digest: Option<StreamDigest>,
     digested: u64,
     writer: Writer,
     /// Whether the user knows that the receiver pauses.
@@ -54,7 +68,7 @@ struct Session<'a> {
 
 impl Session<'_> {
     /// Does what is to be done, and before that takes in what the receiver says.
-    async fn run(&mut self, reader: &mut Reader, report: &mut impl FnMut(&SenderEvent)) -> Result<(), Error> {
+    async fn run(&mut self, reader: &mut Reader, report: &mut impl FnMut(&SenderEvent)) -> Result<Ended, Error> {
         loop {
             let action = self.sending.next(Instant::now());
             let wait = async {
@@ -68,7 +82,10 @@ impl Session<'_> {
                     let event = self.sending.receive(Instant::now(), message?.ok_or(Error::Closed)?)?;
                     if event == SenderEvent::Done {
                         let _ = self.writer.send(&Message::Bye).await; // Without it, the receiver waits a little longer.
-                        return Ok(());
+                        return Ok(Ended::Complete);
+                    }
+                    if self.is_sealed(&event) {
+                        return Ok(Ended::Sealed);
                     }
                     report(&event);
                     self.respond(event).await?;
@@ -76,6 +93,12 @@ impl Session<'_> {
                 () = wait => self.perform(action?).await?,
             }
         }
+    }
+
+    /// Whether the receiver says that what it has is all that there is to be: which of a stream with an end must be true.
+    fn is_sealed(&self, event: &SenderEvent) -> bool {
+        let says_so = matches!(event, SenderEvent::Failed(failure) if failure.code == ErrorCode::Sealed);
+        says_so && self.source.extent.end.is_none_or(|end| end == self.sending.durable())
     }
 
     async fn respond(&mut self, event: SenderEvent) -> Result<(), Error> {
@@ -95,14 +118,16 @@ impl Session<'_> {
 
     async fn perform(&mut self, action: Action) -> Result<(), Error> {
         match action {
-            Action::Send(samples) => {
-                self.writer.write(&Batch::frame(samples.start, self.source.slice(&samples))).await?;
-                self.sending.sent(Instant::now(), &samples);
-                self.digest_to(samples.end);
+            Action::Send(positions) => {
+                let samples = self.source.samples(positions.clone());
+                self.writer.write(&Batch::frame(positions.start, samples.as_slice())).await?;
+                self.sending.sent(Instant::now(), &positions);
+                self.digest(positions, &samples);
             }
-            Action::End => {
-                self.digest_to(self.source.end());
-                let end = self.sending.end(self.digest.finish());
+            Action::End(position) => {
+                self.digest_to(position);
+                let digest = self.digest.as_ref().map(StreamDigest::finish);
+                let end = self.sending.end(digest.unwrap_or_default());
                 self.writer.send(&end).await?;
             }
             Action::Ping => {
@@ -114,9 +139,22 @@ impl Session<'_> {
         Ok(())
     }
 
-    /// Takes samples into the digest: those of the frame that was sent, and once after a reconnect all before it.
+    /// Takes the samples of a frame that was sent into the digest.
+    fn digest(&mut self, positions: Range<u64>, samples: &Samples) {
+        self.digest_to(positions.start);
+        if let Some(digest) = &mut self.digest {
+            digest.update(samples.as_slice());
+            self.digested = positions.end;
+        }
+    }
+
+    /// Takes all samples before a position into the digest, a few at a time. After a reconnect there are many, once.
     fn digest_to(&mut self, to: u64) {
-        self.digest.update(self.source.slice(&(self.digested..to)));
-        self.digested = to;
+        let Some(digest) = &mut self.digest else { return };
+        while self.digested < to {
+            let next = to.min(self.digested + FRAME_SAMPLES);
+            digest.update(self.source.samples(self.digested..next).as_slice());
+            self.digested = next;
+        }
     }
 }

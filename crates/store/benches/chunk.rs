@@ -1,7 +1,7 @@
 //! Writing a chunk: samples appended, encoded, digested, and made durable on the disk of the temporary directory.
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
-use sample::{PIXELS, Samples};
+use sample::{Extent, PIXELS, Samples};
 use store::{DatasetId, Mode, Store};
 
 /// The default of the receiver.
@@ -13,7 +13,7 @@ fn write(criterion: &mut Criterion) {
     let open = || {
         let dir = tempfile::tempdir().unwrap();
         let mut store = Store::open(&dir.path().join("chunks"), Mode::Continue, SAMPLES).unwrap();
-        store.open_stream("s", &dataset, 0, SAMPLES as u64).unwrap();
+        store.open_stream("s", &dataset, Extent::range(0..SAMPLES as u64)).unwrap();
         (dir, store)
     };
     let mut group = criterion.benchmark_group("store");

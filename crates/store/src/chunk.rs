@@ -1,12 +1,12 @@
 //! One chunk as Parquet bytes, and back.
 //!
-//! The rows stand in the order of arrival. The footer says which range of which stream the chunk holds, and the columns
-//! must agree with it: every stream's rows are consecutive.
+//! The rows stand in the order of arrival. The footer says which positions of which stream the chunk holds, and the columns
+//! must agree with it: every stream's rows are those that its extent means by them, in order.
 
 use std::{collections::HashMap, path::Path, sync::Arc};
 
 use bytes::Bytes;
-use manifest::FORMAT;
+use manifest::check_format;
 use parquet::{
     basic::{Compression, Encoding},
     column::writer::ColumnWriterImpl,
@@ -19,7 +19,7 @@ use parquet::{
     },
     schema::parser::parse_message_type,
 };
-use sample::{COLS, PIXELS, ROWS, Samples};
+use sample::{COLS, Extent, PIXELS, ROWS, Samples};
 use serde::{Deserialize, Serialize};
 
 use crate::{DatasetId, Error, columns::Columns};
@@ -46,17 +46,26 @@ pub(crate) struct Footer {
     pub(crate) streams: Vec<Span>,
 }
 
-/// The part of one stream that a chunk holds: `from..to` of the stream's `first..end`.
+/// The part of one stream that a chunk holds: positions `from..to` of the stream's extent.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Span {
     pub(crate) stream: String,
-    pub(crate) first: u64,
-    pub(crate) end: u64,
+    /// What the stream was declared with.
+    #[serde(flatten, with = "manifest::ExtentFields")]
+    pub(crate) extent: Extent,
     pub(crate) from: u64,
     pub(crate) to: u64,
 }
 
-/// Consecutive samples of one stream, as they arrived.
+impl Span {
+    /// Whether there can be such a part of such a stream.
+    fn is_possible(&self) -> bool {
+        let Span { extent, from, to, .. } = *self;
+        extent.check().is_ok() && extent.first <= from && from <= to && to <= extent.limit()
+    }
+}
+
+/// Samples of one stream with consecutive seqs, as they arrived.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Run {
     /// Index into the footer's streams.
@@ -144,9 +153,7 @@ fn write_column<T: DataType>(
 fn decode_rows(bytes: &[u8]) -> Result<Chunk, String> {
     let Columns { footer, streams, seqs, labels, images } = Columns::read(bytes, FOOTER_KEY)?;
     let footer: Footer = serde_json::from_slice(footer).map_err(|error| format!("footer: {error}"))?;
-    if footer.format != FORMAT {
-        return Err(format!("format {}, and this program reads {FORMAT}", footer.format));
-    }
+    check_format(footer.format, footer.streams.iter().map(|span| span.extent))?;
     if footer.image != IMAGE {
         return Err("its images are not of 28 by 28 pixels".into());
     }
@@ -176,21 +183,29 @@ fn runs(footer: &Footer, streams: &[&[u8]], seqs: &[i64]) -> Result<Vec<Run>, &'
 
 /// Each stream's rows must be exactly its span, in order.
 fn check_spans(chunk: &Chunk) -> Result<(), String> {
-    let mut positions: Vec<u64> = chunk.footer.streams.iter().map(|span| span.from).collect();
+    let spans = &chunk.footer.streams;
+    let contradicts = |span: &Span| format!("stream `{}` does not hold what the footer says", span.stream);
+    if let Some(span) = spans.iter().find(|span| !span.is_possible()) {
+        return Err(contradicts(span));
+    }
+    let mut positions: Vec<u64> = spans.iter().map(|span| span.from).collect();
     for run in &chunk.runs {
-        if run.first_seq != positions[run.stream] {
-            let stream = &chunk.footer.streams[run.stream].stream;
-            return Err(format!("stream `{stream}` jumps from {} to {}", positions[run.stream], run.first_seq));
+        let (span, position) = (&spans[run.stream], &mut positions[run.stream]);
+        let next = *position + run.samples as u64;
+        if next > span.to {
+            return Err(contradicts(span));
         }
-        positions[run.stream] += run.samples as u64;
-    }
-    for (span, position) in chunk.footer.streams.iter().zip(positions) {
-        let Span { stream, first, end, from, to } = span;
-        if position != *to || from > to || first > from || to > end {
-            return Err(format!("stream `{stream}` does not hold what the footer says"));
+        for (found, seq) in (run.first_seq..).zip(span.extent.seqs(*position..next)) {
+            if found != seq {
+                return Err(format!("stream `{}` jumps from {seq} to {found}", span.stream));
+            }
         }
+        *position = next;
     }
-    Ok(())
+    match spans.iter().zip(positions).find(|(span, position)| span.to != *position) {
+        Some((span, _)) => Err(contradicts(span)),
+        None => Ok(()),
+    }
 }
 
 #[cfg(test)]
@@ -203,10 +218,10 @@ mod tests {
     use super::*;
 
     fn chunk() -> Chunk {
-        let span = |stream: &str, from, to| Span { stream: stream.into(), first: 0, end: 100, from, to };
+        let span = |stream: &str, from, to| Span { stream: stream.into(), extent: Extent::range(0..100), from, to };
         Chunk {
             footer: Footer {
-                format: FORMAT,
+                format: 1,
                 image: IMAGE,
                 dataset: DatasetId { name: "tiny".into(), digest: "00".into() },
                 streams: vec![span("a", 10, 12), span("b", 0, 1)],
@@ -225,8 +240,8 @@ mod tests {
         let samples = 5_000;
         let mut chunk = chunk();
         chunk.footer.streams = vec![
-            Span { stream: "a".into(), first: 0, end: 9_000, from: 0, to: 2_500 },
-            Span { stream: "bb".into(), first: 0, end: 9_000, from: 500, to: 3_000 },
+            Span { stream: "a".into(), extent: Extent::range(0..9_000), from: 0, to: 2_500 },
+            Span { stream: "bb".into(), extent: Extent::range(0..9_000), from: 500, to: 3_000 },
         ];
         let run = |i: u64| Run { stream: (i % 2) as usize, first_seq: i / 2 * 10 + i % 2 * 500, samples: 10 };
         chunk.runs = (0..500).map(run).collect();
@@ -235,9 +250,21 @@ mod tests {
         chunk
     }
 
+    /// Positions 11..15 of a stream that is dealt out and has no end, and `b` between them.
+    fn dealt_chunk() -> Chunk {
+        let mut chunk = chunk();
+        let extent = Extent { first: 10, end: None, block: 3, stride: 9 };
+        chunk.footer.format = 2;
+        chunk.footer.streams[0] = Span { stream: "a".into(), extent, from: 11, to: 15 };
+        let run = |stream, first_seq, samples| Run { stream, first_seq, samples };
+        chunk.runs = vec![run(0, 11, 2), run(0, 19, 1), run(1, 0, 1), run(0, 20, 1)];
+        chunk.samples = Samples { labels: vec![3; 5], images: vec![4; 5 * PIXELS] };
+        chunk
+    }
+
     #[test]
     fn any_reader_of_parquet_finds_the_same_samples() {
-        for chunk in [chunk(), long_chunk()] {
+        for chunk in [chunk(), long_chunk(), dealt_chunk()] {
             let bytes = encode(chunk.clone()).unwrap();
             assert_eq!(decode(Path::new("x"), &bytes).unwrap(), chunk);
             let reader = SerializedFileReader::new(Bytes::from(bytes)).unwrap();
@@ -298,9 +325,26 @@ mod tests {
         assert_eq!(encode(chunk()).unwrap(), encode(chunk()).unwrap());
     }
 
+    #[test]
+    fn a_footer_says_in_the_first_format_what_that_can_say() {
+        let text = |chunk: &Chunk| serde_json::to_string(&chunk.footer).unwrap();
+        let head = |format| {
+            format!(r#"{{"format":{format},"image":[28,28],"dataset":{{"name":"tiny","digest":"00"}},"streams":["#)
+        };
+        let a = r#"{"stream":"a","first":0,"end":100,"from":10,"to":12},"#;
+        let dealt = r#"{"stream":"a","first":10,"block":3,"stride":9,"from":11,"to":15},"#;
+        let b = r#"{"stream":"b","first":0,"end":100,"from":0,"to":1}]}"#;
+        assert_eq!(text(&chunk()), head(1) + a + b);
+        assert_eq!(text(&dealt_chunk()), head(2) + dealt + b);
+    }
+
     #[track_caller]
     fn check_damaged(change: impl FnOnce(&mut Chunk), expect: &str) {
-        let mut chunk = chunk();
+        check_chunk(chunk(), change, expect);
+    }
+
+    #[track_caller]
+    fn check_chunk(mut chunk: Chunk, change: impl FnOnce(&mut Chunk), expect: &str) {
         change(&mut chunk);
         let error = decode(Path::new("x"), &encode(chunk).unwrap()).unwrap_err();
         let Error::Damaged { what, .. } = error else { panic!("{error}") };
@@ -311,10 +355,27 @@ mod tests {
     fn a_footer_that_contradicts_the_rows_is_found() {
         check_damaged(|chunk| chunk.footer.streams[0].to = 13, "stream `a` does not hold what the footer says");
         check_damaged(|chunk| chunk.footer.streams[0].from = 9, "stream `a` jumps from 9 to 10");
-        check_damaged(|chunk| chunk.footer.streams[1].end = 0, "stream `b` does not hold what the footer says");
+        check_damaged(
+            |chunk| chunk.footer.streams[1].extent.end = Some(0),
+            "stream `b` does not hold what the footer says",
+        );
         check_damaged(|chunk| chunk.runs[2].first_seq = 12, "stream `a` jumps from 11 to 12");
         check_damaged(|chunk| chunk.footer.streams[1].stream = "a".into(), "the footer names a stream twice");
-        check_damaged(|chunk| chunk.footer.format = 2, "format 2, and this program reads 1");
+        check_damaged(|chunk| chunk.footer.format = 3, "format 3, and this program reads 1 to 2");
+        check_damaged(
+            |chunk| chunk.footer.streams[0].extent.end = None,
+            "format 1, and its streams are written in format 2",
+        );
         check_damaged(|chunk| chunk.footer.image = [56, 14], "its images are not of 28 by 28 pixels");
+        let says = "stream `a` does not hold what the footer says";
+        let pieces = |chunk: &mut Chunk, block, stride| {
+            chunk.footer.streams[0].extent = Extent { block, stride, ..chunk.footer.streams[0].extent };
+        };
+        check_chunk(dealt_chunk(), |chunk| pieces(chunk, 4, 9), "stream `a` jumps from 13 to 19");
+        check_chunk(dealt_chunk(), |chunk| pieces(chunk, 3, 10), "stream `a` jumps from 20 to 19");
+        check_chunk(dealt_chunk(), |chunk| pieces(chunk, 0, 9), says);
+        check_chunk(dealt_chunk(), |chunk| pieces(chunk, 1, u64::MAX), says);
+        check_chunk(dealt_chunk(), |chunk| chunk.footer.streams[0].extent.end = Some(14), says);
+        check_chunk(dealt_chunk(), |chunk| chunk.runs[1].first_seq = 13, "stream `a` jumps from 19 to 13");
     }
 }

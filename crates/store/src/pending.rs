@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use manifest::FORMAT;
-use sample::{SampleSlice, Samples};
+use manifest::format_of;
+use sample::{Extent, SampleSlice, Samples};
 
 use crate::{
     DatasetId,
@@ -13,8 +13,7 @@ use crate::{
 /// A stream that was declared, and how far it has come.
 #[derive(Clone, Debug)]
 pub(crate) struct Stream {
-    pub(crate) first: u64,
-    pub(crate) end: u64,
+    pub(crate) extent: Extent,
     /// Position that the chunks hold.
     pub(crate) durable: u64,
     /// Position that the chunks and the pending samples hold.
@@ -24,13 +23,14 @@ pub(crate) struct Stream {
 /// Samples that wait for their chunk, in order of arrival.
 #[derive(Debug, Default)]
 pub(crate) struct Pending {
-    runs: Vec<(String, u64, usize)>,
+    /// Samples that came together: their stream, the position of the first, and how many.
+    batches: Vec<(String, u64, usize)>,
     pub(crate) samples: Samples,
 }
 
 impl Pending {
-    pub(crate) fn push(&mut self, stream: &str, first_seq: u64, samples: SampleSlice<'_>) {
-        self.runs.push((stream.to_owned(), first_seq, samples.len()));
+    pub(crate) fn push(&mut self, stream: &str, first_position: u64, samples: SampleSlice<'_>) {
+        self.batches.push((stream.to_owned(), first_position, samples.len()));
         self.samples.extend(samples);
     }
 
@@ -43,30 +43,35 @@ impl Pending {
         let mut spans: Vec<Span> = Vec::new();
         let mut runs = Vec::new();
         let mut left = samples;
-        for (name, first_seq, length) in &self.runs {
+        for (name, from, length) in &self.batches {
             let length = left.min(*length);
             if length == 0 {
                 break;
             }
             left -= length;
-            let to = first_seq + length as u64;
+            let (extent, to) = (streams[name].extent, from + length as u64);
             let stream = match spans.iter().position(|span| span.stream == *name) {
                 Some(index) => {
                     spans[index].to = to;
                     index
                 }
                 None => {
-                    let Stream { first, end, .. } = streams[name];
-                    spans.push(Span { stream: name.clone(), first, end, from: *first_seq, to });
+                    spans.push(Span { stream: name.clone(), extent, from: *from, to });
                     spans.len() - 1
                 }
             };
-            runs.push(Run { stream, first_seq: *first_seq, samples: length });
+            let pieces = extent.pieces(*from..to);
+            runs.extend(pieces.map(|(first_seq, samples)| Run { stream, first_seq, samples: samples as usize }));
         }
         // A sample is only accepted on a stream, and a stream is only opened with a dataset.
         let dataset = dataset.cloned().unwrap_or(DatasetId { name: String::new(), digest: String::new() });
         Chunk {
-            footer: Footer { format: FORMAT, image: IMAGE, dataset, streams: spans },
+            footer: Footer {
+                format: format_of(spans.iter().map(|span| span.extent)),
+                image: IMAGE,
+                dataset,
+                streams: spans,
+            },
             runs,
             samples: self.samples.slice(0..samples).to_samples(),
         }
@@ -75,10 +80,10 @@ impl Pending {
     pub(crate) fn remove(&mut self, samples: usize) {
         self.samples.remove_first(samples);
         let mut left = samples;
-        self.runs.retain_mut(|(_, first_seq, length)| {
+        self.batches.retain_mut(|(_, first_position, length)| {
             let gone = left.min(*length);
             left -= gone;
-            *first_seq += gone as u64;
+            *first_position += gone as u64;
             *length -= gone;
             *length > 0
         });

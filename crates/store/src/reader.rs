@@ -25,7 +25,7 @@ use crate::{
 pub struct Rows {
     /// Index into the manifest's streams.
     pub streams: Vec<u32>,
-    /// Index in the dataset.
+    /// Index in what the source of the samples sends.
     pub seqs: Vec<u64>,
     /// Labels and images.
     pub samples: Samples,
@@ -185,16 +185,18 @@ impl<'a> Assembly<'a> {
         for span in &chunk.footer.streams {
             let stream = self.streams.get(span.stream.as_str()).map(|&index| (index, &self.manifest.streams[index]));
             match stream {
-                Some((index, entry)) if (entry.first, entry.end) == (span.first, span.end) => streams.push(index),
+                Some((index, entry)) if entry.declared() == span.extent => streams.push(index),
                 _ => return Err(format!("its stream `{}` is not one of the manifest's", span.stream)),
             }
         }
+        for (span, &stream) in chunk.footer.streams.iter().zip(&streams) {
+            if span.from != self.positions[stream] {
+                return Err(format!("it does not continue stream `{}`", span.stream));
+            }
+            self.positions[stream] = span.to;
+        }
         for run in &chunk.runs {
             let stream = streams[run.stream];
-            if run.first_seq != self.positions[stream] {
-                return Err(format!("it does not continue stream `{}`", self.manifest.streams[stream].name));
-            }
-            self.positions[stream] += run.samples as u64;
             self.rows.streams.extend(std::iter::repeat_n(stream as u32, run.samples));
             self.rows.seqs.extend((run.first_seq..).take(run.samples));
         }
@@ -223,7 +225,7 @@ fn file_name(path: &Path) -> String {
 mod tests {
     use std::fs;
 
-    use sample::PIXELS;
+    use sample::{Extent, PIXELS};
 
     use super::*;
     use crate::{DatasetId, Mode, Store, read_manifest};
@@ -233,7 +235,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let dataset = DatasetId { name: "tiny".into(), digest: "00".into() };
         let mut store = Store::open(dir.path(), Mode::Continue, 6).unwrap();
-        let mut next = store.open_stream("a", &dataset, 0, 6).unwrap();
+        let mut next = store.open_stream("a", &dataset, Extent::range(0..6)).unwrap();
         for count in per_chunk {
             let samples = Samples { labels: vec![1; count], images: vec![2; count * PIXELS] };
             store.append("a", next, samples.as_slice()).unwrap();

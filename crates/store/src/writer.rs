@@ -5,7 +5,7 @@
 use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use manifest::{ChunkName, SUCCESS};
-use sample::{PIXELS, SampleSlice};
+use sample::{Extent, PIXELS, SampleSlice};
 
 use crate::{
     ChunkEntry, DatasetId, Disk, Error, FileSystem, Lock, Manifest, StreamEntry, chunk,
@@ -32,7 +32,7 @@ pub enum Mode {
 pub struct Durable {
     /// The stream.
     pub stream: String,
-    /// Every sample of the stream before this one is durable.
+    /// Every sample of the stream before this position is durable.
     pub position: u64,
 }
 
@@ -120,15 +120,14 @@ impl Store {
         Ok(store)
     }
 
-    /// Declares a stream: samples `first..end` of `dataset`. Returns the position accepted so far, `first` for a new
-    /// stream. Declaring it again, with the same extent, changes nothing.
+    /// Declares a stream of `dataset`. Returns the position accepted so far, the extent's first for a new stream. Declaring it
+    /// again, with the same extent, changes nothing.
     ///
     /// # Errors
-    /// When the directory holds another dataset, the stream was declared with another extent, or its positions do not
-    /// fit the column of a chunk, which is signed.
-    pub fn open_stream(&mut self, name: &str, dataset: &DatasetId, first: u64, end: u64) -> Result<u64, Error> {
-        if first > end || i64::try_from(end).is_err() {
-            let what = format!("samples {first}..{end} cannot be");
+    /// When the directory holds another dataset, the stream was declared with another extent, or there can be none of this one.
+    pub fn open_stream(&mut self, name: &str, dataset: &DatasetId, extent: Extent) -> Result<u64, Error> {
+        if let Err(what) = extent.check() {
+            let what = format!("there cannot be {what}");
             return Err(Error::Stream { stream: name.to_owned(), what });
         }
         match &self.dataset {
@@ -144,11 +143,10 @@ impl Store {
             Some(_) => {}
             None => self.dataset = Some(dataset.clone()),
         }
-        let stream =
-            self.streams.entry(name.to_owned()).or_insert(Stream { first, end, durable: first, accepted: first });
-        if (stream.first, stream.end) != (first, end) {
-            let (have, want) = (stream.first..stream.end, first..end);
-            let what = format!("it has samples {have:?}, not {want:?}; use --fresh to start over");
+        let (durable, accepted) = (extent.first, extent.first);
+        let stream = self.streams.entry(name.to_owned()).or_insert(Stream { extent, durable, accepted });
+        if stream.extent != extent {
+            let what = format!("it has samples {}, not {extent}; use --fresh to start over", stream.extent);
             return Err(Error::Stream { stream: name.to_owned(), what });
         }
         Ok(stream.accepted)
@@ -156,7 +154,7 @@ impl Store {
 
     /// Takes a declaration back, if no sample of the stream was accepted.
     pub fn forget_if_empty(&mut self, name: &str) -> bool {
-        let empty = self.streams.get(name).is_some_and(|stream| stream.accepted == stream.first);
+        let empty = self.streams.get(name).is_some_and(|stream| stream.accepted == stream.extent.first);
         if empty {
             self.streams.remove(name);
         }
@@ -180,18 +178,18 @@ impl Store {
     ///
     /// # Errors
     /// When the samples do not continue the stream.
-    pub fn append(&mut self, name: &str, first_seq: u64, samples: SampleSlice<'_>) -> Result<(), Error> {
+    pub fn append(&mut self, name: &str, first_position: u64, samples: SampleSlice<'_>) -> Result<(), Error> {
         let SampleSlice { labels, images } = samples;
         let wrong = |what: String| Error::Stream { stream: name.to_owned(), what };
         let stream = self.streams.get_mut(name).ok_or_else(|| wrong("it was not opened".into()))?;
-        if first_seq != stream.accepted || labels.len() as u64 > stream.end - stream.accepted {
-            return Err(wrong(format!("samples from {first_seq} do not continue it at {}", stream.accepted)));
+        if first_position != stream.accepted || labels.len() as u64 > stream.extent.limit() - stream.accepted {
+            return Err(wrong(format!("samples from {first_position} do not continue it at {}", stream.accepted)));
         }
         if images.len() != labels.len() * PIXELS {
             return Err(wrong(format!("{} labels with {} bytes of images", labels.len(), images.len())));
         }
         stream.accepted += labels.len() as u64;
-        self.pending.push(name, first_seq, samples);
+        self.pending.push(name, first_position, samples);
         Ok(())
     }
 
@@ -210,11 +208,11 @@ impl Store {
         self.pending.samples.len() >= self.samples_per_chunk
     }
 
-    /// The streams that are known, by name.
+    /// The streams that are known, by name. One that was declared without an end ends where it is durable.
     pub fn streams(&self) -> Vec<StreamEntry> {
         let entry = |(name, stream): (&String, &Stream)| {
-            let Stream { first, end, .. } = *stream;
-            StreamEntry { name: name.clone(), first, end }
+            let entry = StreamEntry::new(name, stream.extent);
+            StreamEntry { end: stream.extent.end.unwrap_or(stream.durable), ..entry }
         };
         self.streams.iter().map(entry).collect()
     }
@@ -230,17 +228,18 @@ impl Store {
     }
 
     /// Writes the manifest, which makes the directory complete, and leaves the directory to readers. The manifest names
-    /// the run that the samples are for, if there is one.
+    /// the run that the samples are for, if there is one. A stream that was declared without an end ends where it stands.
     ///
     /// # Errors
-    /// When a stream is not durable to its end, or the manifest cannot be written; after [`Error::is_full`], a later try
+    /// When a stream is not durable to its end, or to what was accepted of it, or the manifest cannot be written; after [`Error::is_full`], a later try
     /// may succeed.
     pub fn complete(&mut self, run: Option<&str>, seconds: f64) -> Result<Manifest, Error> {
         let Some(dataset) = &self.dataset else {
             return Err(Error::Stream { stream: String::new(), what: "there is no stream to complete".into() });
         };
-        if let Some((name, stream)) = self.streams.iter().find(|(_, stream)| stream.durable != stream.end) {
-            let what = format!("it is durable to {} of {}", stream.durable, stream.end);
+        let end = |stream: &Stream| stream.extent.end.unwrap_or(stream.accepted);
+        if let Some((name, stream)) = self.streams.iter().find(|(_, stream)| stream.durable != end(stream)) {
+            let what = format!("it is durable to {} of {}", stream.durable, end(stream));
             return Err(Error::Stream { stream: name.clone(), what });
         }
         let run = run.map(Into::into);
@@ -303,7 +302,7 @@ impl Store {
         }
         let (chunk, bytes) = read_chunk(&self.directory, name)?;
         for span in &chunk.footer.streams {
-            let position = self.open_stream(&span.stream, &chunk.footer.dataset, span.first, span.end);
+            let position = self.open_stream(&span.stream, &chunk.footer.dataset, span.extent);
             if position.map_err(|error| Error::damaged(&path, error.to_string()))? != span.from {
                 return Err(Error::damaged(&path, format!("it does not continue stream `{}`", span.stream)));
             }

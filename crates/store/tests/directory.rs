@@ -2,8 +2,8 @@
 
 use std::{fs, path::Path, sync::Arc};
 
-use sample::{PIXELS, SampleSlice, Samples};
-use store::{DatasetId, Disk, Durable, Error, Mode, Rows, Store, hold, read, read_manifest};
+use sample::{Extent, PIXELS, SampleSlice, Samples};
+use store::{DatasetId, Disk, Durable, Error, Mode, Rows, Store, StreamEntry, hold, read, read_manifest};
 use tempfile::TempDir;
 
 const PER_CHUNK: usize = 4;
@@ -19,7 +19,7 @@ fn open(dir: &Path) -> Store {
 /// An unfinished directory with the first samples of stream `a`.
 fn begun(dir: &Path, count: u64, end: u64) -> Store {
     let mut store = open(dir);
-    store.open_stream("a", &dataset(), 0, end).unwrap();
+    store.open_stream("a", &dataset(), Extent::range(0..end)).unwrap();
     append(&mut store, "a", 0, count);
     store
 }
@@ -45,7 +45,7 @@ fn append(store: &mut Store, stream: &str, first: u64, count: u64) -> Vec<Durabl
 /// A complete directory: stream `a` with samples 0..6, stream `b` with 6..9, in three chunks.
 fn complete(dir: &Path) {
     let mut store = begun(dir, 3, 6);
-    store.open_stream("b", &dataset(), 6, 9).unwrap();
+    store.open_stream("b", &dataset(), Extent::range(6..9)).unwrap();
     append(&mut store, "b", 6, 3);
     append(&mut store, "a", 3, 3);
     store.commit().unwrap();
@@ -84,11 +84,11 @@ fn what_is_written_is_read_with_nothing_lost_in_the_short_last_chunk() {
 fn samples_are_durable_when_their_chunk_is_and_not_before() {
     let dir = TempDir::new().unwrap();
     let mut store = open(dir.path());
-    assert_eq!(store.open_stream("a", &dataset(), 0, 20).unwrap(), 0);
+    assert_eq!(store.open_stream("a", &dataset(), Extent::range(0..20)).unwrap(), 0);
     assert_eq!(append(&mut store, "a", 0, 3), []);
     let durable = |position| Durable { stream: "a".into(), position };
     assert_eq!(append(&mut store, "a", 3, 6), [durable(4), durable(8)]);
-    assert_eq!(store.open_stream("a", &dataset(), 0, 20).unwrap(), 9, "buffered samples are accepted");
+    assert_eq!(store.open_stream("a", &dataset(), Extent::range(0..20)).unwrap(), 9, "buffered samples are accepted");
     assert_eq!(chunk_files(dir.path()).len(), 2);
     assert_eq!(store.commit().unwrap(), [durable(9)]);
     assert_eq!(store.commit().unwrap(), []);
@@ -98,7 +98,7 @@ fn samples_are_durable_when_their_chunk_is_and_not_before() {
 fn an_unfinished_directory_is_gone_on_with_at_the_durable_position_of_each_stream() {
     let dir = TempDir::new().unwrap();
     let mut store = begun(dir.path(), 3, 6);
-    store.open_stream("b", &dataset(), 6, 9).unwrap();
+    store.open_stream("b", &dataset(), Extent::range(6..9)).unwrap();
     append(&mut store, "b", 6, 2);
     drop(store); // Four samples are in a chunk; the fifth, 7 of `b`, was never acknowledged.
     fs::write(dir.path().join(".tmp-chunk-00000001"), b"half a chunk").unwrap();
@@ -110,8 +110,8 @@ fn an_unfinished_directory_is_gone_on_with_at_the_durable_position_of_each_strea
     .unwrap();
     assert_eq!(seen, [("a".to_owned(), vec![0, 1, 2]), ("b".to_owned(), vec![6])]);
     assert!(!dir.path().join(".tmp-chunk-00000001").exists());
-    assert_eq!(store.open_stream("a", &dataset(), 0, 6).unwrap(), 3);
-    assert_eq!(store.open_stream("b", &dataset(), 6, 9).unwrap(), 7);
+    assert_eq!(store.open_stream("a", &dataset(), Extent::range(0..6)).unwrap(), 3);
+    assert_eq!(store.open_stream("b", &dataset(), Extent::range(6..9)).unwrap(), 7);
     append(&mut store, "b", 7, 2);
     append(&mut store, "a", 3, 3);
     store.commit().unwrap();
@@ -129,7 +129,7 @@ fn samples_that_do_not_continue_their_stream_are_refused() {
     }
     let cut = SampleSlice { labels: &[1], images: &[0; 783] };
     assert!(matches!(store.append("a", 0, cut), Err(Error::Stream { .. })));
-    let error = store.open_stream("a", &dataset(), 0, 7).unwrap_err().to_string();
+    let error = store.open_stream("a", &dataset(), Extent::range(0..7)).unwrap_err().to_string();
     assert_eq!(error, "stream `a`: it has samples 0..6, not 0..7; use --fresh to start over");
 }
 
@@ -190,7 +190,7 @@ fn samples_of_another_dataset_are_refused() {
     drop(begun(dir.path(), 4, 4));
     let mut store = open(dir.path());
     let other = DatasetId { name: "other".into(), digest: "01".into() };
-    let error = store.open_stream("b", &other, 0, 4).unwrap_err().to_string();
+    let error = store.open_stream("b", &other, Extent::range(0..4)).unwrap_err().to_string();
     assert!(error.contains("holds samples of dataset `tiny` (00ff), not of `other` (01); use --fresh"), "{error}");
 }
 
@@ -263,4 +263,58 @@ fn recovery_refuses_a_gap_and_a_damaged_chunk() {
     fs::remove_file(&files[1]).unwrap();
     let error = Store::open(dir.path(), Mode::Continue, PER_CHUNK).unwrap_err().to_string();
     assert!(error.contains("chunk 1, which comes before it, is missing"), "{error}");
+}
+
+#[test]
+fn a_directory_of_the_first_format_is_read_as_ever() {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/format-1");
+    let (manifest, rows) = read(&dir).unwrap();
+    assert_eq!((manifest.format, manifest.dataset.name.as_str()), (1, "tiny"));
+    let streams = [StreamEntry::new("a", Extent::range(3..4)), StreamEntry::new("b", Extent::range(4..5))];
+    assert_eq!(manifest.streams, streams);
+    let samples = Samples { labels: vec![3, 4], images: vec![0x55; 2 * PIXELS] };
+    assert_eq!(rows, Rows { streams: vec![0, 1], seqs: vec![3, 4], samples });
+}
+
+#[test]
+fn streams_that_deal_samples_out_are_read_with_the_seqs_that_they_mean() {
+    let dir = TempDir::new().unwrap();
+    let extents = [0, 1].map(|index| Extent::share(0..11, 3, index, 2));
+    let mut positions = extents.map(|extent| extent.first);
+    for _ in 0..6 {
+        // Opened anew each time, so that what is in chunks is found again.
+        let mut store = open(dir.path());
+        for (name, (extent, position)) in ["a", "b"].iter().zip(extents.iter().zip(&mut positions)) {
+            *position = store.open_stream(name, &dataset(), *extent).unwrap();
+            let end = extent.end.unwrap().min(*position + 2);
+            for (seq, count) in extent.pieces(*position..end) {
+                store.append(name, *position, samples(seq, count).as_slice()).unwrap();
+                *position += count;
+            }
+        }
+        store.commit().unwrap();
+    }
+    open(dir.path()).complete(None, 0.0).unwrap();
+    let (manifest, rows) = read(dir.path()).unwrap();
+    assert_eq!((manifest.format, manifest.streams[1].extent()), (2, extents[1]));
+    assert_holds(&rows, 0..11);
+}
+
+#[test]
+fn a_stream_without_an_end_ends_where_it_stands_when_the_directory_is_completed() {
+    let dir = TempDir::new().unwrap();
+    let mut store = open(dir.path());
+    assert_eq!(store.open_stream("a", &dataset(), Extent::endless(2)).unwrap(), 2);
+    append(&mut store, "a", 2, 5);
+    drop(store); // The fifth was in memory only.
+    let mut store = open(dir.path());
+    assert_eq!(store.streams(), [StreamEntry { end: 6, ..StreamEntry::new("a", Extent::endless(2)) }]);
+    let error = store.open_stream("a", &dataset(), Extent::range(2..6)).unwrap_err().to_string();
+    assert_eq!(error, "stream `a`: it has samples 2.., not 2..6; use --fresh to start over");
+    append(&mut store, "a", 6, 3);
+    assert!(store.complete(None, 0.0).is_err(), "three samples wait");
+    store.commit().unwrap();
+    let manifest = store.complete(None, 0.0).unwrap();
+    assert!(manifest.streams[0].open && manifest.streams[0].extent() == Extent::range(2..9));
+    assert_holds(&read(dir.path()).unwrap().1, 2..9);
 }

@@ -12,7 +12,7 @@ use std::{
 
 use anyhow::{Context, anyhow};
 use dataset::Dataset;
-use sample::PIXELS;
+use sample::{Extent, PIXELS};
 use store::{DatasetId, Mode, Store};
 
 use crate::{
@@ -121,7 +121,7 @@ fn codec(data: &Dataset) -> anyhow::Result<(f64, usize)> {
     let dir = tempfile::tempdir_in("/dev/shm").context("there is no file system in memory, which Linux has")?;
     let mut store = Store::open(dir.path(), Mode::Fresh, CHUNK)?;
     let id = DatasetId { name: data.name.clone(), digest: "0".repeat(64) };
-    store.open_stream("from-0", &id, 0, SAMPLES as u64)?;
+    store.open_stream("from-0", &id, Extent::range(0..SAMPLES as u64))?;
     let start = Instant::now();
     for first in (0..SAMPLES).step_by(BATCH) {
         store.append("from-0", first as u64, data.samples.slice(first..first + BATCH))?;

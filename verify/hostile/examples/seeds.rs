@@ -13,7 +13,7 @@ use proto::{
     message::{End, Hello, Open, Proof, Welcome},
 };
 use run_folder::{Checkpoint, Origin, record::Record};
-use sample::{PIXELS, SampleSlice};
+use sample::{Extent, PIXELS, SampleSlice};
 use store::{DatasetId, Mode, Store};
 use weights::SIMPLE_CNN;
 
@@ -40,7 +40,12 @@ fn main() {
 type Seeds = Vec<(&'static str, Vec<u8>)>;
 
 fn open() -> Open {
-    Open { stream: "s-0".into(), dataset: "mnist".into(), dataset_digest: [7; 32], first: 10, end: 20 }
+    Open { stream: "s-0".into(), dataset: "mnist".into(), dataset_digest: [7; 32], extent: Extent::range(10..20) }
+}
+
+/// One that is dealt out and has no end.
+fn endless() -> Open {
+    Open { extent: Extent { first: 10, end: None, block: 3, stride: 9 }, ..open() }
 }
 
 fn frames() -> Seeds {
@@ -50,6 +55,7 @@ fn frames() -> Seeds {
         Message::Proof(Proof { nonce: [2; 32], mac: [3; 32] }),
         Message::Counterproof([4; 32]),
         Message::Open(open()),
+        Message::Open(endless()),
         Message::Welcome(Welcome { next: 12, durable: 11, window: 4 }),
         Message::Ack(15),
         Message::End(End { count: 10, digest: [9; 32] }),
@@ -104,7 +110,7 @@ fn handshakes() -> Seeds {
         ("hostile-second-chance", vec![0, 0x80, 0xc1, 5, 0x81, 0x80, 0x81]),
         ("hostile-no-greeting", vec![0, 0x81, 0x81]),
         ("hostile-early-open", vec![0, 0x80, 2, 0, 1]),
-        ("hostile-other-versions", vec![0, 1, 8, b'T', b'R', b'B', b'T', 0, 1, 0, 2, 0x81]),
+        ("hostile-other-versions", vec![0, 1, 8, b'T', b'R', b'B', b'T', 0, 2, 0, 3, 0x81]),
         ("hostile-other-challenge", vec![1, 0x81, 0xc1, 9, 0x80]),
         ("hostile-words", [&[1, 11, 18][..], b"\0\0\0\x09\0\0\0\0\0\0\0\x06sesame"].concat()),
     ]
@@ -118,6 +124,8 @@ fn sender_sessions() -> Seeds {
     let end = [8, 8, 0, 0, 0, 0, 0, 0, 0, 1, 5, 20, 7, 0];
     vec![
         ("valid-stream", [&stream[..], &end].concat()),
+        ("hostile-endless-welcome", [&[10, 0, 3][..], &MAX, &MAX, &MAX].concat()),
+        ("hostile-endless-window", [&[10, 0, 3, 20, 10][..], &MAX, &[0x80, 9, 5, 21]].concat()),
         ("hostile-welcome", [&[10, 10, 3][..], &MAX, &MAX, &MAX].concat()),
         ("hostile-window", [&[10, 10, 3, 20, 10][..], &MAX, &[0x80, 9, 5, 21]].concat()),
         ("hostile-ack", vec![10, 10, 3, 12, 11, 4, 5, 16]),
@@ -126,25 +134,39 @@ fn sender_sessions() -> Seeds {
 }
 
 fn receiver_sessions() -> Seeds {
-    // Samples 10..20, of which none was received; window 12; 8 and 2 samples with an ack between; the end.
+    // Samples 10..20 in one piece, of which none was received; window 12; 8 and 2 samples with an ack between; the end.
+    const OPEN: [u8; 5] = [2, 10, 20, 1, 1];
+    // Ten samples from 10 on in blocks of 3 every 9, and as many as come.
+    const DEALT: [u8; 5] = [2, 10, 20, 3, 9];
+    const ENDLESS: [u8; 5] = [2, 10, 0, 3, 9];
+    let session = |open: [u8; 5], rest: &[u8]| [&open[..], rest].concat();
     vec![
-        ("valid-stream", vec![2, 10, 20, 0, 0, 12, 4, 10, 8, 0x80, 8, 4, 18, 2, 6, 10]),
-        ("hostile-gap", vec![2, 10, 20, 0, 0, 12, 4, 11, 1]),
-        ("hostile-repetition", vec![2, 10, 20, 0, 0, 12, 4, 10, 2, 4, 11, 1]),
-        ("hostile-window", vec![2, 10, 20, 0, 0, 4, 4, 10, 5]),
-        ("hostile-overrun", vec![2, 10, 20, 0, 0, 12, 4, 10, 8, 4, 18, 3]),
-        ("hostile-early-end", vec![2, 10, 20, 0, 0, 12, 4, 10, 8, 6, 10]),
-        ("hostile-extent", [&[2][..], &[0xff; 18]].concat()),
+        ("valid-stream", session(OPEN, &[0, 0, 12, 4, 10, 8, 0x80, 8, 4, 18, 2, 6, 10])),
+        ("hostile-gap", session(OPEN, &[0, 0, 12, 4, 11, 1])),
+        ("hostile-repetition", session(OPEN, &[0, 0, 12, 4, 10, 2, 4, 11, 1])),
+        ("hostile-window", session(OPEN, &[0, 0, 4, 4, 10, 5])),
+        ("hostile-overrun", session(OPEN, &[0, 0, 12, 4, 10, 8, 4, 18, 3])),
+        ("hostile-early-end", session(OPEN, &[0, 0, 12, 4, 10, 8, 6, 10])),
+        ("valid-dealt", session(DEALT, &[0, 0, 12, 4, 10, 8, 0x80, 8, 4, 18, 2, 6, 10])),
+        ("valid-endless", session(ENDLESS, &[0, 0, 12, 4, 10, 8, 0x80, 8, 4, 18, 2, 6, 10])),
+        ("hostile-endless-end", session(ENDLESS, &[0, 0, 12, 4, 10, 8, 6, 10])),
+        ("hostile-blocks", session([2, 10, 20, 0, 9], &[0, 0, 12, 4, 10, 8])),
+        ("hostile-overlap", session([2, 10, 20, 3, 2], &[0, 0, 12, 4, 10, 8])),
+        ("hostile-extent", [&[2][..], &[0xff; 18], &[1, 1]].concat()),
+        ("hostile-far", [&[2, 10, 20, 1][..], &[0xff; 9], &[0, 0, 12, 4, 10, 2]].concat()),
     ]
 }
 
-/// The files of a complete directory of two samples in two streams.
-fn directory() -> (Vec<u8>, Vec<u8>) {
+/// A stream that is dealt out and has no end.
+const DEALT: Extent = Extent { first: 4, end: None, block: 2, stride: 6 };
+
+/// The files of a complete directory of two samples in two streams, of which the second has this extent.
+fn directory(extent: Extent) -> (Vec<u8>, Vec<u8>) {
     let dir = tempfile::tempdir().unwrap();
     let dataset = DatasetId { name: "tiny".into(), digest: "00".into() };
     let mut store = Store::open(dir.path(), Mode::Continue, 2).unwrap();
-    for (name, seq) in [("a", 3), ("b", 4)] {
-        store.open_stream(name, &dataset, seq, seq + 1).unwrap();
+    for (name, seq, extent) in [("a", 3, Extent::range(3..4)), ("b", 4, extent)] {
+        store.open_stream(name, &dataset, extent).unwrap();
         store.append(name, seq, SampleSlice { labels: &[seq as u8], images: &[0x55; PIXELS] }).unwrap();
     }
     store.commit().unwrap();
@@ -156,8 +178,9 @@ fn directory() -> (Vec<u8>, Vec<u8>) {
 fn chunks() -> Seeds {
     let file = |metadata: &[u8]| [b"PAR1", metadata, &(metadata.len() as u32).to_le_bytes(), b"PAR1"].concat();
     let max = b"\xff\xff\xff\xff\x07"; // 2^31 - 1
-    let valid = directory().0;
+    let valid = directory(Extent::range(4..5)).0;
     vec![
+        ("valid-dealt", directory(DEALT).0),
         ("hostile-cut", valid[1000..].to_vec()),
         ("valid-two-streams", valid),
         ("hostile-long-schema", file(&[b"\x29\xfc", &max[..]].concat())),
@@ -170,14 +193,19 @@ fn chunks() -> Seeds {
 }
 
 fn manifests() -> Seeds {
-    let valid = directory().1;
-    let text = String::from_utf8(valid.clone()).unwrap();
-    let with = |from: &str, to: &str| {
+    let [valid, dealt] = [Extent::range(4..5), DEALT].map(|extent| directory(extent).1);
+    let replaced = |text: &[u8], from: &str, to: &str| {
+        let text = str::from_utf8(text).unwrap();
         assert!(text.contains(from), "{text}");
         text.replace(from, to).into_bytes()
     };
+    let with = |from: &str, to: &str| replaced(&valid, from, to);
     vec![
-        ("valid-two-streams", valid),
+        ("hostile-block", replaced(&dealt, "\"block\": 2", "\"block\": 0")),
+        ("hostile-stride", replaced(&dealt, "\"stride\": 6", "\"stride\": 2")),
+        ("hostile-format", replaced(&dealt, "\"format\": 2", "\"format\": 1")),
+        ("valid-dealt", dealt.clone()),
+        ("valid-two-streams", valid.clone()),
         ("hostile-sum", with("\"samples\": 2", "\"samples\": 18446744073709551615")),
         ("hostile-path", with("chunk-00000000", "../../etc/passwd")),
         ("hostile-order", with("\"name\": \"b\"", "\"name\": \"a\"")),

@@ -6,6 +6,7 @@ use proto::{
     Binding, Credentials, Key, MAX_STRANGER_BODY, Message, ReceiverEvent, ReceiverSession, SenderEvent, SenderSession,
     message::Open,
 };
+use sample::Extent;
 
 use crate::steps::{OWN, Steps};
 
@@ -65,7 +66,7 @@ impl Channel {
 
 impl Conversation {
     fn new(key: u8, [sender, receiver]: [u8; 2], binding: Binding) -> Conversation {
-        let (mut sender, hello) = SenderSession::new(open(0, 1), credentials(key, sender, binding));
+        let (mut sender, hello) = SenderSession::new(open(Extent::range(0..1)), credentials(key, sender, binding));
         let mut receiver = ReceiverSession::new(credentials(key, receiver, binding));
         let Ok(ReceiverEvent::Greet([greeting, challenge])) = receiver.receive(hello.clone()) else { unreachable!() };
         assert_eq!(sender.receive(greeting.clone()), Ok(SenderEvent::Alive));
@@ -83,8 +84,8 @@ pub(crate) fn authenticated_receiver() -> ReceiverSession {
     receiver
 }
 
-pub(crate) fn authenticated_sender(first: u64, end: u64) -> SenderSession {
-    let (mut sender, _) = SenderSession::new(open(first, end), CHANNELS[0].credentials(1));
+pub(crate) fn authenticated_sender(extent: Extent) -> SenderSession {
+    let (mut sender, _) = SenderSession::new(open(extent), CHANNELS[0].credentials(1));
     CHANNELS[0].honest.receiver.iter().for_each(|message| drop(sender.receive(message.clone())));
     assert!(sender.is_authenticated());
     sender
@@ -108,7 +109,7 @@ fn sender(steps: &mut Steps<'_>, channel: &Channel) -> bool {
 }
 
 fn receiver(steps: &mut Steps<'_>, channel: &Channel) -> bool {
-    let (mut sender, _) = SenderSession::new(open(0, 1), channel.credentials(1));
+    let (mut sender, _) = SenderSession::new(open(Extent::range(0..1)), channel.credentials(1));
     let mut said = Vec::new();
     while let Some(message) = next(steps, channel, |conversation| &conversation.receiver) {
         said.push(message.clone());
@@ -159,8 +160,8 @@ fn next(steps: &mut Steps<'_>, channel: &Channel, side: fn(&Conversation) -> &[M
     None
 }
 
-fn open(first: u64, end: u64) -> Open {
-    Open { stream: "s".into(), dataset: "d".into(), dataset_digest: [0; 32], first, end }
+fn open(extent: Extent) -> Open {
+    Open { stream: "s".into(), dataset: "d".into(), dataset_digest: [0; 32], extent }
 }
 
 fn credentials(key: u8, nonce: u8, binding: Binding) -> Credentials {

@@ -6,7 +6,7 @@ use proto::{
     Batch, Message, ReceiverEvent, ReceiverSession, SenderEvent,
     message::{Open, Welcome},
 };
-use sample::{PIXELS, SampleSlice};
+use sample::{Extent, PIXELS, SampleSlice};
 
 use crate::{
     handshake::{authenticated_receiver, authenticated_sender},
@@ -20,8 +20,12 @@ static RECEIVER: LazyLock<ReceiverSession> = LazyLock::new(authenticated_receive
 pub fn sender_session(data: &[u8]) -> bool {
     let mut steps = Steps(data);
     let first = steps.number();
-    let end = first.saturating_add(steps.number());
-    let mut sender = authenticated_sender(first, end);
+    let extent = match steps.number() {
+        0 => Extent::endless(first),
+        count => Extent::range(first..first.saturating_add(count)),
+    };
+    let end = extent.limit();
+    let mut sender = authenticated_sender(extent);
     let mut window = None;
     let (mut next, mut durable) = (first, first);
     while let Some(step) = steps.byte() {
@@ -68,7 +72,7 @@ pub fn receiver_session(data: &[u8]) -> bool {
             if let Some(stream) = &mut stream {
                 stream.durable += steps.number().min(stream.next - stream.durable);
                 receiver.acknowledge(stream.durable);
-                if ended && stream.durable == stream.end {
+                if ended && stream.durable == stream.next {
                     acknowledged = true;
                     receiver.acknowledge_end();
                 }
@@ -90,7 +94,8 @@ pub fn receiver_session(data: &[u8]) -> bool {
             }
             Ok(ReceiverEvent::End(end)) => {
                 let stream = stream.as_ref().expect("an end before a stream");
-                assert!(!ended && stream.next == stream.end && end.count == stream.end - stream.first);
+                assert!(!ended && stream.extent.end.is_none_or(|end| end == stream.next));
+                assert_eq!(end.count, stream.next - stream.extent.first);
                 ended = true;
             }
             Ok(ReceiverEvent::Bye) => {
@@ -107,8 +112,7 @@ pub fn receiver_session(data: &[u8]) -> bool {
 
 /// What a receiver that keeps its own books knows of a stream.
 struct Accepted {
-    first: u64,
-    end: u64,
+    extent: Extent,
     next: u64,
     durable: u64,
     window: u64,
@@ -117,16 +121,17 @@ struct Accepted {
 impl Accepted {
     /// A stream of which some samples were received earlier.
     fn some_of(open: &Open, steps: &mut Steps<'_>) -> Self {
-        let Open { first, end, .. } = *open;
-        assert!(first < end && end <= i64::MAX as u64, "{open:?}");
+        let extent = open.extent;
+        let (first, end) = (extent.first, extent.limit());
+        assert!(first < end && extent.seq(end - 1) < i64::MAX as u64, "{open:?}");
         let durable = first + steps.number().min(end - first);
         let next = durable + steps.number().min(end - durable);
-        Accepted { first, end, next, durable, window: steps.number().max(1) }
+        Accepted { extent, next, durable, window: steps.number().max(1) }
     }
 
     fn take(&mut self, batch: &Batch) {
         let count = batch.count() as u64;
-        assert!(count > 0 && batch.first_seq() == self.next && count <= self.end - self.next);
+        assert!(count > 0 && batch.first_position() == self.next && count <= self.extent.limit() - self.next);
         let SampleSlice { labels, images } = batch.samples();
         assert_eq!((labels.len() as u64, images.len()), (count, labels.len() * PIXELS));
         self.next += count;

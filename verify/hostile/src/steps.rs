@@ -5,7 +5,7 @@ use proto::{
     Batch, HEADER_BYTES, Message,
     message::{Open, Welcome},
 };
-use sample::{PIXELS, SampleSlice};
+use sample::{Extent, PIXELS, SampleSlice};
 
 use crate::wire::message;
 
@@ -26,6 +26,12 @@ impl<'a> Steps<'a> {
             Some(0xff) => self.bytes(8).iter().fold(0, |number, byte| number << 8 | u64::from(*byte)),
             byte => byte.unwrap_or(0).into(),
         }
+    }
+
+    /// First, end, block and stride. An end of 0 stands for none.
+    pub(crate) fn extent(&mut self) -> Extent {
+        let (first, end) = (self.number(), Some(self.number()).filter(|end| *end > 0));
+        Extent { first, end, block: self.number(), stride: self.number() }
     }
 
     /// So many bytes, or fewer at the end.
@@ -49,9 +55,8 @@ impl<'a> Steps<'a> {
             5 => Some(Message::Ack(self.number())),
             6 => message(6, &[&self.number().to_be_bytes()[..], &[0; 32]].concat()),
             2 => {
-                let (first, end) = (self.number(), self.number());
-                let (stream, dataset) = ("s".into(), "d".into());
-                Some(Message::Open(Open { stream, dataset, dataset_digest: [0; 32], first, end }))
+                let (stream, dataset, extent) = ("s".into(), "d".into(), self.extent());
+                Some(Message::Open(Open { stream, dataset, dataset_digest: [0; 32], extent }))
             }
             kind => {
                 let len = self.number() as usize;

@@ -12,7 +12,7 @@ use std::{
 };
 
 use anyhow::Context;
-use sample::{PIXELS, SampleSlice};
+use sample::{Extent, PIXELS, SampleSlice};
 use store::{DatasetId, Disk, Error, Mode, Store};
 use tempfile::TempDir;
 
@@ -270,7 +270,7 @@ fn write(dir: &Path, reader: Reader, colour: u8) -> anyhow::Result<()> {
     let dataset = DatasetId { name: "tiny".into(), digest: "00".into() };
     let mut store = Store::open(dir, Mode::Continue, PER_CHUNK)?;
     for (stream, end) in [("a", 3), ("b", 2)] {
-        store.open_stream(stream, &dataset, 0, end)?;
+        store.open_stream(stream, &dataset, Extent::range(0..end))?;
     }
     for (stream, seq) in [("a", 0), ("b", 0), ("b", 1), ("a", 1), ("a", 2)] {
         store.append(stream, seq, SampleSlice { labels: &[seq as u8], images: &[colour + seq as u8; PIXELS] })?;

@@ -11,7 +11,7 @@ use proto::{
     Binding, Key, MAX_BODY, Message,
     message::{Hello, Open},
 };
-use sample::random::Stream;
+use sample::{Extent, random::Stream};
 use tokio::{net::TcpStream, time::timeout};
 use transport::{key_file, tls};
 
@@ -73,5 +73,5 @@ async fn forge(socket: TcpStream, key: &Key, forgery: Forgery, random: &mut Stre
 
 /// The stream that a forger would like to open.
 fn open() -> Open {
-    Open { stream: "forged".into(), dataset: "made-up".into(), dataset_digest: [7; 32], first: 0, end: 10 }
+    Open { stream: "forged".into(), dataset: "made-up".into(), dataset_digest: [7; 32], extent: Extent::range(0..10) }
 }

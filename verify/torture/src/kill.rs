@@ -16,6 +16,7 @@ use std::{
 };
 
 use dataset::Split;
+use sample::Samples;
 use tempfile::TempDir;
 
 use crate::{Finding, programs, samples, try_many};
@@ -50,8 +51,8 @@ impl Bench {
     fn new() -> anyhow::Result<Bench> {
         let dir = programs::install()?;
         for (split, first, end) in [(Split::Train, 0, 400), (Split::Test, 10_000, 10_050)] {
-            let source = samples::source("", first, end);
-            dataset::write_idx(&dir.path().join("samples"), split, &source.samples.images, &source.samples.labels)?;
+            let Samples { labels, images } = samples::samples(first, end);
+            dataset::write_idx(&dir.path().join("samples"), split, &images, &labels)?;
         }
         let mut bench = Bench { dir, models: Vec::new() };
         for index in 0..SHAPES.len() {

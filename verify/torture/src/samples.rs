@@ -4,8 +4,8 @@ use std::{collections::HashSet, path::Path};
 
 use anyhow::{Context, ensure};
 use process::shutdown::Shutdown;
-use sample::{PIXELS, Samples};
-use sender::{Config, Outcome, Source};
+use sample::{Extent, PIXELS, Samples};
+use sender::{Config, Outcome, Source, Supply};
 use tokio::task::JoinSet;
 
 /// Samples `first..end` as a stream.
@@ -14,12 +14,17 @@ pub fn source(stream: &str, first: u64, end: u64) -> Source {
         stream: stream.into(),
         dataset: "made-up".into(),
         dataset_digest: [7; 32],
-        first,
-        samples: Samples { labels: (first..end).map(label).collect(), images: (first..end).flat_map(image).collect() },
+        extent: Extent::range(first..end),
+        supply: Supply::new(first, samples(first, end)),
     }
 }
 
-/// Samples `0..streams * each`, as so many streams.
+/// Samples `first..end`.
+pub fn samples(first: u64, end: u64) -> Samples {
+    Samples { labels: (first..end).map(label).collect(), images: (first..end).flat_map(image).collect() }
+}
+
+/// Samples `0..streams * each`, as so many streams in one piece each.
 pub fn sources(streams: u64, each: u64) -> Vec<Source> {
     (0..streams).map(|i| source(&format!("s-{i}"), i * each, (i + 1) * each)).collect()
 }

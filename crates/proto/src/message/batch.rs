@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// Consecutive samples of a stream, as the body of a `Data` frame:
-/// `first seq u64 | count u32 | labels (count bytes) | images (count × 784 bytes)`.
+/// `first position u64 | count u32 | labels (count bytes) | images (count × 784 bytes)`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Batch {
     body: Vec<u8>,
@@ -21,15 +21,15 @@ impl Batch {
     /// Samples that fit into one frame.
     pub const MAX_SAMPLES: usize = (MAX_BODY as usize - Batch::HEADER) / (1 + PIXELS);
 
-    /// The frame of samples `first_seq..`, encoded straight from the caller's memory.
+    /// The frame of the samples from a position on, encoded straight from the caller's memory.
     ///
     /// # Panics
     /// When there are more than [`Batch::MAX_SAMPLES`] labels, or not 784 bytes of images for each.
-    pub fn frame(first_seq: u64, samples: SampleSlice<'_>) -> Vec<u8> {
+    pub fn frame(first_position: u64, samples: SampleSlice<'_>) -> Vec<u8> {
         let SampleSlice { labels, images } = samples;
         assert!(labels.len() <= Batch::MAX_SAMPLES && images.len() == labels.len() * PIXELS);
         frame::encode(kind::DATA, Batch::HEADER + labels.len() + images.len(), |frame| {
-            frame.extend_from_slice(&first_seq.to_be_bytes());
+            frame.extend_from_slice(&first_position.to_be_bytes());
             frame.extend_from_slice(&(labels.len() as u32).to_be_bytes());
             frame.extend_from_slice(labels);
             frame.extend_from_slice(images);
@@ -52,8 +52,8 @@ impl Batch {
         Ok(Batch { body })
     }
 
-    /// The first sample's seq.
-    pub fn first_seq(&self) -> u64 {
+    /// The first sample's position.
+    pub fn first_position(&self) -> u64 {
         u64::from_be_bytes(std::array::from_fn(|i| self.body[i]))
     }
 
@@ -93,7 +93,7 @@ mod tests {
         let body = &frame[HEADER_BYTES..];
         assert_eq!(body[..15], *b"\0\0\0\0\0\0\x0a\x0b\0\0\0\x02\x07\x01\x55");
         let batch = Batch::from_body(body.to_vec()).unwrap();
-        assert_eq!((batch.first_seq(), batch.count()), (0x0a0b, 2));
+        assert_eq!((batch.first_position(), batch.count()), (0x0a0b, 2));
         assert_eq!(batch.samples(), samples);
         assert_eq!(batch.body(), body);
     }

@@ -1,5 +1,6 @@
 //! The bodies of the small messages: plain structs, which the codec writes field by field.
 
+use sample::Extent;
 use serde::{Deserialize, Serialize};
 
 use crate::VERSION;
@@ -35,7 +36,7 @@ pub struct Proof {
     pub mac: [u8; 32],
 }
 
-/// The body of `Open`: samples `first..end` of a dataset.
+/// The body of `Open`: a stream of samples of a dataset.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Open {
     /// Names the stream: letters, digits, `.`, `_` and `-`, at most [`MAX_NAME`](super::MAX_NAME).
@@ -44,10 +45,19 @@ pub struct Open {
     pub dataset: String,
     /// The dataset's digest.
     pub dataset_digest: [u8; 32],
-    /// The first sample.
-    pub first: u64,
-    /// One past the last sample.
-    pub end: u64,
+    /// Which samples.
+    #[serde(with = "ExtentFields")]
+    pub extent: Extent,
+}
+
+/// How an extent is written: `first u64 | block u64 | stride u64`, then `0`, or `1 | end u64` if it has an end.
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "Extent")]
+struct ExtentFields {
+    first: u64,
+    block: u64,
+    stride: u64,
+    end: Option<u64>,
 }
 
 /// The body of `Welcome`.
@@ -102,6 +112,8 @@ pub enum ErrorCode {
     Busy,
     /// The peer has not proved that it holds the key. No reason is given.
     Refused,
+    /// The receiver was told to stop, and has made of what is durable a complete directory: there is nothing more to send.
+    Sealed,
 }
 
 impl ErrorCode {

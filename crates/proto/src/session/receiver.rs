@@ -100,10 +100,7 @@ impl ReceiverSession {
             }
             (Message::Pong(_), State::Streaming(_) | State::Ended { .. }) => Ok(ReceiverEvent::Alive),
             (Message::Open(open), State::Open) => {
-                // Columns of numbers are signed where the samples are going.
-                if open.first >= open.end || i64::try_from(open.end).is_err() {
-                    return Err(Violation::Position(format!("a stream of samples {}..{}", open.first, open.end)));
-                }
+                open.extent.check().map_err(Violation::Position)?;
                 self.state = State::Opening(open.clone());
                 Ok(ReceiverEvent::Open(open))
             }
@@ -195,8 +192,8 @@ impl Positions {
     /// Moves on over samples that continue the stream within the window.
     fn advance(&mut self, batch: &Batch) -> Result<(), Violation> {
         let Positions { ref open, next, durable, window } = *self;
-        let (first, count) = (batch.first_seq(), batch.count() as u64);
-        if first != next || count > open.end - next {
+        let (first, count) = (batch.first_position(), batch.count() as u64);
+        if first != next || count > open.extent.limit() - next {
             return Err(Violation::Position(format!("samples {first}..+{count} do not continue the stream at {next}")));
         }
         if next + count - durable > window {
@@ -208,9 +205,9 @@ impl Positions {
 
     /// Checks that a stream which is said to be over is.
     fn check_end(&self, end: End) -> Result<(), Violation> {
-        let Positions { open, next, .. } = self;
-        if *next != open.end || end.count != open.end - open.first {
-            return Err(Violation::Position(format!("End({}) at {next} of {}", end.count, open.end)));
+        let Positions { open: Open { extent, .. }, next, .. } = self;
+        if *next != extent.end.unwrap_or(*next) || end.count != next - extent.first {
+            return Err(Violation::Position(format!("End({}) at {next} of {extent}", end.count)));
         }
         Ok(())
     }

@@ -3,9 +3,9 @@
 
 use std::ops::Range;
 
-use super::violation::{Violation, check_hello};
+use super::violation::{Violation, check_hello, version_in};
 use crate::{
-    Credentials, ErrorCode, Message,
+    Credentials, ErrorCode, Message, VERSION,
     auth::{Role, Transcript},
     message::{End, Failure, Hello, Nonce, Open, Proof, Welcome},
 };
@@ -55,7 +55,7 @@ pub enum SenderEvent {
 impl SenderSession {
     /// A session for a stream, and the first message to send.
     pub fn new(open: Open, credentials: Credentials) -> (Self, Message) {
-        let (state, first) = (State::Hello, open.first);
+        let (state, first) = (State::Hello, open.extent.first);
         let session = Self { open, credentials, state, next: first, durable: first, window: 0, paused: false };
         (session, Message::Hello(Hello::OURS))
     }
@@ -89,7 +89,7 @@ impl SenderSession {
                 self.paused = false;
                 Ok(SenderEvent::Alive)
             }
-            (Message::EndAck, State::EndAck) if self.durable == self.open.end => {
+            (Message::EndAck, State::EndAck) if self.open.extent.end == Some(self.durable) => {
                 self.state = State::Done;
                 Ok(SenderEvent::Done)
             }
@@ -117,7 +117,7 @@ impl SenderSession {
         if self.state != State::Streaming || self.paused {
             return self.next..self.next;
         }
-        self.next..self.open.end.min(self.durable.saturating_add(self.window)).max(self.next)
+        self.next..self.open.extent.limit().min(self.durable.saturating_add(self.window)).max(self.next)
     }
 
     /// Notes that the first `count` of the sendable samples were sent.
@@ -126,16 +126,17 @@ impl SenderSession {
         self.next += count;
     }
 
-    /// Whether every sample was sent, so that `End` is due.
+    /// Whether every sample was sent, so that `End` is due. Of a stream without an end, never.
     pub fn is_all_sent(&self) -> bool {
-        self.state == State::Streaming && self.next == self.open.end
+        self.state == State::Streaming && self.open.extent.end == Some(self.next)
     }
 
-    /// The message that ends the stream; `digest` is of the whole stream.
+    /// The message that ends the stream; `digest` is of the whole stream. One without an end ends where it stands.
     pub fn end(&mut self, digest: [u8; 32]) -> Message {
-        debug_assert!(self.is_all_sent());
+        debug_assert!(self.state == State::Streaming && self.open.extent.end.is_none_or(|end| end == self.next));
         self.state = State::EndAck;
-        Message::End(End { count: self.open.end - self.open.first, digest })
+        self.open.extent.end = Some(self.next);
+        Message::End(End { count: self.next - self.open.extent.first, digest })
     }
 
     /// The position that is durable, as far as this session knows.
@@ -165,12 +166,15 @@ impl SenderSession {
                 Ok(SenderEvent::Send(Message::Open(self.open.clone())))
             }
             // The code is public knowledge; the text of an unproved peer is not passed on.
+            (Message::Error(Failure { code: ErrorCode::Version, text }), _) => match version_in(&text) {
+                Some(version) if version != VERSION => Err(Violation::Version { min: version, max: version }),
+                _ => {
+                    let text = "it speaks another version of the protocol than this program";
+                    Ok(SenderEvent::Failed(Failure { code: ErrorCode::Version, text: text.into() }))
+                }
+            },
             (Message::Error(Failure { code, .. }), _) if code.may_precede_proof() => {
-                let text = match code {
-                    ErrorCode::Version => "it speaks another version of the protocol than this program",
-                    _ => "no reason given",
-                };
-                Ok(SenderEvent::Failed(Failure { code, text: text.into() }))
+                Ok(SenderEvent::Failed(Failure { code, text: "no reason given".into() }))
             }
             (message, state) => Err(Violation::Unexpected {
                 message: message.name(),
@@ -189,10 +193,10 @@ impl SenderSession {
     }
 
     fn welcomed(&mut self, welcome: Welcome) -> Result<SenderEvent, Violation> {
-        let Open { first, end, .. } = self.open;
+        let extent = self.open.extent;
         let Welcome { next, durable, window } = welcome;
-        if !(first <= durable && durable <= next && next <= end) || window == 0 {
-            let what = format!("{welcome:?} does not fit a stream of samples {first}..{end}");
+        if !(extent.first <= durable && durable <= next && next <= extent.limit()) || window == 0 {
+            let what = format!("{welcome:?} does not fit a stream of samples {extent}");
             return Err(Violation::Position(what));
         }
         (self.next, self.durable, self.window) = (next, durable, window);

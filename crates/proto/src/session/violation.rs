@@ -12,7 +12,10 @@ pub enum Violation {
     #[error("the peer does not speak this protocol")]
     Magic,
     /// No common version.
-    #[error("the peer speaks versions {min} to {max} of the protocol, and this program speaks {VERSION}")]
+    #[error(
+        "the peer speaks {} of the protocol, and this program speaks version {VERSION}; update the older one",
+        versions(*min, *max)
+    )]
     Version {
         /// The peer's lowest.
         min: u16,
@@ -33,6 +36,17 @@ pub enum Violation {
     /// A position or count that cannot be.
     #[error("{0}")]
     Position(String),
+}
+
+/// `version 2`, or `versions 2 to 3`
+fn versions(min: u16, max: u16) -> String {
+    if min == max { format!("version {min}") } else { format!("versions {min} to {max}") }
+}
+
+/// The version that a receiver of version 1 speaks, which names it in the text of its refusal and nowhere else. Only the number
+/// is taken from it: a peer that has not proved who it is puts no words into our mouth.
+pub(super) fn version_in(refusal: &str) -> Option<u16> {
+    refusal.rsplit_once("this program speaks ")?.1.parse().ok()
 }
 
 /// Checks a peer's greeting.

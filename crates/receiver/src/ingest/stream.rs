@@ -1,19 +1,18 @@
 //! One stream: its positions, its digest, and who holds it.
 
-use std::{
-    ops::Range,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use proto::{Batch, StreamDigest, message::End};
+use sample::Extent;
 
 use super::interface::LeaseId;
 
-/// A stream of samples `first..end`. `first <= durable <= accepted <= end`.
+/// A stream of samples. `extent.first <= durable <= accepted <= end`, if there is an end.
 #[derive(Debug)]
 pub(crate) struct Stream {
-    first: u64,
-    end: u64,
+    extent: Extent,
+    /// Its end, if it has one. Of a stream that was declared without, the one that its sender said.
+    end: Option<u64>,
     /// Every sample before this one was appended.
     pub(super) accepted: u64,
     /// Every sample before this one is in a chunk.
@@ -39,10 +38,9 @@ enum Holder {
 
 impl Stream {
     /// A stream that nobody holds, durable to this position; the digest is that of its durable samples.
-    pub(crate) fn new(now: Instant, extent: Range<u64>, durable: u64, digest: StreamDigest) -> Stream {
-        let Range { start: first, end } = extent;
+    pub(crate) fn new(now: Instant, extent: Extent, durable: u64, digest: StreamDigest) -> Stream {
         let holder = Holder::Nobody { since: now };
-        Stream { first, end, accepted: durable, durable, digest, holder, confirmed: None }
+        Stream { extent, end: extent.end, accepted: durable, durable, digest, holder, confirmed: None }
     }
 
     /// The lease that is valid.
@@ -53,8 +51,9 @@ impl Stream {
         }
     }
 
-    /// Lets a connection hold the stream. An earlier lease becomes invalid.
+    /// Lets a connection hold the stream. An earlier lease becomes invalid. One that said an end may say another.
     pub(super) fn grant(&mut self, lease: LeaseId) {
+        self.end = self.extent.end;
         self.holder = Holder::Connection { lease, end: None };
     }
 
@@ -69,6 +68,7 @@ impl Stream {
     }
 
     pub(super) fn set_end(&mut self, said: End) {
+        self.end = Some(self.extent.first + said.count);
         if let Holder::Connection { end, .. } = &mut self.holder {
             *end = Some(said);
         }
@@ -77,7 +77,7 @@ impl Stream {
     /// Takes what the sender said at the end, if all of the stream is durable. Returns whom to answer, and whether what
     /// arrived is what was sent.
     pub(super) fn check_end(&mut self) -> Option<(LeaseId, bool)> {
-        let is_durable = self.durable == self.end;
+        let is_durable = self.end == Some(self.durable);
         match &mut self.holder {
             Holder::Connection { lease, end } if is_durable => {
                 Some((*lease, end.take()?.digest == self.digest.finish()))
@@ -87,18 +87,28 @@ impl Stream {
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.accepted == self.first
+        self.accepted == self.extent.first
     }
 
     pub(super) fn is_accepted(&self) -> bool {
-        self.accepted == self.end
+        self.end == Some(self.accepted)
+    }
+
+    /// Whether the stream was declared without an end.
+    pub(super) fn is_endless(&self) -> bool {
+        self.extent.end.is_none()
+    }
+
+    /// Whether all of the stream is durable, or all that was accepted of one without an end.
+    pub(super) fn is_sealable(&self) -> bool {
+        self.durable == self.extent.end.unwrap_or(self.accepted)
     }
 
     /// When the stream is settled, if nothing more happens: all of it is durable, and its sender knows that or has been
     /// away for the whole grace.
     pub(super) fn settled_at(&self, grace: Duration) -> Option<Instant> {
         match self.holder {
-            _ if self.durable < self.end => None,
+            _ if self.end != Some(self.durable) => None,
             _ if self.confirmed.is_some() => self.confirmed,
             Holder::Nobody { since } => Some(since + grace),
             Holder::Connection { .. } => None,

@@ -1,18 +1,21 @@
 //! Tables: an input at a time, and the effects that must come of it.
 
 mod disk;
+mod endless;
 mod random;
 mod streams;
 
 use std::io;
 
 use proto::{HEADER_BYTES, Header, MAX_BODY, message::End};
+use sample::Extent;
 
 use super::*;
 
 const PER_CHUNK: usize = 10;
 const LINGER: u64 = 2_000;
 const GRACE: u64 = 5_000;
+const ENDLESS: u64 = u64::MAX;
 
 /// A state machine, and the moment that all times are counted from.
 struct Play {
@@ -104,7 +107,7 @@ fn words(effect: &Effect) -> String {
         Effect::Declare { lease, open } => format!("declare {} for {}", open.stream, lease.0),
         Effect::Forget(stream) => format!("forget {stream}"),
         Effect::Append { stream, samples: Samples { batch, .. } } => {
-            format!("append {stream} {}..{}", batch.first_seq(), batch.first_seq() + batch.count() as u64)
+            format!("append {stream} {}..{}", batch.first_position(), batch.first_position() + batch.count() as u64)
         }
         Effect::Seal => "seal".into(),
         Effect::Complete { seconds } => format!("complete after {seconds}"),
@@ -148,8 +151,13 @@ fn batch(first: u64, end: u64) -> Batch {
     }
 }
 
+/// Samples 0..end, or all if `end` is [`ENDLESS`].
+fn extent(end: u64) -> Extent {
+    if end == ENDLESS { Extent::endless(0) } else { Extent::range(0..end) }
+}
+
 fn wanted(stream: &str, end: u64) -> Open {
-    Open { stream: stream.into(), dataset: "tiny".into(), dataset_digest: [7; 32], first: 0, end }
+    Open { stream: stream.into(), dataset: "tiny".into(), dataset_digest: [7; 32], extent: extent(end) }
 }
 
 fn open(lease: u64, stream: &str, end: u64) -> Input {

@@ -9,7 +9,7 @@ use proto::{
 use tokio::{net::TcpStream, time::timeout};
 use transport::{Reader, Writer};
 
-use super::{LIMIT, open, right_key, source};
+use super::{LIMIT, open, right_key, samples};
 
 /// A client that speaks the protocol by hand.
 pub(crate) struct ByHand {
@@ -53,7 +53,7 @@ impl ByHand {
     }
 
     pub(crate) async fn send_samples(&mut self, first: u64, end: u64) {
-        let samples = source("", first, end).samples;
+        let samples = samples(first, end);
         self.writer.write(&proto::Batch::frame(first, samples.as_slice())).await.unwrap();
     }
 

@@ -25,8 +25,8 @@ use process::{
 };
 use proto::{Key, message::Open};
 use receiver::{Config, Outcome};
-use sample::{PIXELS, Samples};
-use sender::Source;
+use sample::{Extent, PIXELS, Samples};
+use sender::{Source, Supply};
 use tempfile::TempDir;
 use tokio::{
     sync::mpsc::{UnboundedReceiver, unbounded_channel},
@@ -46,9 +46,13 @@ pub(crate) fn source(stream: &str, first: u64, end: u64) -> Source {
         stream: stream.into(),
         dataset: "tiny".into(),
         dataset_digest: [7; 32],
-        first,
-        samples: Samples { labels: (first..end).map(label).collect(), images: (first..end).flat_map(image).collect() },
+        extent: Extent::range(first..end),
+        supply: Supply::new(first, samples(first, end)),
     }
+}
+
+pub(crate) fn samples(first: u64, end: u64) -> Samples {
+    Samples { labels: (first..end).map(label).collect(), images: (first..end).flat_map(image).collect() }
 }
 
 pub(crate) fn label(seq: u64) -> u8 {
@@ -261,5 +265,5 @@ impl Drop for Process {
 
 /// Asks for a stream of samples 0..end.
 pub(crate) fn open(stream: &str, end: u64) -> Open {
-    Open { stream: stream.into(), dataset: "tiny".into(), dataset_digest: [7; 32], first: 0, end }
+    Open { stream: stream.into(), dataset: "tiny".into(), dataset_digest: [7; 32], extent: Extent::range(0..end) }
 }

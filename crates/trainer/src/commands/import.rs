@@ -10,7 +10,7 @@ use std::{
 use anyhow::Context;
 use flags::{Chunking, Directory, path};
 use process::exit::{Code, OrExit, failure};
-use sample::Samples;
+use sample::{Extent, Samples};
 use store::{DatasetId, Mode, Store};
 use terminal::count;
 
@@ -70,7 +70,7 @@ impl Import {
         let digest: Digest = samples_and_seqs.map(|((label, image), seq)| Digest::of(seq, label, image)).sum();
         let dataset = DatasetId { name: self.dataset.clone(), digest: digest.to_string() };
         let end = samples.len();
-        let mut at = store.open_stream(STREAM, &dataset, 0, end as u64)? as usize;
+        let mut at = store.open_stream(STREAM, &dataset, Extent::range(0..end as u64))? as usize;
         while at < end {
             let next = (at + samples_per_chunk).min(end);
             store.append(STREAM, at as u64, samples.slice(at..next))?;

@@ -9,7 +9,7 @@ use std::{
 };
 
 use dataset::Split;
-use sample::{PIXELS, Samples, random};
+use sample::{Extent, PIXELS, Samples, random};
 use serde_json::Value;
 use store::{DatasetId, Mode, Store};
 use tempfile::TempDir;
@@ -82,7 +82,7 @@ impl Place {
     pub(crate) fn receive_of(&self, dataset: DatasetId, samples: &Samples, per_chunk: usize, streams: &[Stream<'_>]) {
         let mut store = Store::open(&self.path("chunks"), Mode::Fresh, per_chunk).unwrap();
         for (name, first, end) in streams {
-            store.open_stream(name, &dataset, *first as u64, *end as u64).unwrap();
+            store.open_stream(name, &dataset, Extent::range(*first as u64..*end as u64)).unwrap();
         }
         for step in (0..samples.len()).step_by(7) {
             for (name, first, end) in streams {

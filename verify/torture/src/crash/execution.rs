@@ -26,8 +26,8 @@ pub(super) fn reject(disk: &SimulatedDisk, scenario: &Scenario) -> Result<(), Er
     let mut store =
         Store::open_on(Arc::new(disk.clone()), Path::new(DIR), Mode::Continue, scenario.samples_per_chunk, |_| {})?;
     for stream in &scenario.streams {
-        store.open_stream(&stream.name, &scenario.dataset, stream.first, stream.end)?;
-        let samples = scenario.samples(stream.first, stream.end);
+        store.open_stream(&stream.name, &scenario.dataset, stream.declared())?;
+        let samples = scenario.samples(stream, stream.first, stream.end);
         store.append(&stream.name, stream.first, samples.as_slice())?;
     }
     while store.has_full_chunk() {
@@ -49,16 +49,17 @@ impl Receiver<'_> {
     fn run(&self, mode: Mode) -> anyhow::Result<()> {
         let mut store = self.open(mode)?;
         for &(stream, from, to) in &self.scenario.batches {
-            let name = &self.scenario.streams[stream].name;
+            let sent = &self.scenario.streams[stream];
+            let name = &sent.name;
             let position = self.position(&mut store, stream)?;
             if from < position {
                 // A sender that sends again what is there must be refused.
-                let refused = store.append(name, from, self.scenario.samples(from, to).as_slice()).is_err();
+                let refused = store.append(name, from, self.scenario.samples(sent, from, to).as_slice()).is_err();
                 ensure!(refused, "samples {from}..{to} of `{name}` were taken in again");
             }
             if position < to {
                 let from = from.max(position);
-                store.append(name, from, self.scenario.samples(from, to).as_slice())?;
+                store.append(name, from, self.scenario.samples(sent, from, to).as_slice())?;
                 self.welcome(&store);
             }
             while store.has_full_chunk() {
@@ -81,7 +82,7 @@ impl Receiver<'_> {
         })?;
         for (index, stream) in self.scenario.streams.iter().enumerate() {
             let position = self.position(&mut store, index)?;
-            let (name, sent) = (&stream.name, self.scenario.samples(stream.first, position));
+            let (name, sent) = (&stream.name, self.scenario.samples(stream, stream.first, position));
             ensure!(found.remove(name).unwrap_or_default() == sent, "`{name}` up to {position} is not what was sent");
             let told = self.disk.acknowledge(|told| told.durable.get(name).copied()).unwrap_or(stream.first);
             ensure!(position >= told, "`{name}` was acknowledged to {told} and is there to {position}");
@@ -93,7 +94,7 @@ impl Receiver<'_> {
 
     fn position(&self, store: &mut Store, stream: usize) -> anyhow::Result<u64> {
         let stream = &self.scenario.streams[stream];
-        Ok(store.open_stream(&stream.name, &self.scenario.dataset, stream.first, stream.end)?)
+        Ok(store.open_stream(&stream.name, &self.scenario.dataset, stream.declared())?)
     }
 
     /// Senders that come back are told what is durable.

@@ -2,7 +2,7 @@
 //! short. It is drawn from a seed.
 
 use anyhow::ensure;
-use sample::{PIXELS, Samples, random::Stream as Random};
+use sample::{Extent, PIXELS, Samples, random::Stream as Random};
 use store::{DatasetId, Manifest, Rows, StreamEntry};
 
 /// Streams, and the order in which their samples arrive.
@@ -11,7 +11,7 @@ pub(super) struct Scenario {
     pub(super) dataset: DatasetId,
     pub(super) samples_per_chunk: usize,
     pub(super) streams: Vec<StreamEntry>,
-    /// Batches: index of the stream, first sample, one past the last.
+    /// Batches: index of the stream, first position, one past the last.
     pub(super) batches: Vec<(usize, u64, u64)>,
     /// Samples of another salt have the same numbers and other pixels.
     salt: u8,
@@ -24,11 +24,13 @@ impl Scenario {
         // Four to six full chunks, and one that is not.
         let samples = samples_per_chunk * (4 + random.below(3)) + 1 + random.below(samples_per_chunk - 1);
         let count = 1 + random.below(3);
-        let stream = |index| StreamEntry {
-            name: format!("stream-{index}"),
-            first: samples * index / count,
-            end: samples * (index + 1) / count,
+        // The streams have a piece each, or deal the samples out.
+        let block = random.below(4);
+        let extent = |index| match block {
+            0 => Extent::range(samples * index / count..samples * (index + 1) / count),
+            block => Extent::share(0..samples, block, index, count),
         };
+        let stream = |index| StreamEntry::new(format!("stream-{index}"), extent(index));
         let streams: Vec<StreamEntry> = (0..count).map(stream).collect();
         let mut next: Vec<u64> = streams.iter().map(|stream| stream.first).collect();
         let mut batches = Vec::new();
@@ -50,26 +52,32 @@ impl Scenario {
         Scenario { dataset, salt, ..self.clone() }
     }
 
-    pub(super) fn samples(&self, from: u64, to: u64) -> Samples {
-        let label = |seq: u64| (seq as u8 ^ self.salt) % 10;
-        let image = |seq: u64| [seq as u8 ^ self.salt; PIXELS];
-        Samples { labels: (from..to).map(label).collect(), images: (from..to).flat_map(image).collect() }
+    /// The samples at some positions of a stream.
+    pub(super) fn samples(&self, stream: &StreamEntry, from: u64, to: u64) -> Samples {
+        let mut samples = Samples::default();
+        stream.extent().seqs(from..to).for_each(|seq| samples.extend(self.sample(seq).as_slice()));
+        samples
+    }
+
+    fn sample(&self, seq: u64) -> Samples {
+        let salted = seq as u8 ^ self.salt;
+        Samples { labels: vec![salted % 10], images: vec![salted; PIXELS] }
     }
 
     /// Whether this is what was read: every sample exactly once, as it was sent.
     pub(super) fn check(&self, (manifest, read): &(Manifest, Rows)) -> anyhow::Result<()> {
-        let sent: u64 = self.streams.iter().map(|stream| stream.end - stream.first).sum();
+        let sent: u64 = self.streams.iter().map(|stream| stream.samples()).sum();
         let (found, digest) = (read.seqs.len() as u64, &manifest.dataset.digest);
         let are_all = manifest.dataset == self.dataset && [manifest.samples, found] == [sent; 2];
         ensure!(are_all, "{found} samples of {digest} are there, not {sent}");
         let mut seen = std::collections::HashSet::new();
         for (i, (&stream, &seq)) in read.streams.iter().zip(&read.seqs).enumerate() {
             let name = &manifest.streams[stream as usize].name;
-            let is_sent = |sent: &StreamEntry| sent.name == *name && (sent.first..sent.end).contains(&seq);
+            let is_sent = |sent: &StreamEntry| sent.name == *name && sent.seqs().any(|sent| sent == seq);
             ensure!(self.streams.iter().any(is_sent), "sample {seq} of `{name}` was never sent");
             ensure!(seen.insert(seq), "sample {seq} is there twice");
             let found = read.samples.slice(i..i + 1);
-            ensure!(self.samples(seq, seq + 1).as_slice() == found, "sample {seq} is not what was sent");
+            ensure!(self.sample(seq).as_slice() == found, "sample {seq} is not what was sent");
         }
         Ok(())
     }

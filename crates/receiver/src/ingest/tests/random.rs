@@ -91,7 +91,7 @@ impl Trouble {
             Effect::Declare { lease, open } => return Some(Input::Declared { lease, open, result: Ok(()) }),
             Effect::Append { stream, samples: Samples { batch, .. } } => {
                 let (sender, count) = ((stream == "b") as usize, batch.count());
-                assert_eq!(batch.first_seq(), self.senders[sender].appended, "in order, and once");
+                assert_eq!(batch.first_position(), self.senders[sender].appended, "in order, and once");
                 self.senders[sender].appended += count as u64;
                 self.pending.extend(std::iter::repeat_n(sender, count));
             }

@@ -160,7 +160,7 @@ fn a_grace_that_ends_while_a_chunk_is_written_is_not_missed() {
 #[test]
 fn a_directory_that_was_all_durable_at_start_is_complete_after_the_grace() {
     let totals = Totals { samples: 20, chunks: 2 };
-    let known = |start| BTreeMap::from([("a".to_owned(), Stream::new(start, 0..20, 20, digest(20)))]);
+    let known = |start| BTreeMap::from([("a".to_owned(), Stream::new(start, extent(20), 20, digest(20)))]);
     let mut play = Play::with(1, totals, known);
     play.deadline(Some(GRACE));
     play.step(GRACE, Input::Tick, "complete after 0");

@@ -11,6 +11,8 @@ use spark_connect::{
     row::{Row, Value},
 };
 
+use store::StreamEntry;
+
 use super::{
     Placement,
     cluster::Cluster,
@@ -143,11 +145,7 @@ fn plan(session: &SparkSession, placement: Placement, tasks: u32) -> Result<Data
 /// Sends the places to the server; returns a query for them: stream, index of a first sample, and the places of the
 /// samples from there.
 fn places(session: &SparkSession, placement: Placement) -> Result<String, SparkError> {
-    let pieces = placement.streams.iter().flat_map(|(stream, places)| {
-        let firsts = (stream.first..stream.end).step_by(SAMPLES_A_ROW);
-        firsts.zip(places.chunks(SAMPLES_A_ROW)).map(|(first, places)| (&stream.name, first, places))
-    });
-    let pieces: Vec<_> = pieces.collect();
+    let pieces: Vec<_> = placement.streams.iter().flat_map(|(stream, places)| rows(stream, places)).collect();
     let names = || ["stream", "first", "slots"].map(str::to_owned).to_vec();
     let row = |&(stream, first, places): &(&String, u64, &[u32])| {
         let places = places.iter().map(|&place| Value::Integer(place as i32)).collect();
@@ -163,9 +161,33 @@ fn places(session: &SparkSession, placement: Placement) -> Result<String, SparkE
     Ok(queries.join(" UNION ALL "))
 }
 
+/// The rows that say the places of a stream's samples: its name, the seq of a first sample, and the places from there.
+fn rows<'a>(stream: &'a StreamEntry, places: &'a [u32]) -> Vec<(&'a String, u64, &'a [u32])> {
+    let mut left = places;
+    let pieces = stream.extent().pieces(stream.first..stream.end).flat_map(|(first, count)| {
+        let places;
+        (places, left) = left.split_at(count as usize);
+        let firsts = (first..).step_by(SAMPLES_A_ROW);
+        firsts.zip(places.chunks(SAMPLES_A_ROW)).map(|(first, places)| (&stream.name, first, places))
+    });
+    pieces.collect()
+}
+
 #[cfg(test)]
 mod tests {
+    use sample::Extent;
+
     use super::*;
+
+    #[test]
+    fn a_row_says_places_of_samples_with_consecutive_seqs() {
+        let dealt = StreamEntry::new("a", Extent { first: 10, end: Some(15), block: 2, stride: 6 });
+        let expect = [(&dealt.name, 10, &[1, 2][..]), (&dealt.name, 16, &[3, 4]), (&dealt.name, 22, &[5])];
+        assert_eq!(rows(&dealt, &[1, 2, 3, 4, 5]), expect);
+        let whole = StreamEntry::new("a", Extent::range(10..10 + 2 * SAMPLES_A_ROW as u64 + 1));
+        let firsts: Vec<u64> = rows(&whole, &vec![0; 2 * SAMPLES_A_ROW + 1]).iter().map(|row| row.1).collect();
+        assert_eq!(firsts, [10, 10 + SAMPLES_A_ROW as u64, 10 + 2 * SAMPLES_A_ROW as u64]);
+    }
 
     #[test]
     fn there_are_no_more_tasks_than_cores_need_unless_they_would_take_long() {
