@@ -183,7 +183,7 @@ impl Manifest {
 
     /// Whether a stream was ended that might have gone on for ever.
     pub fn is_open_ended(&self) -> bool {
-        false
+        self.streams.iter().any(|stream| stream.open)
     }
 
     /// The bytes of the file.

@@ -13,7 +13,7 @@ use std::{
 };
 
 use manifest::{ChunkName, SUCCESS};
-use sample::{PIXELS, Samples};
+use sample::{Extent, PIXELS, Samples};
 
 use crate::{
     ChunkEntry, DatasetId, Disk, Error, Manifest, StreamEntry,
@@ -169,7 +169,7 @@ impl Follower {
         let (start, end) = (seqs.start, seqs.end);
         self.pieces_of(seqs).map(move |(first, piece)| {
             let (first, end) = (first.max(start), (first + piece.samples as u64).min(end));
-            StreamEntry { name: self.streams[piece.stream].0.clone(), first, end }
+            StreamEntry::new(self.streams[piece.stream].0.as_str(), Extent::range(first..end))
         })
     }
 
@@ -271,7 +271,8 @@ impl Follower {
         if self.dataset.as_ref().is_some_and(|dataset| *dataset != manifest.dataset) {
             return Err(damaged("it is of another dataset than the chunks".into()));
         }
-        let ends = manifest.streams.iter().map(|stream| (stream.name.as_str(), stream.end));
+        let begun = manifest.streams.iter().filter(|stream| stream.samples() > 0);
+        let ends = begun.map(|stream| (stream.name.as_str(), stream.end));
         let positions: BTreeMap<&str, u64> = self.streams.iter().map(|(name, to)| (name.as_str(), *to)).collect();
         if !ends.eq(positions) {
             return Err(damaged("its streams do not end where the chunks end".into()));
@@ -313,7 +314,7 @@ mod tests {
             let dir = tempfile::tempdir().unwrap();
             let mut store = Store::open(dir.path(), Mode::Continue, 100).unwrap();
             for (name, seqs) in streams {
-                store.open_stream(name, &dataset(), seqs.start, seqs.end).unwrap();
+                store.open_stream(name, &dataset(), Extent::range(seqs.clone())).unwrap();
             }
             Place { dir, store }
         }

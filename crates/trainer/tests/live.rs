@@ -9,6 +9,7 @@ use std::{
     process::{Child, ChildStdout, Command, Stdio},
 };
 
+use sample::Extent;
 use serde_json::Value;
 use store::{Mode, Store};
 use support::{N, Place, blobs, fail, id, succeed};
@@ -75,7 +76,7 @@ fn a_round_begins_when_its_slice_is_durable_and_a_replay_gives_the_same_bits() {
     let place = Place::new();
     let mut live = Live::start(&mut place.train("live", &LIVE)); // Before there is a directory.
     let mut store = Store::open(&place.path("chunks"), Mode::Fresh, 100).unwrap();
-    store.open_stream("one", &id("blobs", "00".repeat(32)), 0, N as u64).unwrap();
+    store.open_stream("one", &id("blobs", "00".repeat(32)), Extent::range(0..N as u64)).unwrap();
     let samples = blobs(0, N);
     let mut write = |from: usize, to: usize| {
         store.append("one", from as u64, samples.slice(from..to)).unwrap();
