@@ -141,7 +141,7 @@ impl StreamEntry {
     }
 
     /// The seqs of the samples that are there, in their order.
-    pub fn seqs(&self) -> impl Iterator<Item = u64> {
+    pub fn seqs(&self) -> impl Iterator<Item = u64> + use<> {
         self.extent().seqs(self.first..self.end)
     }
 

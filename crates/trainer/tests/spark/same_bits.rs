@@ -138,3 +138,24 @@ fn a_run_goes_on_to_the_same_bits_on_another_engine() {
     place.resumes_to(&hash, "back", &["--rounds", "3", "--engine", "rayon"]);
     assert_eq!(place.summary("back")["engine"], "rayon");
 }
+
+#[test]
+fn a_live_run_has_the_bits_of_threads_whatever_it_replays() {
+    let place = Place::received();
+    place.receive(33, &[("c", 0, 80), ("b", 80, 100), ("a", 100, N)]);
+    for (cluster, replay) in [
+        (Cluster::local as fn() -> _, "reservoir:50"),
+        (Cluster::local, "sliding:70"),
+        (Cluster::standalone, "none"),
+        (Cluster::standalone, "landmark"),
+    ] {
+        let cluster = cluster();
+        let flags = ["--live", "--samples-per-round", "60", "--replay", replay, "--partitions", "3"];
+        let [threads, spark] = ["threads", "spark"].map(|engine| format!("{engine}-{replay}"));
+        place.hash_of(&threads, &flags);
+        ends(&place, &cluster, TRAINER, &spark, &flags).well();
+        let expect = rounds(&place, &threads);
+        assert_eq!((expect.len(), rounds(&place, &spark)), (5, expect), "{replay}");
+        cluster.check_clean();
+    }
+}
