@@ -26,9 +26,15 @@ pub(crate) enum Error {
     #[error("the connection broke: {0}")]
     Io(#[from] io::Error),
     #[error("{}", broken(.0))]
-    Violation(#[from] Violation),
+    Violation(Violation),
     #[error("the receiver refused: {}", .0.text)]
     Refused(Failure),
+}
+
+impl From<Violation> for Error {
+    fn from(violation: Violation) -> Error {
+        Error::Violation(violation) // And not its source: what it says is said.
+    }
 }
 
 /// That the receiver breaks the protocol; which it does not by speaking another version of it.
