@@ -34,7 +34,7 @@ pub enum Event {
     },
     /// receiver: there is room again.
     Resumed,
-    /// receiver: every expected stream has ended and the directory is complete.
+    /// receiver: every expected stream has ended, or has no end and the receiver was stopped; the directory is complete.
     Complete {
         /// Samples in the directory.
         samples: u64,
