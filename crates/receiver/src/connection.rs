@@ -99,7 +99,7 @@ async fn deliver(reply: Message, writer: &mut Writer, session: &mut ReceiverSess
         Message::EndAck => session.acknowledge_end(),
         Message::Error(Failure { code, text }) => {
             writer.send(&Message::error(code, text.as_str())).await?;
-            return Err(Error::Refused(text));
+            return if code == ErrorCode::Sealed { Ok(()) } else { Err(Error::Refused(text)) };
         }
         reply => reply,
     };

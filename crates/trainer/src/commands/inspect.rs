@@ -68,7 +68,8 @@ fn text(manifest: &Manifest, digest: Digest, counts: &[usize; CLASSES], samples:
         let _ = writeln!(text, "run            {run}");
     }
     for stream in streams {
-        let _ = writeln!(text, "stream         {}: samples {}", stream.name, stream.extent());
+        let sealed = if stream.open { ", sealed by the receiver" } else { "" };
+        let _ = writeln!(text, "stream         {}: samples {}{sealed}", stream.name, stream.extent());
     }
     let most = counts.iter().max().map_or(1, |&most| most.max(1));
     for (label, count) in counts.iter().enumerate() {
