@@ -13,13 +13,14 @@
 //! | `digits:0-4@0..20000` | only these digits are sent, `0-4` or `13579` | Split MNIST |
 //!
 //! All but `rotate` hold in their range alone, or from their seq on for ever. Of two `digits` that hold, the later in the list
-//! counts; they go by the labels that the dataset gives. [`Sequence`](crate::Sequence) makes the changes.
+//! counts; they go by the labels that the dataset gives. [`Supply`](crate::Supply) makes the changes.
 
 mod parse;
 
 use std::{fmt, str::FromStr};
 
 use blake3::Hasher;
+use sample::CLASSES;
 
 /// Changes of what is sent, in the order in which they are made.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -51,7 +52,7 @@ pub(crate) enum Kind {
 /// A set of digits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Digits {
-    pub(crate) holds: [bool; 10],
+    pub(crate) holds: [bool; CLASSES],
 }
 
 /// What stands between the name of a dataset and its drift.
@@ -132,7 +133,7 @@ impl fmt::Display for Drift {
 /// `0-4` where they are consecutive, else `13579`.
 impl fmt::Display for Digits {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let held: Vec<usize> = (0..10).filter(|&digit| self.holds[digit]).collect();
+        let held: Vec<usize> = (0..CLASSES).filter(|&digit| self.holds[digit]).collect();
         match held[..] {
             [first, .., last] if last - first + 1 == held.len() => write!(f, "{first}-{last}"),
             _ => held.iter().try_for_each(|digit| write!(f, "{digit}")),

@@ -2,7 +2,7 @@
 //! file that Keras keeps it in, or digits that the program draws itself where MNIST cannot be had.
 //!
 //! This crate owns everything from "which directory" to "these bytes are what they claim to be": [`Place`] finds the files,
-//! [`load()`] verifies and reads one half of them, [`draw_all`] makes some. Nothing unverified ever leaves it. A [`Sequence`]
+//! [`load()`] verifies and reads one half of them, [`draw_all`] makes some. Nothing unverified ever leaves it. A [`Supply`]
 //! is what is sent of one, as its [`Drift`] changes it. It knows no
 //! sockets (MNIST is downloaded by the crate `download`), and no tensors.
 
@@ -19,8 +19,8 @@ pub mod npz;
 mod page;
 mod place;
 mod raw_mnist;
-mod sequence;
 mod split;
+mod supply;
 mod turn;
 
 pub use crate::{
@@ -31,6 +31,6 @@ pub use crate::{
     idx::{check_images, check_labels, images, is_images, unpack as unpack_idx, write_idx},
     load::{Dataset, check, load},
     place::{Place, default_dir, environment},
-    sequence::Sequence,
     split::{FILES, Split},
+    supply::Supply,
 };

@@ -2,8 +2,8 @@
 
 use sample::{COLS, PIXELS, ROWS};
 
-/// The image, turned by so many degrees counterclockwise. Each of its pixels lies between four of the original, and takes of each the more
-/// the nearer it is (bilinear interpolation); beyond the edge all is 0. Quarter turns are exact.
+/// The image, turned by so many degrees counterclockwise. Each of its pixels lies between four of the original, and takes of
+/// each the more the nearer it is (bilinear interpolation); beyond the edge all is 0. Quarter turns are exact.
 pub(crate) fn turn(image: &[u8; PIXELS], degrees: f64) -> [u8; PIXELS] {
     let (sin, cos) = libm::sincos(degrees * (std::f64::consts::PI / 180.0));
     let [sin, cos] = [sin, cos].map(|value| libm::round(value * f64::from(1 << BITS)) as i32);

@@ -15,7 +15,8 @@ pub mod path;
 use std::{fmt, path::PathBuf, str::FromStr, time::Duration};
 
 use clap::{Args, ValueEnum, builder::RangedU64ValueParser};
-use serde::{Deserialize, Serialize};
+use dataset::Drift;
+use serde::{Deserialize, Serialize, Serializer};
 
 /// What is streamed, and how fast: sender and orchestrator.
 #[derive(Args, Clone, Debug, Serialize)]
@@ -44,6 +45,16 @@ pub struct Streaming {
     #[arg(long, value_name = "TIME", default_value = "50ms", value_parser = humantime::parse_duration)]
     #[serde(with = "humantime_serde")]
     pub batch_delay: Duration,
+    /// What changes in the samples on the way, and from which index on: rotate:45@20000 (Rotated MNIST; @20000..30000 for by and
+    /// by), swap-labels@20000 (0 with 1, 2 with 3, ...), permute@20000 (Permuted MNIST), digits:0-4@0..20000 (Split MNIST);
+    /// several in a list with commas. The test set stays as it is
+    #[arg(long, value_name = "CHANGES", default_value = "none")]
+    #[serde(serialize_with = "as_text", skip_serializing_if = "Drift::is_none")]
+    pub drift: Drift,
+}
+
+fn as_text<S: Serializer>(value: &impl fmt::Display, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(value)
 }
 
 /// Where samples come from.

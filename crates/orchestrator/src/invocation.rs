@@ -155,6 +155,16 @@ mod tests {
     }
 
     #[test]
+    fn a_drift_reaches_all_who_look_at_the_data() {
+        let drift = "--drift=rotate:45@20000,digits:0-4@0..100";
+        let config = config(&[drift, "--senders=2"]);
+        let senders = senders(&config, "127.0.0.1:1".parse().unwrap()).unwrap();
+        for invocation in senders.iter().chain([&prepare(&config).unwrap()]) {
+            assert!(invocation.arguments.contains(&drift.into()), "{}", line(invocation));
+        }
+    }
+
+    #[test]
     fn the_senders_share_the_samples_without_gap_or_overlap() {
         let config = config(&["--senders", "3", "--samples", "11", "--offset", "5"]);
         let shares: Vec<String> = senders(&config, "127.0.0.1:1".parse().unwrap())

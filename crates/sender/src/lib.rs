@@ -26,7 +26,8 @@ use process::{
 };
 use proto::SenderEvent;
 
-pub use stream::{Source, Supply};
+pub use dataset::Supply;
+pub use stream::Source;
 pub use time_limits::TimeLimits;
 
 use crate::{

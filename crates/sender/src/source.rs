@@ -7,15 +7,16 @@ use std::{
 
 use anyhow::anyhow;
 use clap::Args;
-use dataset::{Dataset, Split};
+use dataset::{Dataset, Drift, Split, Supply};
 use download::{Choice, Provided};
 use flags::Streaming;
 use process::{
     exit::{Code, failure},
     shutdown::Shutdown,
 };
+use proto::message::MAX_DATASET_NAME;
 use sample::Share;
-use sender::{Source, Supply};
+use sender::Source;
 use terminal::count;
 
 use crate::output::Output;
@@ -32,56 +33,73 @@ pub(crate) struct Stream {
     #[arg(long, value_name = "I/N")]
     share: Option<Share>,
     /// Send without an end, from --offset on: after the dataset's last sample comes its first again, as a new one, with the
-    /// next number. It is over when the receiver is stopped, which then has a complete directory; a sender that is stopped can go on
+    /// next number; drawn digits go on with new ones. It is over when the receiver is stopped, which then has a complete directory; a sender that is stopped can go on
     #[arg(long, conflicts_with = "samples")]
     endless: bool,
 }
 
-/// A whole dataset, and which of its samples are to be streamed.
+/// A dataset that is there, and what of it is to be streamed.
 pub(crate) struct Found {
     dir: PathBuf,
-    dataset: Dataset,
-    /// None if they have no end.
-    range: Option<Range<usize>>,
+    /// With its drift, as its digest.
+    name: String,
+    digest: [u8; 32],
+    samples: usize,
+    supply: Supply,
+    /// None if there is no end.
+    seqs: Option<Range<u64>>,
 }
 
 /// Provides the dataset and checks that it holds what is to be streamed.
 pub(crate) fn find(flags: &Streaming, stream: &Stream, output: &Output, shutdown: &Shutdown) -> anyhow::Result<Found> {
     let dir = provide(flags, output, shutdown)?;
     let dataset = dataset::load(&dir, Split::Train).map_err(|error| coded(error.into()))?;
-    let range = (!stream.endless).then(|| range(dataset.samples.len(), flags, &dir)).transpose()?;
-    output.data(&dir, dataset.digest());
-    Ok(Found { dir, dataset, range })
+    let (name, digest) = (flags.drift.name(&dataset.name), flags.drift.digest(dataset.digest()));
+    if name.len() > MAX_DATASET_NAME {
+        return Err(failure(Code::Usage, anyhow!("`{name}` is too long a name for a dataset; use less --drift")));
+    }
+    let samples = dataset.samples.len();
+    let seqs = (!stream.endless).then(|| seqs(samples, flags, &dir)).transpose()?;
+    let supply = supply(dataset, &flags.drift, seqs.as_ref())
+        .map_err(|what| failure(Code::Data, anyhow!("`{}` {what}", dir.display())))?;
+    output.data(&dir, digest);
+    Ok(Found { dir, name, digest, samples, supply, seqs })
 }
 
 impl Found {
     /// Says what is there, in a line.
     pub(crate) fn tell(&self, output: &Output) {
-        let Found { dir, dataset, .. } = self;
-        let samples = count(dataset.samples.len(), "sample");
-        output.result(&format!("{}: {samples} to send, in `{}`", dataset.name, dir.display()));
+        let samples = count(self.samples, "sample");
+        output.result(&format!("{}: {samples} to send, in `{}`", self.name, self.dir.display()));
     }
 
-    /// What is to be streamed, and nothing beside it.
+    /// The stream that this sender sends.
     ///
     /// # Errors
     /// When that is nothing at all.
     pub(crate) fn source(self, flags: &Streaming, stream: &Stream) -> anyhow::Result<Source> {
-        let dataset_digest = self.dataset.digest();
-        let Dataset { name: dataset, mut samples, .. } = self.dataset;
         let (share, batch) = (stream.share.unwrap_or(Share::WHOLE), flags.samples_per_batch.into());
-        let (first, extent) = match self.range {
-            None => (0, share.endless(flags.offset, batch)),
-            Some(range) => {
-                let seqs = range.start as u64..range.end as u64;
-                samples.keep(range);
-                (seqs.start, share.extent(seqs, batch))
-            }
+        let extent = match self.seqs {
+            None => share.endless(flags.offset, batch),
+            Some(seqs) => share.extent(seqs, batch),
         };
         let nothing = |what| anyhow!("there cannot be {what}; look at --offset, --samples and --share");
         extent.check().map_err(|what| failure(Code::Usage, nothing(what)))?;
-        let supply = Supply::new(first, samples);
-        Ok(Source { stream: stream.name(flags.offset), dataset, dataset_digest, extent, supply })
+        let (dataset, dataset_digest) = (self.name, self.digest);
+        Ok(Source { stream: stream.name(flags.offset), dataset, dataset_digest, extent, supply: self.supply })
+    }
+}
+
+/// The samples with these seqs, or without an end. Memory holds nothing beside them, unless a drift may bring any sample of the
+/// dataset.
+fn supply(dataset: Dataset, drift: &Drift, seqs: Option<&Range<u64>>) -> Result<Supply, String> {
+    match seqs {
+        Some(seqs) if drift.is_none() => {
+            let mut samples = dataset.samples;
+            samples.keep(seqs.start as usize..seqs.end as usize);
+            Ok(Supply::new(seqs.start, samples))
+        }
+        _ => Supply::of(dataset, drift),
     }
 }
 
@@ -119,14 +137,14 @@ fn provide(flags: &Streaming, output: &Output, shutdown: &Shutdown) -> anyhow::R
 }
 
 /// Which of so many samples the flags ask for.
-fn range(samples: usize, flags: &Streaming, dir: &Path) -> anyhow::Result<Range<usize>> {
+fn seqs(samples: usize, flags: &Streaming, dir: &Path) -> anyhow::Result<Range<u64>> {
     let (first, end) = (flags.offset, flags.offset.saturating_add(flags.samples));
     if end > samples as u64 {
         let has = count(samples, "sample");
         let text = format!("--samples {} from --offset {first}: `{}` has {has}", flags.samples, dir.display());
         return Err(failure(Code::Usage, anyhow!(text)));
     }
-    Ok(first as usize..end as usize)
+    Ok(first..end)
 }
 
 fn coded(error: download::Error) -> anyhow::Error {

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use dataset::Supply;
 use sample::{Extent, Samples};
 
 /// One stream, and all that a session needs to know of it.
@@ -19,13 +20,6 @@ pub struct Source {
     pub supply: Supply,
 }
 
-/// Samples in memory, over and over: after the last comes the first again.
-#[derive(Clone, Debug)]
-pub struct Supply {
-    first: u64,
-    samples: Samples,
-}
-
 impl Source {
     /// The samples at these positions, in order.
     pub(crate) fn samples(&self, positions: Range<u64>) -> Samples {
@@ -34,29 +28,6 @@ impl Source {
             self.supply.gather(first..first + count, &mut samples);
         }
         samples
-    }
-}
-
-impl Supply {
-    /// These samples, of which the first has the seq `first`.
-    ///
-    /// # Panics
-    /// When there is none.
-    pub fn new(first: u64, samples: Samples) -> Supply {
-        assert!(!samples.is_empty(), "there are no samples to send");
-        Supply { first, samples }
-    }
-
-    /// Appends the samples with these seqs. What a sample is depends on its seq and on nothing else, however often and in
-    /// whatever pieces it is asked for; here and nowhere else a seq becomes a sample.
-    fn gather(&self, seqs: Range<u64>, into: &mut Samples) {
-        let (all, mut seq) = (self.samples.len(), seqs.start);
-        while seq < seqs.end {
-            let at = ((seq - self.first) % all as u64) as usize;
-            let count = ((seqs.end - seq) as usize).min(all - at);
-            into.extend(self.samples.slice(at..at + count));
-            seq += count as u64;
-        }
     }
 }
 

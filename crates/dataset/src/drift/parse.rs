@@ -2,6 +2,8 @@
 
 use std::str::FromStr;
 
+use sample::CLASSES;
+
 use super::{Change, Digits, Drift, Kind};
 
 /// Bytes of a drift at most: its name goes with every stream, behind the dataset's.
@@ -47,7 +49,7 @@ fn angle(text: &str) -> Result<i32, String> {
 
 fn set(text: &str) -> Result<Digits, String> {
     let digits = || text.bytes().map(|byte| byte.is_ascii_digit().then(|| usize::from(byte - b'0')));
-    let mut holds = [false; 10];
+    let mut holds = [false; CLASSES];
     match text.as_bytes() {
         &[first @ b'0'..=b'9', b'-', last @ b'0'..=b'9'] if first < last => {
             holds[usize::from(first - b'0')..=usize::from(last - b'0')].fill(true);

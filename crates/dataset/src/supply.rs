@@ -1,9 +1,10 @@
-//! A sequence is what a source sends, by seq: the samples of a dataset, or digits drawn for ever, as a [`Drift`] changes them.
-//! It is asked for any piece at any time, and gives the same.
+//! A supply is where the samples come from that are sent, by seq: those of a dataset, over and over, or digits drawn for ever,
+//! as a [`Drift`] changes them. What a sample is depends on its seq and on nothing else, however often and in whatever pieces
+//! it is asked for; here and nowhere else a seq becomes a sample.
 
 use std::ops::Range;
 
-use sample::{CLASSES, PIXELS, Samples, random::Stream};
+use sample::{CLASSES, PIXELS, SampleSlice, Samples, random::Stream};
 
 use crate::{
     Dataset, digits,
@@ -13,15 +14,15 @@ use crate::{
 
 /// Samples by seq.
 #[derive(Clone, Debug)]
-pub struct Sequence {
-    source: Source,
+pub struct Supply {
+    origin: Origin,
     steps: Vec<Step>,
 }
 
 #[derive(Clone, Debug)]
-enum Source {
-    /// A dataset's, which begin anew after the last.
-    Dataset(Samples),
+enum Origin {
+    /// These, of which the first has the seq `first`. After the last comes the first again.
+    Memory { first: u64, samples: Samples },
     /// Drawn when they are asked for.
     Drawn,
 }
@@ -30,54 +31,56 @@ enum Source {
 #[derive(Clone, Debug)]
 struct Step {
     change: Change,
-    /// Of [`Kind::Digits`]: where such samples are in the dataset.
+    /// Of [`Kind::Digits`]: where such samples are in memory.
     indices: Vec<u32>,
     /// Of [`Kind::Permute`]: which pixel goes to each place.
     pixels: Vec<u16>,
 }
 
-impl Sequence {
-    /// The samples of a dataset, over and over, as the drift changes them. Of digits that the program drew, more are drawn
-    /// instead: then the dataset's samples are the first 60,000, and its memory is given back.
+impl Supply {
+    /// These samples, of which the first has the seq `first`.
+    ///
+    /// # Panics
+    /// When there is none.
+    pub fn new(first: u64, samples: Samples) -> Supply {
+        assert!(!samples.is_empty(), "there are no samples to send");
+        Supply { origin: Origin::Memory { first, samples }, steps: Vec::new() }
+    }
+
+    /// A whole dataset's, as the drift changes them. Of digits that the program drew, more are drawn after them: then the
+    /// dataset's samples are the first 60,000, and their memory is given back.
     ///
     /// # Errors
     /// When the dataset is empty, or lacks all of the digits that are to be sent.
-    pub fn of(dataset: Dataset, drift: &Drift) -> Result<Sequence, String> {
-        if digits::is_drawn(dataset.digest()) {
-            Ok(Sequence::drawn(drift))
-        } else {
-            Sequence::over(dataset.samples, drift)
-        }
+    pub fn of(dataset: Dataset, drift: &Drift) -> Result<Supply, String> {
+        if digits::is_drawn(dataset.digest()) { Ok(Supply::drawn(drift)) } else { Supply::over(dataset.samples, drift) }
     }
 
-    fn over(samples: Samples, drift: &Drift) -> Result<Sequence, String> {
+    fn over(samples: Samples, drift: &Drift) -> Result<Supply, String> {
         let steps = steps(drift, |digits| {
             let is_held = |&index: &u32| digits.holds[usize::from(samples.labels[index as usize])];
             let indices: Vec<u32> = (0..samples.len() as u32).filter(is_held).collect();
-            if indices.is_empty() { Err(format!("there is no sample of `digits:{digits}`")) } else { Ok(indices) }
+            if indices.is_empty() { Err(format!("holds none of `digits:{digits}`")) } else { Ok(indices) }
         })?;
         match samples.is_empty() {
-            true => Err("there is no sample".into()),
-            false => Ok(Sequence { source: Source::Dataset(samples), steps }),
+            true => Err("holds no sample".into()),
+            false => Ok(Supply { steps, ..Supply::new(0, samples) }),
         }
     }
 
-    /// Digits that are drawn for ever, as the drift changes them.
-    fn drawn(drift: &Drift) -> Sequence {
+    fn drawn(drift: &Drift) -> Supply {
         let steps = steps(drift, |_| Ok::<_, std::convert::Infallible>(Vec::new()));
-        Sequence { source: Source::Drawn, steps: steps.unwrap_or_else(|never| match never {}) }
+        Supply { origin: Origin::Drawn, steps: steps.unwrap_or_else(|never| match never {}) }
     }
 
-    /// The samples with these seqs.
-    pub fn samples(&self, seqs: Range<u64>) -> Samples {
-        let count = seqs.end.saturating_sub(seqs.start) as usize;
-        let mut samples = Samples { labels: Vec::with_capacity(count), images: Vec::with_capacity(count * PIXELS) };
-        for seq in seqs {
-            let (label, image) = self.sample(seq);
-            samples.labels.push(label);
-            samples.images.extend_from_slice(&image);
+    /// Appends the samples with these seqs.
+    pub fn gather(&self, seqs: Range<u64>, into: &mut Samples) {
+        match &self.origin {
+            Origin::Memory { first, samples } if self.steps.is_empty() => copy(samples, seqs, *first, into),
+            _ => seqs.map(|seq| self.sample(seq)).for_each(|(label, image)| {
+                into.extend(SampleSlice { labels: &[label], images: &image });
+            }),
         }
-        samples
     }
 
     fn sample(&self, seq: u64) -> (u8, [u8; PIXELS]) {
@@ -100,20 +103,38 @@ impl Sequence {
 
     /// The sample before anything is changed in it.
     fn original(&self, seq: u64) -> (u8, [u8; PIXELS]) {
-        let is_choice = |step: &&Step| matches!(step.change.kind, Kind::Digits(_)) && step.change.holds(seq);
-        let choice = self.steps.iter().rfind(is_choice);
-        match (&self.source, choice.map(|step| (step.change.kind, &step.indices))) {
-            (Source::Dataset(samples), choice) => {
+        let choice = self.steps.iter().rev().find_map(|step| match step.change.kind {
+            Kind::Digits(digits) if step.change.holds(seq) => Some((digits, &step.indices)),
+            _ => None,
+        });
+        match (&self.origin, choice) {
+            (Origin::Memory { first, samples }, choice) => {
                 let index = match choice {
-                    Some((_, indices)) => indices[(seq % indices.len() as u64) as usize] as usize,
-                    None => (seq % samples.len() as u64) as usize,
+                    Some((_, indices)) => indices[nth(seq, indices.len())] as usize,
+                    None => nth(seq - first, samples.len()),
                 };
                 (samples.labels[index], samples.image(index).try_into().expect("an image has so many pixels"))
             }
-            (Source::Drawn, Some((Kind::Digits(digits), _))) => digits::drawn(drawn_index(seq, digits)),
-            (Source::Drawn, _) => digits::drawn(seq),
+            (Origin::Drawn, Some((digits, _))) => digits::drawn(drawn_index(seq, digits)),
+            (Origin::Drawn, None) => digits::drawn(seq),
         }
     }
+}
+
+/// Appends the samples with these seqs, of those of which the first has the seq `first`, in as few pieces as can be.
+fn copy(samples: &Samples, seqs: Range<u64>, first: u64, into: &mut Samples) {
+    let mut seq = seqs.start;
+    while seq < seqs.end {
+        let at = nth(seq - first, samples.len());
+        let count = ((seqs.end - seq) as usize).min(samples.len() - at);
+        into.extend(samples.slice(at..at + count));
+        seq += count as u64;
+    }
+}
+
+/// Where number `n` is of `count` that begin anew after the last.
+fn nth(n: u64, count: usize) -> usize {
+    (n % count as u64) as usize
 }
 
 fn steps<E>(drift: &Drift, mut indices: impl FnMut(Digits) -> Result<Vec<u32>, E>) -> Result<Vec<Step>, E> {
@@ -161,24 +182,30 @@ mod tests {
         Samples { labels: labels.to_vec(), images: (0..labels.len()).flat_map(image).collect() }
     }
 
+    fn samples(supply: &Supply, seqs: Range<u64>) -> Samples {
+        let mut samples = Samples::default();
+        supply.gather(seqs, &mut samples);
+        samples
+    }
+
     fn drift(text: &str) -> Drift {
         text.parse().unwrap()
     }
 
-    fn of(labels: &[u8], text: &str) -> Sequence {
-        Sequence::over(dataset(labels), &drift(text)).unwrap()
+    fn of(labels: &[u8], text: &str) -> Supply {
+        Supply::over(dataset(labels), &drift(text)).unwrap()
     }
 
     #[test]
     fn without_a_drift_a_dataset_is_sent_over_and_over() {
-        let samples = of(&[3, 1, 4], "none").samples(2..7);
-        assert_eq!(samples.labels, [4, 3, 1, 4, 3]);
-        assert_eq!(samples.image(1), dataset(&[3]).image(0));
+        let sent = samples(&of(&[3, 1, 4], "none"), 2..7);
+        assert_eq!(sent.labels, [4, 3, 1, 4, 3]);
+        assert_eq!(sent.image(1), dataset(&[3]).image(0));
     }
 
     #[test]
     fn labels_are_swapped_in_pairs_and_only_where_it_is_said() {
-        let labels = |text| of(&[0, 1, 2, 3, 4, 5, 6, 7, 8, 9], text).samples(0..10).labels;
+        let labels = |text| samples(&of(&[0, 1, 2, 3, 4, 5, 6, 7, 8, 9], text), 0..10).labels;
         assert_eq!(labels("swap-labels@0"), [1, 0, 3, 2, 5, 4, 7, 6, 9, 8]);
         assert_eq!(labels("swap-labels@2..5"), [0, 1, 3, 2, 5, 5, 6, 7, 8, 9]);
         assert_eq!(labels("swap-labels@0,swap-labels@5"), [1, 0, 3, 2, 5, 5, 6, 7, 8, 9]);
@@ -186,19 +213,19 @@ mod tests {
 
     #[test]
     fn only_the_chosen_digits_are_sent_over_and_over_and_the_last_choice_counts() {
-        let labels = |text| of(&[0, 1, 2, 0, 1, 2], text).samples(0..8).labels;
+        let labels = |text| samples(&of(&[0, 1, 2, 0, 1, 2], text), 0..8).labels;
         assert_eq!(labels("digits:02@0..6"), [0, 2, 0, 2, 0, 2, 0, 1]);
         assert_eq!(labels("digits:0-1@0,digits:2@3..5"), [0, 1, 0, 2, 2, 1, 0, 1]);
         assert_eq!(labels("swap-labels@0,digits:2-3@0"), [3; 8], "by the dataset's label, wherever it stands");
-        let error = |labels: &[u8], text| Sequence::over(dataset(labels), &drift(text)).unwrap_err();
-        assert_eq!(error(&[0, 1], "digits:5-9@7"), "there is no sample of `digits:5-9`");
-        assert_eq!(error(&[], "none"), "there is no sample");
+        let error = |labels: &[u8], text| Supply::over(dataset(labels), &drift(text)).unwrap_err();
+        assert_eq!(error(&[0, 1], "digits:5-9@7"), "holds none of `digits:5-9`");
+        assert_eq!(error(&[], "none"), "holds no sample");
     }
 
     #[test]
     fn each_permutation_is_another_and_keeps_every_pixel() {
-        let sequence = of(&[0], "permute@1..3,permute@2");
-        let images: Vec<_> = (0..4).map(|seq| sequence.samples(seq..seq + 1).images).collect();
+        let supply = of(&[0], "permute@1..3,permute@2");
+        let images: Vec<_> = (0..4).map(|seq| samples(&supply, seq..seq + 1).images).collect();
         for (one, other) in [(0, 1), (1, 2), (2, 3), (0, 3), (1, 3)] {
             assert_ne!(images[one], images[other]);
         }
@@ -213,12 +240,12 @@ mod tests {
     #[test]
     fn an_angle_grows_and_turns_in_a_row_are_made_at_once() {
         let original: [u8; PIXELS] = dataset(&[0]).images.try_into().unwrap();
-        let sequence = of(&[0], "rotate:90@10..14,rotate:-20@20,rotate:20@20,permute@30,rotate:-90@30");
-        let image = |seq| sequence.samples(seq..seq + 1).images;
+        let supply = of(&[0], "rotate:90@10..14,rotate:-20@20,rotate:20@20,permute@30,rotate:-90@30");
+        let image = |seq| samples(&supply, seq..seq + 1).images;
         for (seq, degrees) in [(9, 0.0), (10, 0.0), (11, 22.5), (13, 67.5), (14, 90.0), (25, 90.0)] {
             assert!(image(seq) == turned(original, degrees), "{seq}");
         }
-        let after = of(&[0], "rotate:90@0,permute@0").samples(30..31).images.try_into().unwrap();
+        let after = samples(&of(&[0], "rotate:90@0,permute@0"), 30..31).images.try_into().unwrap();
         assert!(image(30) == turn(&after, -90.0), "turned, permuted and turned back");
     }
 
@@ -230,22 +257,22 @@ mod tests {
             digits::draw_all(&dir, [count, 1], &mut |_, _| ()).unwrap();
             crate::load(&dir, crate::Split::Train).unwrap()
         });
-        let samples = whole.samples.clone();
-        let drawn = Sequence::of(whole, &Drift::default()).unwrap();
+        let written = whole.samples.clone();
+        let drawn = Supply::of(whole, &Drift::default()).unwrap();
         for seqs in [0..500, 59_900..60_000] {
-            let same = samples.slice(seqs.start as usize..seqs.end as usize).to_samples();
-            assert!(drawn.samples(seqs) == same);
+            let same = written.slice(seqs.start as usize..seqs.end as usize).to_samples();
+            assert!(samples(&drawn, seqs) == same);
         }
-        assert_ne!(drawn.samples(60_000..60_300), drawn.samples(0..300));
-        assert_eq!(drawn.samples(u64::MAX - 3..u64::MAX).len(), 3);
-        let part = Sequence::of(part, &Drift::default()).unwrap();
-        assert_eq!(part.samples(300..600), drawn.samples(0..300), "any other dataset begins anew");
+        assert_ne!(samples(&drawn, 60_000..60_300), samples(&drawn, 0..300));
+        assert_eq!(samples(&drawn, u64::MAX - 3..u64::MAX).len(), 3);
+        let part = Supply::of(part, &Drift::default()).unwrap();
+        assert_eq!(samples(&part, 300..600), samples(&drawn, 0..300), "any other dataset begins anew");
     }
 
     #[test]
     fn of_drawn_digits_only_the_chosen_are_drawn() {
-        let all = Sequence::drawn(&Drift::default()).samples(0..200);
-        let chosen = Sequence::drawn(&drift("digits:0-4@0..100")).samples(0..200);
+        let all = samples(&Supply::drawn(&Drift::default()), 0..200);
+        let chosen = samples(&Supply::drawn(&drift("digits:0-4@0..100")), 0..200);
         assert!(chosen.labels[..100].iter().all(|label| *label < 5) && chosen.slice(100..200) == all.slice(100..200));
         let is_kept = |index: &usize| all.labels[*index] < 5;
         assert!((0..100).filter(is_kept).all(|index| all.image(index) == chosen.image(index)));
@@ -257,7 +284,7 @@ mod tests {
     fn what_a_drift_makes_of_digits_never_changes() {
         let text = "digits:0-4@0..20,rotate:45@10..30,permute@30..40,swap-labels@35,rotate:-100@40,permute@45";
         let mut sum = Sha256::new();
-        for (label, image) in Sequence::drawn(&drift(text)).samples(0..60).as_slice().iter() {
+        for (label, image) in samples(&Supply::drawn(&drift(text)), 0..60).as_slice().iter() {
             sum.update([label]);
             sum.update(image);
         }
