@@ -38,6 +38,12 @@ pub struct Streaming {
     /// The first sample's index in the dataset
     #[arg(long, value_name = "INDEX", default_value = "0")]
     pub offset: u64,
+    /// Stream without an end, from --offset on: after the dataset's last sample comes its first again, as a new one, with the
+    /// next number; drawn digits go on with new ones. It is over when the receiver is stopped, which then has a complete directory; the orchestrator stops it at
+    /// the first Ctrl-C. A sender that is stopped can go on
+    #[arg(long, conflicts_with = "samples")]
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub endless: bool,
     /// Samples per batch; the simulated latency is per batch
     #[arg(long, value_name = "N", default_value = "500", value_parser = at_least_one::<u32>)]
     pub samples_per_batch: u32,

@@ -3,6 +3,7 @@
 //! files of others; inside of it where only the directory itself can be written to.
 
 use std::{
+    collections::BTreeSet,
     ffi::OsString,
     fs::{self, File},
     io::{self, ErrorKind, Read, Write},
@@ -11,7 +12,7 @@ use std::{
 };
 
 use anyhow::{Context, anyhow};
-use manifest::{Manifest, SUCCESS};
+use manifest::{Manifest, SUCCESS, StreamEntry};
 use process::{
     exit::{Code, failure},
     lock,
@@ -94,8 +95,9 @@ pub(crate) fn is_streamed(config: &Config, run: &Path) -> anyhow::Result<bool> {
     };
     let Manifest { dataset, run, streams, .. } = Manifest::decode(&bytes)
         .map_err(|what| failure(Code::Data, anyhow!("`{dir}/{SUCCESS}` is damaged: {what}")))?;
-    let mut shares: Vec<_> = config.shares().collect();
-    shares.sort();
+    let declared = |stream: StreamEntry| (stream.name.clone(), stream.declared());
+    let [streams, shares] =
+        [streams, config.shares().collect()].map(|streams| streams.into_iter().map(declared).collect::<BTreeSet<_>>());
     if (dataset.digest, run, streams) == (digest, config.identity.run_id.clone(), shares) {
         return Ok(true);
     }
@@ -105,7 +107,7 @@ pub(crate) fn is_streamed(config: &Config, run: &Path) -> anyhow::Result<bool> {
 
 #[cfg(test)]
 mod tests {
-    use manifest::{ChunkEntry, DatasetId, StreamEntry};
+    use manifest::{ChunkEntry, DatasetId};
     use sample::Extent;
 
     use super::*;
@@ -169,5 +171,12 @@ mod tests {
         }
         fs::remove_file(dir.path().join(SUCCESS)).unwrap();
         assert!(!is_streamed(&config, dir.path()).unwrap());
+
+        // Streams that were declared without an end have ended somewhere.
+        let endless = crate::config::tests::config(&["--endless", "--senders=2", "--dir", chunks]);
+        let streams: Vec<_> = endless.shares().map(|stream| StreamEntry { end: stream.first + 3, ..stream }).collect();
+        fs::write(dir.path().join(SUCCESS), manifest(None, "d1", &streams)).unwrap();
+        assert!(is_streamed(&endless, dir.path()).unwrap());
+        is_streamed(&config, dir.path()).unwrap_err();
     }
 }

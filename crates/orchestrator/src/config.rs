@@ -131,7 +131,8 @@ impl Config {
             layers.push(parse_layer(name, values)?);
         }
         let mut config: Config = resolve(arguments, &layers)?;
-        if u64::from(config.senders) > config.streaming.samples {
+        let is_endless = config.streaming.endless;
+        if u64::from(config.senders) > config.streaming.samples && !is_endless {
             return Err(Error::Layer(format!(
                 "--senders {} is more than --samples {}; every sender needs a sample",
                 config.senders, config.streaming.samples
@@ -144,7 +145,9 @@ impl Config {
         let cores = thread::available_parallelism().map_or(1, |cores| cores.get().try_into().unwrap_or(u32::MAX));
         config.training.partitions.get_or_insert(cores);
         config.live = config.live.settled().map_err(Error::Layer)?;
-        if let Some(slice) = config.live.samples_per_round.filter(|slice| *slice > config.streaming.samples) {
+        if let Some(slice) =
+            config.live.samples_per_round.filter(|slice| *slice > config.streaming.samples && !is_endless)
+        {
             let samples = config.streaming.samples;
             return Err(Error::Layer(format!(
                 "--samples-per-round {slice} is more than --samples {samples}; no round would ever begin"
@@ -166,12 +169,14 @@ impl Config {
     }
 
     /// The senders' shares of the samples, one stream for each, as even as can be. A stream is named as its sender. Where
-    /// training does not wait for the last sample, the senders deal them out in turn; otherwise each share is in one piece.
+    /// training does not wait for the last sample, or there is none, the senders deal them out in turn; otherwise each share is in one piece.
     pub(crate) fn shares(&self) -> impl Iterator<Item = StreamEntry> {
         let count = u64::from(self.senders);
-        let Streaming { samples, offset, samples_per_batch, .. } = self.streaming;
+        let Streaming { samples, offset, samples_per_batch, endless, .. } = self.streaming;
         let start = move |index: u64| offset.saturating_add(samples / count * index + index.min(samples % count));
         let extent = move |index| match self.dealt(index) {
+            Some(share) if endless => share.endless(offset, samples_per_batch.into()),
+            None if endless => Extent::endless(offset),
             Some(share) => share.extent(start(0)..start(count), samples_per_batch.into()),
             None => Extent::range(start(index)..start(index + 1)),
         };
@@ -180,7 +185,8 @@ impl Config {
 
     /// The share that a sender is told to send, if the samples are dealt out in turn.
     pub(crate) fn dealt(&self, index: u64) -> Option<Share> {
-        Share::new(index, self.senders.into()).filter(|share| self.live.live && share.count() > 1)
+        let deals = (self.live.live || self.streaming.endless) && self.senders > 1;
+        Share::new(index, self.senders.into()).filter(|_| deals)
     }
 
     /// With the data provided in `dir`, for training and testing, so that no child has to look for it again.

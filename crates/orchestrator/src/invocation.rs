@@ -50,6 +50,7 @@ pub(crate) fn senders(config: &Config, receiver: SocketAddr) -> anyhow::Result<V
         let (name, dealt) = (&stream.name, config.dealt(index));
         let share = match dealt {
             Some(_) => config.streaming.clone(),
+            None if config.streaming.endless => config.streaming.clone(),
             None => Streaming { offset: stream.first, samples: stream.samples(), ..config.streaming.clone() },
         };
         let mut arguments = vec![format!("--connect={receiver}"), format!("--stream={name}")];
@@ -179,7 +180,8 @@ mod tests {
 
     #[test]
     fn in_a_live_run_the_senders_deal_the_samples_out() {
-        let config = config(&["--senders", "2", "--samples", "11", "--offset", "5", "--samples-per-batch=3", "--live"]);
+        let given = ["--senders=2", "--samples=11", "--offset=5", "--samples-per-batch=3"];
+        let config = config(&[&given[..], &["--live", "--samples-per-round=5"]].concat());
         let senders = senders(&config, "127.0.0.1:1".parse().unwrap()).unwrap();
         for (sender, share) in senders.iter().zip(["--share=0/2", "--share=1/2"]) {
             for argument in [share, "--offset=5", "--samples=11"] {

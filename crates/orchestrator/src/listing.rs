@@ -195,6 +195,7 @@ mod tests {
             &["--preset=fast", "--samples=100"],
             &["--data=a \"b\"\n#\t\\", "--learning-rate=1e-7", "--seed=18446744073709551615"],
             &["--dataset=generated", "--engine=spark", "--worker-command=a # b"],
+            &["--live", "--endless", "--replay=reservoir:500", "--drift-delta=0.1"],
         ] {
             for written in [list(flags), text(&config(flags)).unwrap()] {
                 fs::write(&file, written).unwrap();

@@ -8,7 +8,7 @@ use orchestrator::{
     config::Config,
     listing, manual, run,
 };
-use process::shutdown::Shutdown;
+use process::shutdown::{Shutdown, Trigger};
 use setup::doctor;
 use terminal::Console;
 use tokio::runtime;
@@ -28,11 +28,11 @@ fn start(arguments: &[OsString]) -> Result<anyhow::Result<()>, Error> {
         None => {
             let config = Config::load(arguments)?;
             let console = Console::that_shows(config.shown());
-            block_on(async |shutdown| run::run(&config, console, shutdown).await)
+            block_on(async |trigger, shutdown| run::run(&config, console, trigger, shutdown).await)
         }
         Some(Command::Setup { engine }) => {
             let engine = flags::Engine { engine, ..Config::load(&arguments[..1])?.engine };
-            block_on(async |shutdown| setup::report(&engine, &console, shutdown).await)
+            block_on(async |_, shutdown| setup::report(&engine, &console, shutdown).await)
         }
         Some(Command::Config(what)) => {
             let text =
@@ -42,14 +42,14 @@ fn start(arguments: &[OsString]) -> Result<anyhow::Result<()>, Error> {
         }
         Some(Command::Doctor(_)) => {
             let config = Config::load(&without_subcommand(arguments))?;
-            block_on(async |_| doctor::report(&config.plan(), &console).await)
+            block_on(async |_, _| doctor::report(&config.plan(), &console).await)
         }
         Some(Command::Completions { shell, program }) => manual::completions(shell, program),
         Some(Command::Man { dir }) => manual::man_pages(&dir),
     })
 }
 
-fn block_on(work: impl AsyncFnOnce(Shutdown) -> anyhow::Result<()>) -> anyhow::Result<()> {
-    let (_trigger, shutdown) = process::shutdown::listen(false)?;
-    runtime::Builder::new_current_thread().enable_all().build()?.block_on(work(shutdown))
+fn block_on(work: impl AsyncFnOnce(Trigger, Shutdown) -> anyhow::Result<()>) -> anyhow::Result<()> {
+    let (trigger, shutdown) = process::shutdown::listen(false)?;
+    runtime::Builder::new_current_thread().enable_all().build()?.block_on(work(trigger, shutdown))
 }

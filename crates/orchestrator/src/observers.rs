@@ -1,13 +1,14 @@
 //! The observers of a run: all who hear what the children do. Each hears the same events, with the same child and time, in the
 //! same order.
 
+pub(crate) mod disk;
 pub(crate) mod progress;
 mod stage;
 pub(crate) mod streaming;
 
 use terminal::Console;
 
-use self::{progress::Progress, streaming::StreamingLog};
+use self::{disk::Disk, progress::Progress, streaming::StreamingLog};
 use crate::child_event::{ChildEvent, What};
 
 #[derive(Debug)]
@@ -18,11 +19,13 @@ pub(crate) struct Observers {
     pub(crate) progress: Progress,
     /// Notes the figures of the streaming.
     pub(crate) streaming: StreamingLog,
+    /// Watches the disk under a stream that has no end.
+    pub(crate) disk: Option<Disk>,
 }
 
 impl Observers {
     pub(crate) fn new(console: Console) -> Self {
-        Self { progress: Progress::new(console.clone()), console, streaming: StreamingLog::default() }
+        Self { progress: Progress::new(console.clone()), console, streaming: StreamingLog::default(), disk: None }
     }
 
     pub(crate) fn hear(&mut self, event: &ChildEvent) {
@@ -34,5 +37,8 @@ impl Observers {
         }
         self.progress.hear(event);
         self.streaming.hear(event);
+        if let Some(disk) = &mut self.disk {
+            disk.hear(event);
+        }
     }
 }

@@ -73,6 +73,11 @@ impl Supervisor {
         self.children[number].invocation = invocation;
     }
 
+    /// Tells a child to end, as a stop does. One that dies meanwhile can be started again.
+    pub(crate) fn tell_to_end(&mut self, number: usize) {
+        self.children[number].close_lifeline();
+    }
+
     /// Starts a child again that ended, after a while, under its old number.
     /// Fails when it ended with a reason that another start would not mend, or died too often without progress.
     pub(crate) fn restart(&mut self, number: usize, status: ExitStatus) -> anyhow::Result<()> {
@@ -187,7 +192,7 @@ impl Supervisor {
     }
 }
 
-fn resumable(cause: Cause) -> anyhow::Error {
+pub(crate) fn resumable(cause: Cause) -> anyhow::Error {
     failure(cause.code(), anyhow!("stopped by {}; --resume goes on with this run", cause.as_str()))
 }
 

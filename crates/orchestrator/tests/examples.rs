@@ -59,6 +59,7 @@ fn what_is_commented_out_of_an_example_is_a_configuration_too() {
         let lines = text.lines().map(|line| if is_value(line) { &line[2..] } else { line });
         let mut text: String = lines.flat_map(|line| [line, "\n"]).collect();
         if name == "every-key.toml" {
+            text = text.replace("endless = true", ""); // It contradicts `samples`.
             // These say what a value looks like; a model to begin with must be there.
             for (placeholder, value) in
                 [("URL", "sc://host"), ("FILE|RUN", "."), ("WHAT", "landmark"), ("FACTOR", "0.5"), ("DELTA", "0.5")]

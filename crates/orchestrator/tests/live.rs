@@ -94,3 +94,40 @@ fn a_live_run_that_is_stopped_goes_on_where_it_was() {
     assert!(!run.stdout.contains("received 2000 samples"), "{}", run.stdout);
     assert_eq!(model(&bench), model(&undisturbed));
 }
+
+#[test]
+fn a_stream_without_an_end_is_over_at_the_first_ctrl_c_and_what_there_is_of_it_is_trained_on() {
+    let bench = Bench::new();
+    let training = ["--live", "--samples-per-round=200", "--replay=sliding:100"];
+    let streaming = ["--endless", "--batch-delay=30ms", "--samples-per-batch=50", "--senders=2"];
+    let mut run = bench.start(&[&training[..], &streaming].concat());
+    run.read_stdout_until("round 12 "); // More than the dataset holds.
+    run.signal("INT");
+    let run = run.finish();
+    run.assert_code(0);
+    assert!(run.stderr.contains("the stream has no end, and "), "{}", run.stderr);
+    assert!(run.stderr.contains("\nending the stream; "), "{}", run.stderr);
+    let rounds = rounds(&run.stdout).len() as u64;
+    let summary = bench.summary();
+    assert!(rounds >= 12 && summary["live"]["samples"] == 200 * rounds, "{rounds}: {summary}");
+    assert!(run.stdout.lines().last().unwrap().starts_with("test accuracy "), "{}", run.stdout);
+    assert_eq!(replayed(&bench, &training), model(&bench));
+    bench.assert_no_child();
+}
+
+#[test]
+fn a_second_ctrl_c_stops_the_training_on_a_stream_that_the_first_has_ended() {
+    let bench = Bench::new();
+    // A round takes longer than anybody waits here.
+    let training = ["--live", "--samples-per-round=200", "--local-epochs=10000"];
+    let mut run =
+        bench.start(&[&training[..], &["--endless", "--batch-delay=30ms", "--samples-per-batch=50"]].concat());
+    run.wait_for_chunks(&bench, 1);
+    run.signal("INT");
+    run.read_stderr_until("ending the stream; ");
+    run.signal("INT");
+    let run = run.finish();
+    run.assert_code(130);
+    assert!(run.stderr.ends_with("stopped by Ctrl-C; --resume goes on with this run\n"), "{}", run.stderr);
+    bench.assert_no_child();
+}

@@ -68,6 +68,11 @@ impl Trigger {
             is_first
         });
     }
+
+    /// Takes a stop back that was answered with less than an end. The next one counts as the first.
+    pub fn take_back(&self) {
+        self.0.send_replace(None);
+    }
 }
 
 impl Shutdown {
@@ -222,6 +227,18 @@ mod tests {
         assert_eq!(shutdown.wait().await, Cause::Terminate);
         assert_eq!(clone.wait().await, Cause::Terminate);
     }
+
+    #[tokio::test]
+    async fn after_a_stop_that_was_taken_back_the_next_one_counts() {
+        let (trigger, mut shutdown) = Shutdown::manual();
+        trigger.stop(Cause::Interrupt);
+        assert_eq!(shutdown.wait().await, Cause::Interrupt);
+        trigger.take_back();
+        assert_eq!(shutdown.requested(), None);
+        trigger.stop(Cause::Terminate);
+        assert_eq!(shutdown.wait().await, Cause::Terminate);
+    }
+
     #[cfg(unix)]
     #[test]
     fn an_ignored_signal_is_known_by_its_bit() {

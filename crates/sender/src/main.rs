@@ -82,10 +82,9 @@ fn run(flags: &Flags, mut shutdown: Shutdown) -> anyhow::Result<()> {
 
 /// Finds, downloads or draws the dataset.
 async fn find(flags: &Flags, output: &Output, shutdown: &mut Shutdown) -> anyhow::Result<Found> {
-    let (streaming, stream) = (flags.streaming.clone(), flags.stream.clone());
-    let (output, stop) = (output.clone(), shutdown.clone());
+    let (streaming, output, stop) = (flags.streaming.clone(), output.clone(), shutdown.clone());
     tokio::select! {
-        found = tokio::task::spawn_blocking(move || source::find(&streaming, &stream, &output, &stop)) => found?,
+        found = tokio::task::spawn_blocking(move || source::find(&streaming, &output, &stop)) => found?,
         cause = shutdown.wait() => Err(stopped(cause)),
     }
 }

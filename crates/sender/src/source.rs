@@ -32,10 +32,6 @@ pub(crate) struct Stream {
     /// other flags say what all of them send together, and are the same for each
     #[arg(long, value_name = "I/N")]
     share: Option<Share>,
-    /// Send without an end, from --offset on: after the dataset's last sample comes its first again, as a new one, with the
-    /// next number; drawn digits go on with new ones. It is over when the receiver is stopped, which then has a complete directory; a sender that is stopped can go on
-    #[arg(long, conflicts_with = "samples")]
-    endless: bool,
 }
 
 /// A dataset that is there, and what of it is to be streamed.
@@ -51,7 +47,7 @@ pub(crate) struct Found {
 }
 
 /// Provides the dataset and checks that it holds what is to be streamed.
-pub(crate) fn find(flags: &Streaming, stream: &Stream, output: &Output, shutdown: &Shutdown) -> anyhow::Result<Found> {
+pub(crate) fn find(flags: &Streaming, output: &Output, shutdown: &Shutdown) -> anyhow::Result<Found> {
     let dir = provide(flags, output, shutdown)?;
     let dataset = dataset::load(&dir, Split::Train).map_err(|error| coded(error.into()))?;
     let (name, digest) = (flags.drift.name(&dataset.name), flags.drift.digest(dataset.digest()));
@@ -59,7 +55,7 @@ pub(crate) fn find(flags: &Streaming, stream: &Stream, output: &Output, shutdown
         return Err(failure(Code::Usage, anyhow!("`{name}` is too long a name for a dataset; use less --drift")));
     }
     let samples = dataset.samples.len();
-    let seqs = (!stream.endless).then(|| seqs(samples, flags, &dir)).transpose()?;
+    let seqs = (!flags.endless).then(|| seqs(samples, flags, &dir)).transpose()?;
     let supply = supply(dataset, &flags.drift, seqs.as_ref())
         .map_err(|what| failure(Code::Data, anyhow!("`{}` {what}", dir.display())))?;
     output.data(&dir, digest);

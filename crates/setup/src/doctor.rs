@@ -16,7 +16,7 @@ use terminal::Console;
 use tokio::{sync::oneshot, time::timeout};
 
 use self::finding::Finding;
-pub use self::finding::Plan;
+pub use self::{finding::Plan, machine::room_for_samples};
 use crate::{cache::unavailable, spark};
 
 /// All probes run at once, so this is the limit of the whole.

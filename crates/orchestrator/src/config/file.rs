@@ -45,7 +45,11 @@ fn one_line(name: &str, text: &str, error: &toml::de::Error) -> String {
 /// Fails when a path is not UTF-8. The same holds for the functions below.
 pub(crate) fn table(flags: &impl Serialize) -> anyhow::Result<Map<String, Value>> {
     let value = serde_json::to_value(flags).context("a path is not UTF-8").or_exit(Code::Usage)?;
-    serde_json::from_value(value).context("flags are no table")
+    let mut table: Map<String, Value> = serde_json::from_value(value).context("flags are no table")?;
+    if table.contains_key("endless") {
+        table.remove("samples"); // No flags say both, and one of them is always there.
+    }
+    Ok(table)
 }
 
 /// The configuration as values that a file can hold, by long flag.

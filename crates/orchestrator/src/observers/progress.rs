@@ -191,9 +191,11 @@ impl Progress {
 
     fn show_streaming(&self) {
         let Some(stage) = &self.streaming else { return };
-        stage.at(self.acknowledged.values().sum(), |rate| {
+        let samples = self.acknowledged.values().sum();
+        stage.at(samples, |rate| {
             let megabytes = format!("{:.1} MB/s", rate * SAMPLE / 1e6);
-            vec![speed(rate), megabytes, count(self.chunks, "chunk")]
+            let samples = stage.is_endless().then(|| format!("{} samples", HumanCount(samples)));
+            samples.into_iter().chain([speed(rate), megabytes, count(self.chunks, "chunk")]).collect()
         });
     }
 

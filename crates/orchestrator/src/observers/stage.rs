@@ -48,6 +48,11 @@ impl Stage {
         self.0.set_message(fitting(parts, columns.saturating_sub(LEFT)));
     }
 
+    /// Whether nobody knows how many steps there are.
+    pub(crate) fn is_endless(&self) -> bool {
+        self.0.length().is_none_or(|of| of == 0)
+    }
+
     /// How many steps are done.
     #[cfg(test)]
     pub(crate) fn position(&self) -> u64 {
@@ -81,11 +86,12 @@ pub(crate) fn speed(samples_per_second: f64) -> String {
 }
 
 /// Two digits are enough for a guess.
-fn span(time: Duration) -> String {
+pub(crate) fn span(time: Duration) -> String {
     match time.as_secs() {
         seconds @ 0..100 => format!("{seconds} s"),
         seconds @ 100..6000 => format!("{} min", seconds.div_ceil(60)),
-        seconds => format!("{} h", seconds.div_ceil(3600)),
+        seconds @ 6000..360_000 => format!("{} h", seconds.div_ceil(3600)),
+        seconds => format!("{} days", seconds.div_ceil(24 * 3600)),
     }
 }
 
@@ -106,6 +112,7 @@ mod tests {
     fn a_guess_has_two_digits() {
         let text = |seconds| span(Duration::from_secs(seconds));
         assert_eq!([text(0), text(99), text(100), text(5999), text(6000)], ["0 s", "99 s", "2 min", "100 min", "2 h"]);
+        assert_eq!([text(359_999), text(360_000)], ["100 h", "5 days"]);
         assert_eq!(speed(9600.7), "9,600 samples/s");
     }
 }

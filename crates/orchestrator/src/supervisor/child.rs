@@ -93,7 +93,13 @@ impl Child {
 
     /// Tells it to end, and starts it no more.
     pub(super) fn stop(&mut self) {
-        (self.due, self.lifeline) = (None, None);
+        self.due = None;
+        self.close_lifeline();
+    }
+
+    /// Tells it to end.
+    pub(super) fn close_lifeline(&mut self) {
+        self.lifeline = None;
     }
 
     pub(super) fn kill(&mut self) {

@@ -176,6 +176,10 @@ impl Running {
         self.stdout.read_until(text);
     }
 
+    pub(crate) fn read_stderr_until(&mut self, text: &str) {
+        self.stderr.read_until(text);
+    }
+
     pub(crate) fn signal(&self, signal: &str) {
         kill(self.child.id(), signal);
     }

@@ -51,6 +51,11 @@ pub(crate) fn disk(plan: &Plan, fetches_libtorch: bool) -> Finding {
     Finding::ok(if known.is_empty() { "its free space is not known".into() } else { known.join(", ") })
 }
 
+/// For how many samples there is room in a chunk directory that is or will be made there; `None` where that is not known.
+pub fn room_for_samples(dir: &Path) -> Option<u64> {
+    free_space(dir).map(|free| free / SAMPLE)
+}
+
 /// Free bytes where `path` is or will be made.
 fn free_space(path: &Path) -> Option<u64> {
     let there = path.ancestors().find(|path| path.is_dir()).filter(|path| !path.as_os_str().is_empty());
