@@ -32,6 +32,8 @@ enum Kind {
     Kill,
     /// Two hundred pairs of runs in one chunk directory
     Pairs,
+    /// Two hundred live runs whose programs are started by hand in any order, work at any speed, and are killed
+    Schedules,
     /// Power cuts and kills at every operation of the store, simulated
     Crash,
     /// Errors of the disk at every operation of the store
@@ -71,7 +73,7 @@ fn run(flags: &Flags) -> anyhow::Result<()> {
     ensure!(flags.only.is_none() || kinds.iter().all(has_parts), "--only goes with bugs, fuzz and network");
     let (origin, mut violations) = (Origin::here()?, 0);
     for kind in kinds {
-        if matches!(kind, Kind::Kill | Kind::Pairs | Kind::Forgery | Kind::Load) {
+        if matches!(kind, Kind::Kill | Kind::Pairs | Kind::Schedules | Kind::Forgery | Kind::Load) {
             programs::path("receiver")?; // It may have to be built, which is not part of the time.
         }
         let start = Instant::now();
@@ -103,6 +105,7 @@ async fn torture(kind: Kind, flags: &Flags) -> (&'static str, u64, anyhow::Resul
     match kind {
         Kind::Kill => ("Kills", SEED, kill::run(1000, SEED, 4)),
         Kind::Pairs => ("Two runs in one directory", SEED, kill::pairs::run(200, SEED, 4)),
+        Kind::Schedules => ("Live runs by hand", SEED, kill::schedules::run(200, SEED, 4)),
         Kind::Crash => ("Power cuts and kills, simulated", SEED, crash::states(SEED, 100_000)),
         Kind::Errors => ("Disk errors, injected", SEED, crash::errors(SEED, 100_000)),
         Kind::Network => {

@@ -2,7 +2,7 @@
 
 #![cfg(target_os = "linux")]
 
-use torture::kill::{self, pairs};
+use torture::kill::{self, pairs, schedules};
 
 #[test]
 fn of_two_runs_in_one_directory_none_ends_with_the_others_model() {
@@ -10,6 +10,15 @@ fn of_two_runs_in_one_directory_none_ends_with_the_others_model() {
     assert!(finding.violations.is_empty(), "{:#?}\n{}", finding, finding.violations.join("\n\n"));
     let right = finding.counts["runs that ended with their own model"];
     assert!(right >= 20, "one of each pair: {finding:#?}");
+}
+
+#[test]
+fn a_live_run_has_the_model_of_its_replay_whatever_the_schedule() {
+    let finding = schedules::run(16, 1, 2).unwrap();
+    assert!(finding.violations.is_empty(), "{:#?}\n{}", finding, finding.violations.join("\n\n"));
+    for count in ["trainers killed", "streams without an end", "of more than five senders"] {
+        assert!(finding.counts.contains_key(count), "no {count}: {finding:#?}");
+    }
 }
 
 #[test]

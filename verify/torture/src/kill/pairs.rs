@@ -7,7 +7,7 @@ use anyhow::{Context, ensure};
 use sample::random::Stream;
 
 use super::{
-    Bench, LIMIT,
+    Bench, LIMIT, SHAPES,
     plan::{File, Victim},
     process,
     run::Run,
@@ -37,7 +37,8 @@ fn pair(bench: &Bench, seed: u64, number: u64, finding: &mut Finding) -> anyhow:
     let meetings = [None, Some(File::Chunk), Some(File::Manifest), Some(File::Checkpoint), Some(File::Model)];
     let (meeting, killed) = (meetings[number as usize % meetings.len()], number / meetings.len() as u64 % 2 == 1);
     let soon = Duration::from_millis(random.below(600));
-    let shape = random.below(2) as usize;
+    let shape = random.below(SHAPES.len() as u64) as usize;
+    let other = (shape + 1 + random.below(SHAPES.len() as u64 - 1) as usize) % SHAPES.len();
     let place = tempfile::tempdir()?;
     let mut start = |name: &str, shape| {
         Run::start(bench, &place.path().join(name), &place.path().join("chunks"), shape, &mut random)
@@ -60,7 +61,7 @@ fn pair(bench: &Bench, seed: u64, number: u64, finding: &mut Finding) -> anyhow:
         }
         first_end = Some(first.end()?);
     }
-    let mut second = start("second", 1 - shape)?;
+    let mut second = start("second", other)?;
     let second_end = second.end().with_context(|| second.last_words())?;
     if !killed || first.folder().exists() && first.start_again()? {
         first_end = Some(first.end().with_context(|| first.last_words())?);

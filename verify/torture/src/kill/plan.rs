@@ -46,12 +46,13 @@ pub(super) enum File {
     Model,
 }
 
-/// The kills of one phase of a run, in order.
-pub(super) fn plan(random: &mut Stream, phase: Phase) -> Vec<Kill> {
+/// The kills of one phase of a run, in order. A live run trains in both.
+pub(super) fn plan(random: &mut Stream, phase: Phase, is_live: bool) -> Vec<Kill> {
     let (whole, last) = match phase {
         Phase::Streaming => (File::Chunk, File::Manifest),
         Phase::Training => (File::Checkpoint, File::Model),
     };
+    let also_trains = is_live && phase == Phase::Streaming;
     let mut signs = match (random.below(3), phase) {
         (0, _) => vec![Sign::Start],
         (1, Phase::Streaming) => vec![Sign::File(File::Digest)],
@@ -61,13 +62,14 @@ pub(super) fn plan(random: &mut Stream, phase: Phase) -> Vec<Kill> {
         signs.push(match random.below(6) {
             0..=2 => Sign::Nothing,
             3 | 4 => Sign::File(File::Temporary),
+            _ if also_trains && random.below(2) == 0 => Sign::File(File::Checkpoint),
             _ => Sign::File(whole),
         });
     }
     signs.push(Sign::File(last));
     let mut kills = Vec::new();
     for sign in signs {
-        let victim = victim(random, phase, sign);
+        let victim = victim(random, phase, also_trains, sign);
         kills.push(Kill { phase, victim, sign, later: later(random, victim, sign) });
         while random.below(3) == 0 {
             kills.push(Kill { phase, victim, sign: Sign::Start, later: later(random, victim, Sign::Start) });
@@ -76,9 +78,10 @@ pub(super) fn plan(random: &mut Stream, phase: Phase) -> Vec<Kill> {
     kills
 }
 
-fn victim(random: &mut Stream, phase: Phase, sign: Sign) -> Victim {
+fn victim(random: &mut Stream, phase: Phase, also_trains: bool, sign: Sign) -> Victim {
     match (phase, random.below(8)) {
         (_, 0 | 1) => Victim::Orchestrator,
+        (Phase::Streaming, _) if also_trains && random.below(3) == 0 => Victim::Trainer,
         // Senders have not begun.
         (Phase::Streaming, 2..=4) if sign != Sign::File(File::Digest) => Victim::Sender,
         (Phase::Streaming, _) => Victim::Receiver,

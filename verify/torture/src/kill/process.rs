@@ -13,6 +13,12 @@ pub(super) fn kill(id: u32) -> bool {
     id.is_some_and(|id| kill_process(id, Signal::KILL).is_ok())
 }
 
+/// Tells a process to end.
+pub(super) fn terminate(id: u32) {
+    let id = i32::try_from(id).ok().and_then(Pid::from_raw);
+    let _ = id.map(|id| kill_process(id, Signal::TERM)); // It may have ended.
+}
+
 /// Waits until nobody works in `dir`.
 pub(super) fn wait_for_all_in(dir: &Path, limit: Duration) -> anyhow::Result<()> {
     let ended = look_for("processes do not end", limit, || Ok(working_in(dir).is_empty().then_some(())));

@@ -111,17 +111,21 @@ fn spawn(program: &Path, dir: &Path, arguments: &[String]) -> anyhow::Result<Kil
 
 /// The flags of a run. Only its shape reaches the model.
 fn arguments(dir: &Path, chunks: &Path, shape: usize, random: &mut Stream) -> Vec<String> {
-    let (shape, senders) = (SHAPES[shape], 1 + random.below(3));
-    vec![
+    let shape = SHAPES[shape];
+    let senders = match random.below(8) {
+        0 if shape.live.is_some() => 1 + random.below(50),
+        _ => 1 + random.below(3),
+    };
+    // About half a second of streaming, and two of a live run: time to be killed in.
+    let delay = senders * if shape.live.is_some() { 70 } else { 20 };
+    let run = vec![
         format!("--data={}", dir.join("samples").display()),
         format!("--dir={}", chunks.display()),
         format!("--samples={}", shape.samples),
-        format!("--rounds={}", shape.rounds),
-        "--partitions=2".into(),
         format!("--senders={senders}"),
         format!("--samples-per-chunk={}", 20 + random.below(31)),
         "--samples-per-batch=10".into(),
-        // About half a second of streaming: time to be killed in.
-        format!("--batch-delay={}ms", 20 * senders),
-    ]
+        format!("--batch-delay={delay}ms"),
+    ];
+    [run, shape.training()].concat()
 }

@@ -16,7 +16,6 @@ use crate::{Finding, look_for};
 
 pub(super) fn run(bench: &Bench, seed: u64, number: u64) -> Finding {
     let mut finding = Finding::default();
-    finding.count("runs");
     if let Err(error) = in_a_folder(bench, seed, number, &mut finding) {
         finding.violations.push(format!("trial {number} of seed {seed}: {error:#}"));
     }
@@ -29,8 +28,10 @@ fn in_a_folder(bench: &Bench, seed: u64, number: u64, finding: &mut Finding) -> 
     let chunks = dir.path().join("chunks");
     let shape = random.below(SHAPES.len() as u64) as usize;
     if random.below(2) == 0 {
-        leave_an_earlier_run(&bench.undisturbed(1 - shape).join("chunks"), &chunks, random.below(2) == 0)?;
+        let other = (shape + 1) % SHAPES.len();
+        leave_an_earlier_run(&bench.undisturbed(other).join("chunks"), &chunks, random.below(2) == 0)?;
     }
+    finding.count(if SHAPES[shape].live.is_some() { "live runs" } else { "runs that train when all is there" });
     let run = Run::start(bench, dir.path(), &chunks, shape, &mut random)?;
     let mut trial = Trial { run, random, chunks: BTreeSet::new(), logged: 0, killed: Vec::new(), finding };
     let result = trial.run(&bench.models[shape]);
@@ -59,8 +60,9 @@ struct Trial<'a> {
 
 impl Trial<'_> {
     fn run(&mut self, model_sha256: &str) -> anyhow::Result<()> {
+        let is_live = SHAPES[self.run.shape].live.is_some();
         // Both at once: what is planned must not depend on what was hit.
-        let plans = [Phase::Streaming, Phase::Training].map(|phase| plan(&mut self.random, phase));
+        let plans = [Phase::Streaming, Phase::Training].map(|phase| plan(&mut self.random, phase, is_live));
         for plan in plans {
             for kill in plan {
                 let before = self.run.living(kill.victim)?;

@@ -39,8 +39,14 @@ pub(super) fn check(of: &Run, model_sha256: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// The model of the orchestrator's run in this folder.
 pub(super) fn model(dir: &Path) -> anyhow::Result<String> {
-    let summary = Summary::read(&dir.join("runs/latest")).context("the summary is damaged")?;
+    model_of(&dir.join("runs/latest"))
+}
+
+/// The model of a run folder.
+pub(super) fn model_of(run: &Path) -> anyhow::Result<String> {
+    let summary = Summary::read(run).context("the summary is damaged")?;
     Ok(summary.context("there is no summary")?.model_sha256)
 }
 
