@@ -19,7 +19,7 @@ pub(crate) fn measure() -> anyhow::Result<Measurement> {
     mnist()?; // The sender would fetch it, or fail less clearly.
     let dir = record::scratch()?;
     let chunks = &dir.path().join("chunks");
-    programs::ingest(chunks, SAMPLES)?;
+    programs::ingest(chunks, SAMPLES, "0ms")?;
     let contestant = |step: Step| {
         let mut seeds = SEEDS.into_iter();
         Contestant::of(series(step), Unit::Accuracy, move || train(chunks, step, seeds.next().unwrap_or_default()))

@@ -43,7 +43,7 @@ pub(crate) fn measure(turns: u32) -> anyhow::Result<Measurement> {
         &mut [
             Contestant::of(OURS, Unit::SamplesPerSecond, || {
                 let dir = record::scratch()?;
-                Ok(SAMPLES as f64 / programs::ingest(&dir.path().join("chunks"), SAMPLES as u64)?.seconds)
+                Ok(SAMPLES as f64 / programs::ingest(&dir.path().join("chunks"), SAMPLES as u64, "0ms")?.seconds)
             }),
             Contestant::new(LOOPBACK, || Ok(both(LOOPBACK, LOOPBACK_BYTES as f64 / loopback()?, SAMPLE_BYTES))),
             Contestant::new(DISK, || {

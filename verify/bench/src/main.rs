@@ -10,6 +10,7 @@
 mod accuracy;
 mod child;
 mod ingest;
+mod live;
 mod measurement;
 mod memory;
 mod programs;
@@ -60,6 +61,8 @@ enum Kind {
     Accuracy,
     /// The default run from start to end, against the original's algorithm on PySpark
     Run,
+    /// Live runs: waiting, time of all, and memory of a stream without an end
+    Live,
     /// Peak memory of trainer, receiver and sender
     Memory,
     /// `--help` of each program
@@ -105,6 +108,7 @@ fn measure(kind: Kind, turns: u32) -> anyhow::Result<Measurement> {
         Kind::Ingest => ingest::measure(turns),
         Kind::Accuracy => accuracy::measure(),
         Kind::Run => run::measure(turns),
+        Kind::Live => live::measure(turns),
         Kind::Memory => memory::measure(turns),
         Kind::Startup => startup::measure(turns),
         Kind::Scaling => scaling::measure(turns),

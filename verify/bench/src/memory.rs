@@ -25,7 +25,7 @@ pub(crate) fn measure(turns: u32) -> anyhow::Result<Measurement> {
 fn processes() -> anyhow::Result<Vec<Series>> {
     let dir = record::scratch()?;
     let chunks = dir.path().join("chunks");
-    let streamed = programs::ingest(&chunks, SAMPLES)?;
+    let streamed = programs::ingest(&chunks, SAMPLES, "0ms")?;
     let (_, trainer) = programs::train(&chunks, &["--rounds=1".into(), "--partitions=2".into()])?;
     let peaks = [(TRAINER, trainer), (RECEIVER, streamed.receiver), (SENDER, streamed.sender)];
     Ok(peaks.map(|(name, value)| Series::one(name, Unit::Megabytes, value)).into())

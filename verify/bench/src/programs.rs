@@ -25,12 +25,12 @@ pub(crate) struct Ingest {
     pub(crate) sender: f64,
 }
 
-/// Streams so many samples, without simulated delay, into the chunk directory `chunks`.
-pub(crate) fn ingest(chunks: &Path, samples: u64) -> anyhow::Result<Ingest> {
+/// Streams so many samples, with this simulated delay of each batch, into the chunk directory `chunks`.
+pub(crate) fn ingest(chunks: &Path, samples: u64, delay: &str) -> anyhow::Result<Ingest> {
     let (receiver, address) = Receiver::start(chunks, &[])?;
     let mut sender = command("sender")?;
     sender.args([&format!("--connect={address}"), &format!("--samples={samples}")]);
-    sender.args(["--dataset=mnist", "--batch-delay=0ms", "--json", "--data"]).arg(mnist_dir());
+    sender.args(["--dataset=mnist", "--json", "--data"]).arg(mnist_dir()).arg(format!("--batch-delay={delay}"));
     sender.arg("--key").arg(programs::key(chunks));
     let (id, mut receiver_peak, mut sender_peak) = (receiver.id(), None, None);
     // A peak only grows, so the last one seen is that of the whole life, but for its very end.

@@ -51,7 +51,7 @@ pub(crate) fn measure(turns: u32) -> anyhow::Result<Measurement> {
 
 fn received(samples: u64) -> anyhow::Result<TempDir> {
     let directory = record::scratch()?;
-    programs::ingest(&directory.path().join("chunks"), samples)?;
+    programs::ingest(&directory.path().join("chunks"), samples, "0ms")?;
     Ok(directory)
 }
 
