@@ -100,6 +100,24 @@ fn shares_of_the_same_samples_bring_each_of_them_once() {
     assert_eq!(names, ["share-0-of-3", "share-1-of-3", "share-2-of-3"]);
 }
 
+#[cfg(unix)]
+#[test]
+fn a_sender_without_an_end_that_is_stopped_leaves_its_stream_open_and_goes_on() {
+    let case = Case::new(1);
+    let first = case.sender(&["--endless"]);
+    case.stored(LENGTH);
+    assert!(Command::new("kill").args(["-INT", &first.id().to_string()]).status().unwrap().success());
+    let Output { status, stderr, .. } = first.wait_with_output().unwrap();
+    let said = String::from_utf8(stderr).unwrap();
+    assert!(status.code() == Some(130) && said.contains("start the sender again to go on"), "{status}: {said}");
+    let second = case.sender(&["--endless"]);
+    case.stored(5 * LENGTH);
+    case.trigger.stop(Cause::Terminate);
+    let (said, seqs) = (says(second), seqs(case.complete().path()));
+    assert!(said.contains(&format!(" {} samples ", seqs.len())), "{said}");
+    assert_eq!(seqs, (0..seqs.len() as u64).collect::<Vec<_>>());
+}
+
 #[test]
 fn a_sender_without_an_end_ends_well_when_the_receiver_is_stopped() {
     let case = Case::new(1);

@@ -30,7 +30,9 @@ impl Scenario {
             0 => Extent::range(samples * index / count..samples * (index + 1) / count),
             block => Extent::share(0..samples, block, index, count),
         };
-        let stream = |index| StreamEntry::new(format!("stream-{index}"), extent(index));
+        // Nor need they say where they end.
+        let open = random.below(3) == 0;
+        let stream = |index| StreamEntry { open, ..StreamEntry::new(format!("stream-{index}"), extent(index)) };
         let streams: Vec<StreamEntry> = (0..count).map(stream).collect();
         let mut next: Vec<u64> = streams.iter().map(|stream| stream.first).collect();
         let mut batches = Vec::new();
