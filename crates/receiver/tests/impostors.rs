@@ -14,7 +14,7 @@ use std::{
 
 use helper::{key, right_key, send, send_fails, sending, source, started};
 use process::exit::Code;
-use proto::{Key, MAX_BODY, Message, message::Hello};
+use proto::{Key, MAX_BODY, Message, VERSION, message::Hello};
 use tempfile::TempDir;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -104,7 +104,7 @@ async fn assert_seen_through(near: Option<Key>, far_tls: bool, alter: Alter) {
 /// The greeting with a wider range of versions, which both sides still accept.
 fn wider(message: Message) -> Message {
     match message {
-        Message::Hello(hello) => Message::Hello(Hello { max_version: 3, ..hello }),
+        Message::Hello(hello) => Message::Hello(Hello { max_version: VERSION + 1, ..hello }),
         message => message,
     }
 }

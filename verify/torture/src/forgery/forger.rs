@@ -4,6 +4,7 @@
 use anyhow::{Context, bail};
 use proto::{
     Batch, Binding, Credentials, ErrorCode, Key, Message, ReceiverEvent, ReceiverSession, SenderEvent, SenderSession,
+    VERSION,
     message::{End, Hello, Proof, Welcome},
 };
 use sample::{PIXELS, SampleSlice, random::Stream};
@@ -121,9 +122,9 @@ fn converse(key: &Key, challenge: [u8; 32], nonce: [u8; 32], binding: Binding) -
     Ok(Recorded { challenge, proof, counterproof })
 }
 
-/// The greeting with more versions than the sender offered; version 1 is among them, so nobody need refuse it.
+/// The greeting with more versions than the sender offered; the right one is among them, so nobody need refuse it.
 fn wider() -> Message {
-    Message::Hello(Hello { max_version: 2, ..Hello::OURS })
+    Message::Hello(Hello { max_version: VERSION + 1, ..Hello::OURS })
 }
 
 /// Any message but those that a handshake has in this place.
