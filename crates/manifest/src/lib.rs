@@ -144,13 +144,6 @@ impl StreamEntry {
     pub fn seqs(&self) -> impl Iterator<Item = u64> + use<> {
         self.extent().seqs(self.first..self.end)
     }
-
-    /// Whether there can be such a stream. One of which nothing came is not out of the question.
-    fn check(&self) -> Result<(), String> {
-        let extent = self.extent();
-        let Extent { end, .. } = extent;
-        Extent { end: end.filter(|end| *end != extent.first), ..extent }.check()
-    }
 }
 
 fn one() -> u64 {
@@ -231,7 +224,10 @@ impl Manifest {
         if !adds_up {
             return Some("its numbers of samples do not add up".into());
         }
-        self.streams.iter().find_map(|stream| stream.check().err()).map(|what| format!("there cannot be {what}"))
+        self.streams
+            .iter()
+            .find_map(|stream| stream.extent().check_even_empty().err())
+            .map(|what| format!("there cannot be {what}"))
     }
 
     fn json(&self) -> Vec<u8> {

@@ -85,6 +85,14 @@ impl Extent {
         Ok(())
     }
 
+    /// The same of an extent that may be empty.
+    ///
+    /// # Errors
+    /// When it cannot be counted.
+    pub fn check_even_empty(&self) -> Result<(), String> {
+        Extent { end: self.end.filter(|end| *end != self.first), ..*self }.check()
+    }
+
     /// The seq that a position means.
     ///
     /// # Panics
@@ -191,6 +199,9 @@ mod tests {
         ] {
             assert!(bad.check().is_err(), "{bad}");
         }
+        assert!(
+            Extent::range(5..5).check_even_empty().is_ok() && Extent { block: 0, ..base }.check_even_empty().is_err()
+        );
         assert!(!base.reaches(u64::MAX) && base.reaches(100));
     }
 

@@ -126,7 +126,7 @@ impl Store {
     /// # Errors
     /// When the directory holds another dataset, the stream was declared with another extent, or there can be none of this one.
     pub fn open_stream(&mut self, name: &str, dataset: &DatasetId, extent: Extent) -> Result<u64, Error> {
-        if let Err(what) = extent.check() {
+        if let Err(what) = extent.check_even_empty() {
             let what = format!("there cannot be {what}");
             return Err(Error::Stream { stream: name.to_owned(), what });
         }
