@@ -14,7 +14,7 @@ fn of_two_runs_in_one_directory_none_ends_with_the_others_model() {
 
 #[test]
 fn a_live_run_has_the_model_of_its_replay_whatever_the_schedule() {
-    let finding = schedules::run(16, 1, 2).unwrap();
+    let finding = schedules::run(10, 1, 2).unwrap();
     assert!(finding.violations.is_empty(), "{:#?}\n{}", finding, finding.violations.join("\n\n"));
     for count in ["trainers killed", "streams without an end", "of more than five senders"] {
         assert!(finding.counts.contains_key(count), "no {count}: {finding:#?}");

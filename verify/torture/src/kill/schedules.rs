@@ -5,6 +5,7 @@
 use std::{
     fs::{self, File},
     net::TcpListener,
+    os::unix::process::ExitStatusExt,
     path::{Path, PathBuf},
     process::{Command, Stdio},
     time::{Duration, Instant},
@@ -204,7 +205,9 @@ impl Member {
             && let Some(status) = process.0.try_wait().context("failed to wait for a program")?
         {
             self.process = None;
-            let is_stopped = status.code() == Some(Code::Terminated as i32);
+            // Where it had not begun to listen for signals yet, that was its end.
+            let terminated = [status.code(), status.signal().map(|signal| 128 + signal)];
+            let is_stopped = terminated.contains(&Some(Code::Terminated as i32));
             ensure!(status.success() || is_stopped || !is_needed, "a {} ended with {status}", self.name);
             self.due = is_stopped.then_some(now + AGAIN / 10);
         }
