@@ -89,9 +89,9 @@ impl Bench {
             dataset::write_idx(&dir.path().join("samples"), split, &images, &labels)?;
         }
         let mut bench = Bench { dir, models: Vec::new() };
-        for index in 0..SHAPES.len() {
+        for (index, shape) in SHAPES.iter().enumerate() {
             let model = trial::undisturbed(&bench, index)?;
-            if SHAPES[index].live.is_some() {
+            if shape.live.is_some() {
                 let replayed = bench.replay(index, &bench.undisturbed(index).join("chunks"))?;
                 ensure!(
                     replayed == model,
