@@ -55,7 +55,7 @@ pub struct Streaming {
     /// by), swap-labels@20000 (0 with 1, 2 with 3, ...), permute@20000 (Permuted MNIST), digits:0-4@0..20000 (Split MNIST);
     /// several in a list with commas. The test set stays as it is
     #[arg(long, value_name = "CHANGES", default_value = "none")]
-    #[serde(serialize_with = "as_text", skip_serializing_if = "Drift::is_none")]
+    #[serde(serialize_with = "as_text")]
     pub drift: Drift,
 }
 

@@ -119,7 +119,7 @@ mod tests {
             senders(&config, address).unwrap().iter().map(line).collect::<Vec<_>>(),
             [
                 "sender --connect=127.0.0.1:4000 --stream=sender-0 --key=data/tributary.key --batch-delay=500ms --data=mnist \
-              --dataset=auto --offset=0 --samples=20000 --samples-per-batch=500 --json --lifeline"
+              --dataset=auto --drift=none --offset=0 --samples=20000 --samples-per-batch=500 --json --lifeline"
             ]
         );
         assert_eq!(
