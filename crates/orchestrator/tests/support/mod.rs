@@ -84,7 +84,10 @@ impl Bench {
     pub(crate) fn command_on_data(&self, flags: &[&str]) -> Command {
         let mut command = self.command();
         command.arg("--data").arg(self.path("squares")).arg("--dir").arg(self.path("chunks"));
-        command.args(["--samples=2000", "--partitions=2"]).args(flags);
+        if !flags.contains(&"--endless") {
+            command.arg("--samples=2000");
+        }
+        command.arg("--partitions=2").args(flags);
         command
     }
 
