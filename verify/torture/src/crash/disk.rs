@@ -2,7 +2,7 @@
 //! at which the power could go; and any of them can be made to fail.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs::TryLockError,
     io,
     path::{Path, PathBuf},
@@ -24,7 +24,7 @@ struct State {
     operations: usize,
     fault: Option<Fault>,
     steps: Vec<Step>,
-    locked: bool,
+    locked: BTreeSet<PathBuf>,
     crime: Option<String>,
 }
 
@@ -88,7 +88,7 @@ pub(super) const ERRORS: [i32; 6] = [5, 28, 122, 30, 24, 13];
 
 impl SimulatedDisk {
     pub(super) fn new(tree: Tree, acknowledged: Acknowledged, fault: Option<Fault>) -> Self {
-        let (steps, operations, locked, crime) = (Vec::new(), 0, false, None);
+        let (steps, operations, locked, crime) = (Vec::new(), 0, BTreeSet::new(), None);
         SimulatedDisk(Arc::new(Mutex::new(State { tree, acknowledged, operations, fault, steps, locked, crime })))
     }
 
@@ -193,18 +193,21 @@ impl FileSystem for SimulatedDisk {
             _ => Ok(()),
         })
         .map_err(TryLockError::Error)?;
-        if std::mem::replace(&mut self.state().locked, true) {
+        if !self.state().locked.insert(path.to_owned()) {
             return Err(TryLockError::WouldBlock);
         }
-        Ok(Box::new(SimulatedLock(self.clone())))
+        Ok(Box::new(SimulatedLock { disk: self.clone(), path: path.to_owned() }))
     }
 }
 
-struct SimulatedLock(SimulatedDisk);
+struct SimulatedLock {
+    disk: SimulatedDisk,
+    path: PathBuf,
+}
 
 impl Drop for SimulatedLock {
     fn drop(&mut self) {
-        self.0.state().locked = false;
+        self.disk.state().locked.remove(&self.path);
     }
 }
 
