@@ -105,11 +105,15 @@ async fn stream(flags: &Flags, source: &Source, output: &Output, shutdown: Shutd
     match outcome? {
         Outcome::Complete => {
             let seconds = started.elapsed().as_secs_f64();
-            output.result(&format!("sent samples {extent} of {name} in {seconds:.1} s; all are durable"));
+            let samples = match extent.is_contiguous() {
+                true => format!("samples {extent}"),
+                false => count(total, "sample"),
+            };
+            output.result(&format!("sent {samples} of {name} in {seconds:.1} s; all are durable"));
             Ok(())
         }
         Outcome::Sealed(durable) => {
-            let durable = count(durable as usize, "sample");
+            let durable = count(durable, "sample");
             output.result(&format!("the receiver was stopped, and has {durable} of {name}; all are durable"));
             Ok(())
         }
