@@ -213,6 +213,20 @@ fn one_command_trains_on_a_spark_of_its_own_to_the_model_of_threads() {
 
 #[test]
 #[ignore = "needs Java and Spark; `scripts/test-spark` runs it"]
+fn a_live_run_on_a_spark_of_its_own_streams_meanwhile_and_has_the_model_of_threads() {
+    let live = ["--live", "--samples-per-round=500", "--replay=reservoir:300", "--batch-delay=0ms", "--senders=2"];
+    let threads = Bench::new();
+    threads.run(&live).assert_code(0);
+    let spark = Bench::new();
+    let run = spark.run(&[&live[..], &["--engine=spark"]].concat());
+    run.assert_code(0);
+    assert_eq!(spark.summary()["engine"], "spark");
+    assert_eq!(spark.summary()["model_sha256"], threads.summary()["model_sha256"]);
+    spark.assert_no_child();
+}
+
+#[test]
+#[ignore = "needs Java and Spark; `scripts/test-spark` runs it"]
 fn whoever_ends_a_run_leaves_no_spark() {
     for (signal, code) in [("INT", Some(130)), ("KILL", None)] {
         let bench = Bench::new();
