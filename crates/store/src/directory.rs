@@ -6,7 +6,7 @@
 //! directory anew does. Therefore "no room" is reported as [`Error::Full`] only in the first case.
 
 use std::{
-    fs::TryLockError,
+    fs::{File, TryLockError},
     io,
     path::{Path, PathBuf},
     sync::Arc,
@@ -57,6 +57,26 @@ impl Directory {
             TryLockError::WouldBlock => Error::Locked(self.path.clone()),
             TryLockError::Error(source) => Error::Io { action: "lock", path, source },
         })
+    }
+
+    /// Shares the lock of this name with other readers, without waiting. None where the directory can only be read: there
+    /// nobody can empty it either. It is a lock of the machine's own file system.
+    pub(crate) fn share_lock(&self, name: &str) -> Result<Option<File>, Error> {
+        let path = self.join(name);
+        let lock = match File::options().create(true).truncate(false).write(true).open(&path) {
+            Ok(file) => Some(file),
+            Err(error)
+                if matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem) =>
+            {
+                File::open(&path).ok()
+            }
+            Err(error) => return Err(failed("lock", &path)(error)),
+        };
+        match lock.as_ref().map_or(Ok(()), File::try_lock_shared) {
+            Ok(()) => Ok(lock),
+            Err(TryLockError::WouldBlock) => Err(Error::Locked(self.path.clone())),
+            Err(TryLockError::Error(error)) => Err(failed("lock", &path)(error)),
+        }
     }
 
     /// What the directory holds, by name alone.

@@ -3,23 +3,22 @@
 //! while it is followed, no receiver empties it.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
-    fs::{self, File, TryLockError},
-    io::ErrorKind,
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    fs::{self, File},
     ops::Range,
     path::Path,
     sync::Arc,
-    time::{Duration, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
 
 use manifest::{ChunkName, SUCCESS};
 use sample::{Extent, PIXELS, Samples};
 
 use crate::{
-    ChunkEntry, DatasetId, Disk, Error, Manifest, StreamEntry,
-    chunk::Chunk,
+    DatasetId, Disk, Error, Manifest, StreamEntry,
+    chunk::{Chunk, Span},
     directory::Directory,
-    layout::{Listing, READING},
+    layout::READING,
     reader::{check_names, read_chunk},
 };
 
@@ -27,19 +26,30 @@ use crate::{
 #[derive(Debug)]
 pub struct Follower {
     directory: Directory,
-    /// Those that are known, by number.
-    chunks: Vec<ChunkEntry>,
+    /// The chunks that are known, by number, and how many samples each holds.
+    chunks: Vec<(ChunkName, u64)>,
+    /// Those that were seen and are not known yet: the next ones.
+    found: VecDeque<ChunkName>,
     dataset: Option<DatasetId>,
-    /// How far each stream has come, in the order in which they were found.
-    streams: Vec<(String, u64)>,
+    /// In the order in which they were found.
+    streams: Vec<Stream>,
     /// Where samples are, by the seq of the first of them.
     pieces: BTreeMap<u64, Piece>,
     first: u64,
     durable: u64,
     /// As soon as the directory is complete and all its chunks are known.
     manifest: Option<Manifest>,
-    /// None where the directory can only be read: there nobody can empty it either.
+    opened: Instant,
+    /// While it is held, nobody empties the directory.
     _reading: Option<File>,
+}
+
+/// A stream, and how far it has come.
+#[derive(Debug)]
+struct Stream {
+    name: String,
+    extent: Extent,
+    position: u64,
 }
 
 /// Samples of consecutive seqs that stand together in a chunk.
@@ -61,24 +71,13 @@ impl Follower {
     /// When there is no such directory, a receiver is about to empty it, or the operating system says no.
     pub fn open(dir: &Path, first: u64) -> Result<Follower, Error> {
         let directory = Directory::new(Arc::new(Disk), dir);
-        directory.list()?;
-        let path = dir.join(READING);
-        let failed = |source| Error::Io { action: "lock", path: path.clone(), source };
-        let reading = match File::options().create(true).truncate(false).write(true).open(&path) {
-            Ok(file) => Some(file),
-            Err(error) if matches!(error.kind(), ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem) => {
-                File::open(&path).ok()
-            }
-            Err(error) => return Err(failed(error)),
-        };
-        match reading.as_ref().map_or(Ok(()), File::try_lock_shared) {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(Error::Locked(dir.to_owned())),
-            Err(TryLockError::Error(error)) => return Err(failed(error)),
+        if let Some(path) = directory.list()?.foreign {
+            return Err(Error::Foreign(path)); // Before the lock, which would be a file of ours in somebody's folder.
         }
-        let (chunks, streams, pieces) = Default::default();
-        let (dataset, manifest) = (None, None);
-        Ok(Follower { directory, chunks, dataset, streams, pieces, first, durable: first, manifest, _reading: reading })
+        let _reading = directory.share_lock(READING)?;
+        let (chunks, found, streams, pieces) = Default::default();
+        let (dataset, manifest, durable, opened) = (None, None, first, Instant::now());
+        Ok(Follower { directory, chunks, found, dataset, streams, pieces, first, durable, manifest, opened, _reading })
     }
 
     /// Takes in at most `limit` more chunks. Returns whether there were any, or the directory was found complete.
@@ -86,21 +85,42 @@ impl Follower {
     /// # Errors
     /// When a file is damaged, missing or not ours, streams overlap, or the directory was emptied or given up.
     pub fn advance(&mut self, limit: usize) -> Result<bool, Error> {
-        if self.manifest.is_some() {
-            return Ok(false);
+        let mut is_news = false;
+        if self.found.is_empty() && self.manifest.is_none() {
+            is_news = self.look()?;
         }
+        for _ in 0..limit {
+            let Some(name) = self.found.pop_front() else { break };
+            self.take(name)?;
+            is_news = true;
+        }
+        Ok(is_news)
+    }
+
+    /// Lists the directory. Returns whether it is complete, and nothing is left to be found.
+    fn look(&mut self) -> Result<bool, Error> {
         let listing = self.directory.list()?;
-        self.check_listing(&listing)?;
-        let new: Vec<&ChunkName> = listing.chunks.iter().skip(self.chunks.len()).take(limit).collect();
-        if !new.is_empty() {
+        if listing.rejected {
+            let what = "what arrived is not what was sent".into();
+            return Err(Error::Rejected { dir: self.path().to_owned(), what });
+        }
+        if let Some(path) = listing.foreign {
+            return Err(Error::Foreign(path));
+        }
+        let known = self.chunks.len();
+        let is_kept = self.chunks.iter().map(|(name, _)| name).eq(listing.chunks.iter().take(known));
+        if !is_kept {
+            return Err(Error::Replaced(self.path().to_owned()));
+        }
+        // A listing that is made while chunks are renamed may lack one and have the next; the one after this has both.
+        let next = listing.chunks.into_iter().skip(known).zip(known as u64..);
+        self.found = next.take_while(|(name, number)| name.number == *number).map(|(name, _)| name).collect();
+        if !self.found.is_empty() {
             // A receiver may have renamed a chunk and not yet synced that. What is trained on must outlive a power cut.
             self.directory.sync()?;
+            return Ok(false);
         }
-        for name in &new {
-            self.take(name)?;
-        }
-        let is_complete = listing.complete && self.chunks.len() == listing.chunks.len() && self.complete()?;
-        Ok(is_complete || !new.is_empty())
+        if listing.complete { self.complete() } else { Ok(false) }
     }
 
     /// Every sample from the first seq to before this one is durable.
@@ -136,6 +156,9 @@ impl Follower {
     /// # Panics
     /// When not all of them are known to be durable.
     pub fn read(&self, seqs: Range<u64>) -> Result<Samples, Error> {
+        if seqs.is_empty() {
+            return Ok(Samples::default());
+        }
         let count = (seqs.end - seqs.start) as usize;
         let mut samples = Samples { labels: vec![0; count], images: vec![0; count * PIXELS] };
         let mut by_chunk: BTreeMap<usize, Vec<(u64, Piece)>> = BTreeMap::new();
@@ -160,8 +183,9 @@ impl Follower {
     }
 
     /// The names of the chunks that hold these seqs.
-    pub fn chunks_of(&self, seqs: &Range<u64>) -> BTreeSet<&str> {
-        self.pieces_of(seqs).map(|(_, piece)| self.chunks[piece.chunk].name.as_str()).collect()
+    pub fn chunks_of(&self, seqs: &Range<u64>) -> BTreeSet<String> {
+        let chunks: BTreeSet<usize> = self.pieces_of(seqs).map(|(_, piece)| piece.chunk).collect();
+        chunks.into_iter().map(|chunk| self.chunks[chunk].0.file_name()).collect()
     }
 
     /// Which streams hold these seqs, piece by piece.
@@ -169,15 +193,17 @@ impl Follower {
         let (start, end) = (seqs.start, seqs.end);
         self.pieces_of(seqs).map(move |(first, piece)| {
             let (first, end) = (first.max(start), (first + piece.samples as u64).min(end));
-            StreamEntry::new(self.streams[piece.stream].0.as_str(), Extent::range(first..end))
+            StreamEntry::new(self.streams[piece.stream].name.as_str(), Extent::range(first..end))
         })
     }
 
-    /// For how long all samples of these seqs have been there, by the clock of the file system.
-    pub fn age(&self, seqs: &Range<u64>) -> Option<Duration> {
-        let newest = self.pieces_of(seqs).map(|(_, piece)| piece.chunk).max()?;
-        let modified = fs::metadata(self.directory.join(&self.chunks[newest].name)).ok()?.modified().ok()?;
-        Some(SystemTime::now().duration_since(modified).unwrap_or_default())
+    /// For how long all samples of these seqs have been there for this follower, by the clock of the file system.
+    pub fn age(&self, seqs: &Range<u64>) -> Duration {
+        let newest = self.pieces_of(seqs).map(|(_, piece)| piece.chunk).max();
+        let path = newest.map(|chunk| self.directory.join(&self.chunks[chunk].0.file_name()));
+        let modified = path.and_then(|path| fs::metadata(path).ok()?.modified().ok());
+        let age = modified.and_then(|modified| SystemTime::now().duration_since(modified).ok()).unwrap_or_default();
+        age.min(self.opened.elapsed())
     }
 
     fn pieces_of<'a>(&'a self, seqs: &Range<u64>) -> impl Iterator<Item = (u64, Piece)> + use<'a> {
@@ -187,31 +213,11 @@ impl Follower {
         pieces.filter(move |&(&first, piece)| held(first, piece)).map(|(&first, &piece)| (first, piece))
     }
 
-    fn check_listing(&self, listing: &Listing) -> Result<(), Error> {
-        if listing.rejected {
-            let what = "what arrived is not what was sent".into();
-            return Err(Error::Rejected { dir: self.path().to_owned(), what });
-        }
-        let known = self.chunks.iter().zip(&listing.chunks);
-        if listing.chunks.len() < self.chunks.len() || known.clone().any(|(chunk, name)| chunk.name != name.file_name())
-        {
-            return Err(Error::Replaced(self.path().to_owned()));
-        }
-        let gap = listing.chunks.iter().zip(0..).find(|(name, number)| name.number != *number);
-        match gap {
-            Some((name, number)) => {
-                let what = format!("chunk {number}, which comes before it, is missing");
-                Err(Error::damaged(&self.directory.join(&name.file_name()), what))
-            }
-            None => Ok(()),
-        }
-    }
-
     /// Takes the next chunk into account.
-    fn take(&mut self, name: &ChunkName) -> Result<(), Error> {
+    fn take(&mut self, name: ChunkName) -> Result<(), Error> {
         let path = self.directory.join(&name.file_name());
         let damaged = |what: String| Error::damaged(&path, what);
-        let (Chunk { footer, runs, samples }, bytes) = read_chunk(&self.directory, name)?;
+        let (Chunk { footer, runs, samples }, _) = read_chunk(&self.directory, &name)?;
         match &self.dataset {
             Some(dataset) if *dataset != footer.dataset => {
                 return Err(damaged("it belongs to another dataset than the chunks before".into()));
@@ -220,17 +226,18 @@ impl Follower {
             None => self.dataset = Some(footer.dataset),
         }
         let mut streams = Vec::with_capacity(footer.streams.len());
-        for span in footer.streams {
-            let known = self.streams.iter().position(|(name, _)| *name == span.stream);
-            let stream = known.unwrap_or(self.streams.len());
-            match self.streams.get_mut(stream) {
-                Some((_, position)) if *position != span.from => {
-                    return Err(damaged(format!("it does not continue stream `{}`", span.stream)));
-                }
-                Some((_, position)) => *position = span.to,
-                None => self.streams.push((span.stream, span.to)),
-            }
+        for Span { stream: name, extent, from, to } in footer.streams {
+            let known = self.streams.iter().position(|stream| stream.name == name);
+            let stream = known.unwrap_or_else(|| {
+                self.streams.push(Stream { name, extent, position: extent.first });
+                self.streams.len() - 1
+            });
             streams.push(stream);
+            let stream = &mut self.streams[stream];
+            if (stream.extent, stream.position) != (extent, from) {
+                return Err(damaged(format!("it does not continue stream `{}`", stream.name)));
+            }
+            stream.position = to;
         }
         let (chunk, mut row) = (self.chunks.len(), 0);
         for run in &runs {
@@ -239,7 +246,7 @@ impl Follower {
                 .map_err(|what| Error::Order { dir: self.path().to_owned(), what })?;
             row += run.samples;
         }
-        self.chunks.push(ChunkEntry { name: name.file_name(), samples: samples.len() as u64, bytes });
+        self.chunks.push((name, samples.len() as u64));
         while let Some(piece) = self.pieces.get(&self.durable) {
             self.durable += piece.samples as u64;
         }
@@ -263,28 +270,32 @@ impl Follower {
     /// Reads the manifest, if it names these chunks. A receiver may have completed the directory after it was listed.
     fn complete(&mut self) -> Result<bool, Error> {
         let Some(manifest) = self.directory.manifest()? else { return Ok(false) };
+        check_names(&self.directory, &manifest)?;
+        let named = manifest.chunks.iter().map(|chunk| (chunk.name.clone(), chunk.samples));
         if manifest.chunks.len() > self.chunks.len() {
             return Ok(false);
         }
-        check_names(&self.directory, &manifest)?;
-        let damaged = |what: String| Error::damaged(&self.directory.join(SUCCESS), what);
+        let damaged = |what: &str| Error::damaged(&self.directory.join(SUCCESS), what);
+        if !named.eq(self.chunks.iter().map(|(name, samples)| (name.file_name(), *samples))) {
+            return Err(damaged("its chunks do not hold what it says"));
+        }
         if self.dataset.as_ref().is_some_and(|dataset| *dataset != manifest.dataset) {
-            return Err(damaged("it is of another dataset than the chunks".into()));
+            return Err(damaged("it is of another dataset than the chunks"));
         }
         let begun = manifest.streams.iter().filter(|stream| stream.samples() > 0);
-        let ends = begun.map(|stream| (stream.name.as_str(), stream.end));
-        let positions: BTreeMap<&str, u64> = self.streams.iter().map(|(name, to)| (name.as_str(), *to)).collect();
-        if !ends.eq(positions) {
-            return Err(damaged("its streams do not end where the chunks end".into()));
+        let begun = begun.map(|stream| (stream.name.as_str(), stream.declared(), stream.end));
+        let mut found: Vec<_> =
+            self.streams.iter().map(|stream| (stream.name.as_str(), stream.extent, stream.position)).collect();
+        found.sort_unstable();
+        if !begun.eq(found) {
+            return Err(damaged("its streams are not those of the chunks"));
         }
         self.manifest = Some(manifest);
         Ok(true)
     }
 
     fn read_chunk(&self, chunk: usize) -> Result<Chunk, Error> {
-        let name = &self.chunks[chunk].name;
-        let parsed = ChunkName::parse(name).expect("it was parsed when the chunk was found");
-        Ok(read_chunk(&self.directory, &parsed)?.0)
+        Ok(read_chunk(&self.directory, &self.chunks[chunk].0)?.0)
     }
 }
 
@@ -350,12 +361,36 @@ mod tests {
         let streams: Vec<_> =
             follower.streams_of(&(16..21)).map(|stream| (stream.name, stream.first, stream.end)).collect();
         assert_eq!(streams, [("a".into(), 16, 20), ("b".into(), 20, 21)]);
-        assert!(follower.age(&(0..30)).unwrap() < Duration::from_secs(600));
+        assert!(follower.age(&(0..30)) < Duration::from_secs(600));
         place.chunk("b", 30..40);
         place.store.complete(None, 0.5).unwrap();
-        assert!(follower.advance(9).unwrap() && !follower.advance(9).unwrap());
+        let news = [(); 3].map(|()| follower.advance(9).unwrap());
+        assert_eq!(news, [true, true, false], "the chunk, the manifest, and nothing more");
         assert_eq!((follower.durable(), follower.manifest().unwrap().samples), (40, 40));
         assert_eq!(follower.read(0..40).unwrap(), samples(0..40));
+    }
+
+    #[test]
+    fn a_chunk_that_a_listing_lacks_is_waited_for() {
+        let mut place = Place::new(&[("a", 0..30)]);
+        (0..3).for_each(|i| place.chunk("a", i * 10..i * 10 + 10));
+        let mut follower = place.follow();
+        let name = follower.directory.list().unwrap().chunks[1].file_name();
+        let [there, elsewhere] = [name.as_str(), ".elsewhere"].map(|name| place.dir.path().join(name));
+        fs::rename(&there, &elsewhere).unwrap();
+        assert!(follower.advance(9).unwrap() && !follower.advance(9).unwrap());
+        assert_eq!(follower.durable(), 10);
+        fs::rename(&elsewhere, &there).unwrap();
+        assert!(follower.advance(9).unwrap());
+        assert_eq!(follower.durable(), 30);
+    }
+
+    #[test]
+    fn a_fresh_start_of_a_directory_without_samples_takes_nothing_from_its_followers() {
+        let place = Place::new(&[]);
+        let _follower = place.follow();
+        drop(place.store);
+        Store::open(place.dir.path(), Mode::Fresh, 100).unwrap();
     }
 
     #[test]

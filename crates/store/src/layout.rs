@@ -22,6 +22,11 @@ pub(crate) struct Listing {
 }
 
 impl Listing {
+    /// Whether nothing of a run is there.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.chunks.is_empty() && !self.complete && !self.rejected
+    }
+
     pub(crate) fn of(paths: Vec<PathBuf>) -> Self {
         let mut listing = Self::default();
         for path in paths {

@@ -4,8 +4,7 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    fs::{File, TryLockError},
-    io::ErrorKind,
+    fs::File,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -58,20 +57,7 @@ pub fn hold(dir: &Path) -> Result<Option<Held>, Error> {
     if !directory.list()?.complete {
         return Ok(None); // Without a lock, which would keep a receiver waiting.
     }
-    let path = dir.join(LOCK);
-    let failed = |source| Error::Io { action: "lock", path: path.clone(), source };
-    let lock = match File::options().create(true).truncate(false).write(true).open(&path) {
-        Ok(file) => Some(file),
-        Err(error) if matches!(error.kind(), ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem) => {
-            File::open(&path).ok()
-        }
-        Err(error) => return Err(failed(error)),
-    };
-    match lock.as_ref().map_or(Ok(()), File::try_lock_shared) {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => return Err(Error::Locked(dir.to_owned())),
-        Err(TryLockError::Error(error)) => return Err(failed(error)),
-    }
+    let lock = directory.share_lock(LOCK)?;
     // Looked for again: it may have been replaced before it was held.
     Ok(directory.manifest()?.map(|manifest| Held { manifest, directory, _lock: lock }))
 }

@@ -93,7 +93,8 @@ impl Store {
         // senders and built on, so it must be what a power cut leaves, too.
         directory.sync()?;
         if mode == Mode::Fresh {
-            let _followers = directory.lock_by(READING)?; // None may be there, and none come before all is removed.
+            // Whoever follows would lose what is removed; of an empty directory there is nothing to lose.
+            let _followers = (!listing.is_empty()).then(|| directory.lock_by(READING)).transpose()?;
             remove_run(&directory, &listing)?;
             listing = Listing::default();
         }

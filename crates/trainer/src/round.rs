@@ -64,7 +64,7 @@ pub(crate) struct RunInputs<'a> {
 }
 
 /// What the model says of the test set.
-type Scores = Vec<[f32; CLASSES]>;
+pub(crate) type Scores = Vec<[f32; CLASSES]>;
 
 /// What is known of the final model beside its record.
 pub(crate) struct FinalEvaluation {

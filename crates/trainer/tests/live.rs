@@ -183,6 +183,13 @@ fn what_cannot_be_is_told_in_one_line() {
     fails(&live(&["--samples-per-round", "50"]), 65, "two streams hold sample 90");
     place.receive(100, &[("one", 30, N)]);
     fails(&live(&["--samples-per-round", "50"]), 64, "begin at 30; give --offset 30");
+    let mut store = Store::open(&place.path("chunks"), Mode::Fresh, 100).unwrap();
+    store.open_stream("one", &id("blobs", "00".repeat(32)), Extent::range(0..N as u64)).unwrap();
+    fails(&live(&["--wait", "0s"]), 69, "nothing new came into chunk directory `chunks` for 0s");
+    store.open_stream("two", &id("blobs", "00".repeat(32)), Extent::range(300..400)).unwrap();
+    store.append("two", 300, blobs(0, 50).as_slice()).unwrap();
+    store.commit().unwrap();
+    fails(&live(&["--wait", "0s"]), 69, "samples 0 to before 300 have not come into chunk directory `chunks` for 0s");
 }
 
 #[test]
@@ -198,8 +205,12 @@ fn a_resumed_run_whose_earlier_slices_have_changed_is_refused() {
     place.fails(&["--resume", "run"], 65, "holds other samples up to ");
     assert_eq!(place.names("run/checkpoints"), checkpoints);
     place.fails(&["--resume", "run", "--samples-per-round", "50"], 65, "--samples-per-round 60, not 50");
-    place.receive(100, &[("one", 0, 100)]);
-    place.fails(&["--resume", "run"], 65, "");
+    let config = place.read("run/config.toml");
+    for end in [100, 20] {
+        place.receive(100, &[("one", 0, end)]);
+        place.fails(&["--resume", "run", "--dir", "chunks"], 65, "holds other samples up to ");
+    }
+    assert_eq!(place.read("run/config.toml"), config, "a resume that is refused changes nothing");
     fs::remove_dir_all(place.path("chunks")).unwrap();
     place.fails(&["--resume", "run", "--wait", "0s"], 65, "does not exist");
 }

@@ -25,7 +25,7 @@ pub(super) fn columns() -> [Column; 6] {
         round.prequential.as_ref().map_or_else(|| "–".into(), text)
     }
     [
-        ("samples so far", |round| cell(round, |slice| number::count(slice.position))),
+        ("to sample", |round| cell(round, |slice| number::count(slice.position))),
         ("prequential accuracy", |round| cell(round, |slice| number::percent(slice.accuracy))),
         ("prequential loss", |round| cell(round, |slice| number::fixed(slice.loss, 4))),
         ("kappa", |round| cell(round, |slice| number::fixed(slice.kappa, 4))),

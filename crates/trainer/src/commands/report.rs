@@ -137,6 +137,8 @@ fn notes(kept: &Kept) -> Vec<String> {
 }
 
 fn facts(kept: &Kept) -> Vec<(String, String)> {
+    let checkpoint = &kept.checkpoint;
+    let digest = checkpoint.position.as_ref().map_or(&checkpoint.origin.data, |position| &position.digest);
     let (summary, origin) = (&kept.summary, &kept.summary.provenance);
     let command = kept.streaming.as_ref().map_or(&origin.command, |streaming| &streaming.command);
     let streams = summary.n_streams.map(|streams| count(streams, "sender")); // Each sends one stream.
@@ -149,7 +151,7 @@ fn facts(kept: &Kept) -> Vec<(String, String)> {
     let facts = [
         ("command", known(&typed(command))),
         ("data", Some(data)),
-        ("data digest", Some(kept.checkpoint.origin.data.clone())),
+        ("data digest", Some(digest.clone())),
         ("streamed by", streams),
         ("training", Some(training(kept))),
         ("slices", live(slices)),

@@ -145,7 +145,7 @@ impl Spark {
         let (driver, manifest) = (Driver::connect(config, on_samples)?, &held.manifest);
         let placement = Placement::new(&manifest.streams, config.training.seed, config.partitions as usize);
         let sizes = sizes(&placement);
-        let chunks = manifest.chunks.iter().map(|chunk| chunk.name.as_str()).collect();
+        let chunks = manifest.chunks.iter().map(|chunk| chunk.name.clone()).collect();
         let go_on = || on_samples(None, 0);
         let table = driver.table((&chunks, true), placement, &go_on)?;
         let kept = Some(table::keep(&driver.cluster, table, &go_on)?);

@@ -5,9 +5,12 @@ use std::{ops::Range, time::Instant};
 
 use anyhow::Context;
 use event::{Event, Prequential};
-use flags::{Live, Replay};
+use flags::Replay;
 use model::{StateDict, best, logits, measure};
-use process::{exit::Code, shutdown::Shutdown};
+use process::{
+    exit::{Code, code_of},
+    shutdown::Shutdown,
+};
 use rayon::prelude::*;
 use run_folder::{LiveSummary, Origin, Position, record::Record};
 use sample::{PIXELS, Samples};
@@ -17,9 +20,14 @@ use super::{adwin::Adwin, prequential::PrequentialState, reservoir::Reservoir, s
 use crate::{
     config::Config,
     data::{digest::Digest, test_set},
-    engine::{self, RoundSamples},
+    engine::{self, LiveEngine, RoundSamples},
     initial_weights,
-    round::{FinalEvaluation, RoundInputs, RunInputs, TrainingLoop, journal::Journal, partition, self_check, strategy},
+    round::{
+        FinalEvaluation, RoundInputs, RunInputs, Scores, TrainingLoop,
+        journal::Journal,
+        partition, self_check,
+        strategy::{self, Strategy},
+    },
 };
 
 /// What the model was found to be on a slice before it was trained on it.
@@ -52,52 +60,69 @@ pub(crate) fn run(config: &Config, shutdown: &Shutdown) -> anyhow::Result<()> {
     let started = Instant::now();
     let test_set = test_set::load_for(&dataset, config.training.test_data.as_deref())?;
     partition::check_count(config.partitions, config.live.samples_per_round.unwrap_or_default())?;
-    let mut engine = engine::open_live(config, shutdown)?;
+    let engine = engine::open_live(config, shutdown)?;
 
     let (flags, initial) = initial_weights(config)?;
     let origin = Origin { flags, data: dataset.digest.clone(), dataset: dataset.name.clone() };
     let mut journal = Journal::open(config, origin, initial, shutdown)?;
     let earlier: f64 = journal.history().iter().map(Record::seconds).sum();
     let mut stream = Stream::new(config, &journal)?;
-    for _ in journal.history() {
-        let seqs = slices.next()?.context("a slice that was trained on is not there any more")?;
-        let slice = slices.read(seqs.clone())?;
-        stream.digest(&seqs, &slice);
-        stream.remember(&seqs, &slice);
-    }
-    stream.check(&journal)?;
+    stream.read_again(&mut slices, &journal)?;
     journal.start_live(&dataset.name, &test_set)?;
 
     let rounds = TrainingLoop { config, test_set: &test_set, shutdown };
-    let (mut strategy, mut scores, mut behind) = (strategy::chosen(config), None, Behind::default());
-    loop {
-        let next = slices.next();
-        let next = next.map_err(|error| shutdown.requested().map_or(error, |cause| journal.stopped(cause)))?;
-        let Some(seqs) = next else { break };
-        let slice = slices.read(seqs.clone())?;
-        if scores.is_none() {
-            self_check::check(&config.training.local, config.training.seed, slice.as_slice())?;
+    let mut live =
+        Live { slices, stream, engine, rounds, strategy: strategy::chosen(config), behind: Behind::default() };
+    let result = live.train(&mut journal);
+    let result = result.map_err(|error| shutdown.requested().map_or(error, |cause| journal.stopped(cause)))?;
+    let manifest = live.slices.manifest().context("the stream ended without a manifest")?;
+    journal.finish(RunInputs { manifest, test_set: &test_set }, &result, earlier + started.elapsed().as_secs_f64())
+}
+
+/// A live run under way.
+struct Live<'a, S> {
+    slices: Slices<'a>,
+    stream: Stream<'a>,
+    engine: Box<dyn LiveEngine + 'a>,
+    rounds: TrainingLoop<'a>,
+    strategy: S,
+    behind: Behind,
+}
+
+impl<S: Strategy> Live<'_, S> {
+    /// Trains on slices until the stream ends.
+    fn train(&mut self, journal: &mut Journal<'_>) -> anyhow::Result<FinalEvaluation> {
+        let mut scores = None;
+        while let Some(seqs) = self.slices.next()? {
+            let slice = self.slices.read(seqs.clone())?;
+            if scores.is_none() {
+                let flags::Training { local, seed, .. } = &self.stream.config.training;
+                self_check::check(local, *seed, slice.as_slice())?;
+            }
+            scores = Some(self.round(&seqs, &slice, journal)?);
         }
-        behind.tell(&slices, &seqs, &mut journal)?;
-        let tested = stream.test(&seqs, &slice, journal.global())?;
+        let scores = scores.unwrap_or_else(|| self.rounds.scores(journal.global()));
+        let live = Some(self.stream.summary(journal, &self.behind));
+        Ok(FinalEvaluation { received_accuracy: None, scores, live })
+    }
+
+    /// The round of a slice: test on it, then train on it and on the replay.
+    fn round(&mut self, seqs: &Range<u64>, slice: &Samples, journal: &mut Journal<'_>) -> anyhow::Result<Scores> {
+        self.behind.tell(&self.slices, seqs, journal)?;
+        let tested = self.stream.test(seqs, slice, journal.global())?;
         for &seq in &tested.drifts {
             let event = Event::Drift { round: journal.next_round(), seq };
             journal.tell(&event, Some(&format!("drift seen at sample {seq}")))?;
         }
-        let given = stream.round_samples(&seqs, &slice, &slices);
+        let given = self.stream.round_samples(seqs, slice, &self.slices);
         let (partitions, samples) = (given.partitions, given.len());
-        let engine = engine.partitions(&given)?;
+        let engine = self.engine.partitions(&given)?;
         let given =
             RoundInputs { engine: &*engine, partitions, samples, measures_received: false, tested: Some(tested) };
-        scores = Some(rounds.round(given, &mut strategy, &mut journal)?);
-        drop(engine);
-        stream.remember(&seqs, &slice);
+        let scores = self.rounds.round(given, &mut self.strategy, journal)?;
+        self.stream.remember(seqs, slice);
+        Ok(scores)
     }
-    let manifest = slices.manifest().context("the stream ended without a manifest")?;
-    let scores = scores.unwrap_or_else(|| rounds.scores(journal.global()));
-    let live = Some(stream.summary(&journal, &behind));
-    let result = FinalEvaluation { received_accuracy: None, scores, live };
-    journal.finish(RunInputs { manifest, test_set: &test_set }, &result, earlier + started.elapsed().as_secs_f64())
 }
 
 /// What is known of the stream up to where the run stands.
@@ -114,7 +139,7 @@ struct Stream<'a> {
 impl<'a> Stream<'a> {
     /// The beginning of the stream, with the figures that the journal goes on from.
     fn new(config: &'a Config, journal: &Journal<'_>) -> anyhow::Result<Self> {
-        let Live { replay, fading_factor, drift_delta, .. } = config.live;
+        let flags::Live { replay, fading_factor, drift_delta, .. } = config.live;
         let replay = replay.unwrap_or(Replay::None);
         let figures = match journal.position() {
             Some(position) => serde_json::from_value(position.figures.clone()).context(
@@ -149,25 +174,43 @@ impl<'a> Stream<'a> {
         }
     }
 
-    /// Checks that the slices so far are those that the journal's model was trained on.
-    fn check(&self, journal: &Journal<'_>) -> anyhow::Result<()> {
-        let (seq, digest) = (self.seq, self.digest.to_string());
-        match journal.position() {
-            Some(stored) if (stored.seq, &stored.digest) != (seq, &digest) => fail!(
-                Code::Data,
-                "chunk directory `{}` holds other samples up to {seq} than this run was trained on (digest {digest:.16}…, \
-                 not {:.16}…); resume it with its own, or start a new run without --resume",
-                self.config.dir.display(),
-                stored.digest
-            ),
-            _ => Ok(()),
+    /// Reads the slices again that the journal's model was trained on, and checks that they are still the same.
+    fn read_again(&mut self, slices: &mut Slices<'_>, journal: &Journal<'_>) -> anyhow::Result<()> {
+        let Some(stored) = journal.position() else { return Ok(()) };
+        while self.seq < stored.seq {
+            let next = slices.next();
+            // Of a directory with fewer samples it would be said that they make no slice.
+            let Some(seqs) = next.or_else(|error| if is_of_data(&error) { Ok(None) } else { Err(error) })? else {
+                break;
+            };
+            let slice = slices.read(seqs.clone())?;
+            self.digest(&seqs, &slice);
+            self.remember(&seqs, &slice);
         }
+        let digest = self.digest.to_string();
+        if (stored.seq, &stored.digest) != (self.seq, &digest) {
+            fail!(
+                Code::Data,
+                "chunk directory `{}` holds other samples up to {} than this run was trained on (digest {digest:.16}…, not \
+                 {:.16}…); resume it with its own, or start a new run without --resume",
+                self.config.dir.display(),
+                self.seq,
+                stored.digest
+            );
+        }
+        Ok(())
     }
 
     /// Tests the model so far on a slice that it has not seen.
     fn test(&mut self, seqs: &Range<u64>, slice: &Samples, global: &StateDict) -> anyhow::Result<Tested> {
         let scores = logits(global, &slice.images);
         let loss = measure(&scores, &slice.labels).loss;
+        if !loss.is_finite() {
+            fail!(
+                Code::Usage,
+                "training diverged: the loss on samples {seqs:?} is not finite; try a smaller --learning-rate"
+            );
+        }
         let predicted = scores.iter().map(|scores| best(scores) as u8);
         let predictions: Vec<(u8, u8)> = slice.labels.iter().copied().zip(predicted).collect();
         let Figures { prequential, detector } = &mut self.figures;
@@ -209,6 +252,11 @@ impl<'a> Stream<'a> {
             behind_seconds: behind.seconds,
         }
     }
+}
+
+/// Whether what is there is wrong, and not how it is read.
+fn is_of_data(error: &anyhow::Error) -> bool {
+    matches!(code_of(error), Code::Usage | Code::Data)
 }
 
 impl Behind {

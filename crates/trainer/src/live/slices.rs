@@ -6,8 +6,9 @@ use std::{
     time::{Duration, Instant},
 };
 
+use anyhow::anyhow;
 use process::{
-    exit::Code,
+    exit::{Code, failure},
     shutdown::{Shutdown, stopped},
 };
 use sample::{CLASSES, Samples};
@@ -19,7 +20,7 @@ use crate::{
     data::{LOCK_LIMIT, store_failure},
 };
 
-/// Often enough that a slice waits no longer than it takes to be read, and nothing to the disk.
+/// Often enough that a slice waits no longer than it takes to be read.
 const POLL: Duration = Duration::from_millis(20);
 /// Chunks that are looked at before it is asked again whether a slice is there: a tenth of a second's work.
 const AHEAD: usize = 64;
@@ -48,7 +49,8 @@ impl<'a> Slices<'a> {
                 Err(store::Error::Locked(_)) if started.elapsed() < config.wait.max(LOCK_LIMIT) => {}
                 Err(error) => return Err(store_failure(error)),
             }
-            pause(shutdown)?;
+            check_stop(shutdown)?;
+            thread::sleep(POLL);
         };
         if let Some(manifest) = store::read_manifest(&config.dir).map_err(store_failure)? {
             check_run(config, &manifest)?; // Before anything is trained on.
@@ -87,7 +89,7 @@ impl<'a> Slices<'a> {
 
     /// How many samples are durable beyond a slice, as far as is known, and how long the slice has been there.
     pub(crate) fn behind(&self, slice: &Range<u64>) -> (u64, Duration) {
-        (self.follower.durable().saturating_sub(slice.end), self.follower.age(slice).unwrap_or_default())
+        (self.follower.durable().saturating_sub(slice.end), self.follower.age(slice))
     }
 
     /// The samples of these seqs.
@@ -95,6 +97,7 @@ impl<'a> Slices<'a> {
     /// # Errors
     /// When a file is damaged.
     pub(crate) fn read(&self, seqs: Range<u64>) -> anyhow::Result<Samples> {
+        check_stop(self.shutdown)?;
         let samples = self.follower.read(seqs).map_err(store_failure)?;
         if let Some(label) = samples.labels.iter().find(|&&label| usize::from(label) >= CLASSES) {
             let dir = self.follower.path().display();
@@ -128,16 +131,7 @@ impl<'a> Slices<'a> {
     fn last(&self, manifest: &Manifest) -> anyhow::Result<Option<Range<u64>>> {
         let (dir, next, durable) = (self.config.dir.display(), self.next, self.follower.durable());
         check_run(self.config, manifest)?;
-        if manifest.is_open_ended() {
-            if next == self.config.offset {
-                let (held, wanted) = (count(durable - next, "sample"), self.samples_per_round);
-                fail!(
-                    Code::Data,
-                    "the stream was ended after {held}, which is no slice of --samples-per-round {wanted}"
-                );
-            }
-            return Ok(None);
-        }
+        let is_open_ended = manifest.is_open_ended();
         match self.follower.beyond() {
             Some(seq) if durable == self.config.offset => {
                 fail!(Code::Usage, "the samples in `{dir}` begin at {seq}; give --offset {seq}")
@@ -150,6 +144,13 @@ impl<'a> Slices<'a> {
             }
             None => {}
         }
+        if is_open_ended {
+            if next == self.config.offset {
+                let (held, wanted) = (count(durable - next, "sample"), self.samples_per_round);
+                fail!(Code::Data, "the stream was ended after {held}; give fewer --samples-per-round than {wanted}");
+            }
+            return Ok(None); // What is left may lack samples in its middle.
+        }
         if next == self.config.offset && durable > next {
             let (held, wanted) = (count(durable - next, "sample"), self.samples_per_round);
             fail!(Code::Usage, "--samples-per-round {wanted} is more than the {held} of the stream; give fewer");
@@ -159,36 +160,51 @@ impl<'a> Slices<'a> {
 
     /// Waits until `ready` finds what it looks for.
     fn wait<T>(&mut self, ready: impl Fn(&Self) -> anyhow::Result<Option<T>>) -> anyhow::Result<T> {
-        let (mut heard, limit) = (Instant::now(), self.config.wait);
+        let (mut since, mut durable, limit) = (Instant::now(), self.follower.durable(), self.config.wait);
         loop {
             if let Some(found) = ready(self)? {
                 return Ok(found);
             }
-            if self.look()? {
-                heard = Instant::now();
-                continue;
+            check_stop(self.shutdown)?;
+            let start = Instant::now();
+            let is_news = self.look()?;
+            // What comes beyond a gap brings no slice nearer.
+            if self.follower.durable() > durable || self.follower.manifest().is_some() {
+                (since, durable) = (Instant::now(), self.follower.durable());
+            } else if since.elapsed() >= limit {
+                return Err(self.gave_up(limit));
             }
-            if heard.elapsed() >= limit {
-                let (dir, shown) = (self.config.dir.display(), humantime::format_duration(limit));
-                fail!(
-                    Code::Unavailable,
-                    "nothing new came into chunk directory `{dir}` for {shown}, and it is not complete; start a receiver and \
-                     its senders, or give them more time with --wait"
-                );
+            if !is_news {
+                // To list many chunks takes a while, which is not to become all that is done.
+                thread::sleep(POLL.max(10 * start.elapsed()));
             }
-            pause(self.shutdown)?;
         }
     }
 
+    fn gave_up(&self, limit: Duration) -> anyhow::Error {
+        let (dir, shown) = (self.config.dir.display(), humantime::format_duration(limit));
+        let durable = self.follower.durable();
+        let text = match self.follower.beyond() {
+            Some(seq) => format!(
+                "samples {durable} to before {seq} have not come into chunk directory `{dir}` for {shown}, later ones have; is a \
+                 sender missing, or --offset wrong?"
+            ),
+            None => format!(
+                "nothing new came into chunk directory `{dir}` for {shown}, and it is not complete; start a receiver and its \
+                 senders, or give them more time with --wait"
+            ),
+        };
+        failure(Code::Unavailable, anyhow!(text))
+    }
+
+    /// Looks for more chunks. Returns whether there is news.
     fn look(&mut self) -> anyhow::Result<bool> {
         self.follower.advance(AHEAD).map_err(store_failure)
     }
 }
 
-fn pause(shutdown: &Shutdown) -> anyhow::Result<()> {
-    shutdown.requested().map_or(Ok(()), |cause| Err(stopped(cause)))?;
-    thread::sleep(POLL);
-    Ok(())
+fn check_stop(shutdown: &Shutdown) -> anyhow::Result<()> {
+    shutdown.requested().map_or(Ok(()), |cause| Err(stopped(cause)))
 }
 
 fn check_run(config: &Config, manifest: &Manifest) -> anyhow::Result<()> {

@@ -69,11 +69,14 @@ impl<'a> Journal<'a> {
             if done > 0 {
                 tracing::info!("resuming after round {done}");
             }
+            // A refused resume leaves them as they are, and the configuration. Of a live run it is not known yet whether it is.
             if rounds.is_some() {
-                folder.remove_results()?; // A refused resume leaves them as they are.
+                folder.remove_results()?;
             }
         }
-        folder.write_config(&config.effective)?;
+        if rounds.is_some() {
+            folder.write_config(&config.effective)?;
+        }
         folder.write_rounds(&state.history)?;
         let board = Board::open(folder.path(), &state)?;
         Ok(Self { config, folder, board, state })
@@ -124,6 +127,7 @@ impl<'a> Journal<'a> {
     /// Says that slices are trained on from here. Until the run ends, earlier results would be those of a shorter one.
     pub(crate) fn start_live(&mut self, dataset: &str, test_set: &Dataset) -> anyhow::Result<()> {
         self.folder.remove_results()?;
+        self.folder.write_config(&self.config.effective)?;
         let Config { training: Training { seed, .. }, partitions, .. } = self.config;
         let [samples_per_round, replay] = ["samples-per-round", "replay"].map(|name| self.config.flag(name));
         let text = format!(

@@ -63,7 +63,10 @@ pub(super) fn text(summary: &Summary, test_set: &str, run_folder: &Path) -> Stri
     let [model, report] = [FINAL_MODEL, REPORT].map(|name| run_folder.join(name).display().to_string());
     let is_generated = Drift::of_name(&summary.dataset).0 == "generated";
     let generated = is_generated.then(|| "generated digits, drawn by the program: this is not MNIST".to_owned());
-    let seconds = format!("{total:.1}: receiving {send:.1}, training {train:.1}, evaluating {evaluate:.1}");
+    let seconds = match summary.live {
+        Some(_) => format!("{total:.1}: training {train:.1}, evaluating {evaluate:.1}; receiving took {send:.1}"),
+        None => format!("{total:.1}: receiving {send:.1}, training {train:.1}, evaluating {evaluate:.1}"),
+    };
     let of = |share: f64, samples: String| format!("{:.2} % of {samples}", 100.0 * share);
     let foreign = test_set::foreign(test_set, &summary.dataset);
     let live = |value: fn(&LiveSummary) -> String| summary.live.as_ref().map(value);
@@ -108,6 +111,8 @@ mod tests {
         );
         assert_eq!(text(&summary(), "mnist", Path::new("run")), expect);
 
+        let always = always
+            .replace("receiving 1.0, training 2.0, evaluating 1.0", "training 2.0, evaluating 1.0; receiving took 1.0");
         let of_a_live_run = Summary { live: Some(text::tests::live()), received_accuracy: None, ..summary() };
         let expect = format!(
             "{always}most behind        1200 samples, 0.2 s\n\

@@ -40,7 +40,7 @@ const SAMPLES_A_TASK: u64 = 20_000;
 pub(super) fn prepare(
     cluster: &Cluster,
     uri: &str,
-    (chunks, whole): (&BTreeSet<&str>, bool),
+    (chunks, whole): (&BTreeSet<String>, bool),
     placement: Placement,
     tasks: u32,
     go_on: GoOn<'_>,
@@ -65,8 +65,8 @@ pub(super) fn keep(cluster: &Cluster, table: DataFrame, go_on: GoOn<'_>) -> anyh
 }
 
 /// The pattern of these files in a directory, as Hadoop reads it.
-fn some_of(uri: &str, chunks: &BTreeSet<&str>) -> String {
-    let names: Vec<&str> = chunks.iter().copied().collect();
+fn some_of(uri: &str, chunks: &BTreeSet<String>) -> String {
+    let names: Vec<&str> = chunks.iter().map(String::as_str).collect();
     format!("{}/{{{}}}", literal(uri.trim_end_matches('/')), names.join(","))
 }
 
@@ -101,8 +101,8 @@ pub(super) fn tasks(partitions: u32, cores: u32, samples: u64) -> u32 {
 }
 
 /// Checks that these are the chunks. Their names carry digests, so other chunks have other names.
-fn check_files(files: &[String], expected: &BTreeSet<&str>) -> anyhow::Result<()> {
-    let found: BTreeSet<&str> = files.iter().filter_map(|file| file.rsplit('/').next()).collect();
+fn check_files(files: &[String], expected: &BTreeSet<String>) -> anyhow::Result<()> {
+    let found: BTreeSet<String> = files.iter().filter_map(|file| file.rsplit('/').next().map(str::to_owned)).collect();
     if let Some(missing) = expected.difference(&found).next() {
         bail!("`{missing}` is not there; is it the directory that the manifest in --dir belongs to?");
     }
@@ -221,7 +221,7 @@ mod tests {
     #[test]
     fn other_files_than_the_manifests_are_refused() {
         let names = ["chunk-00000000-6437b3ac38465133.parquet", "chunk-00000001-0123456789abcdef.parquet"];
-        let expected = names.into();
+        let expected = names.map(String::from).into();
         let at = |root: &str, name: &str| format!("{root}/{name}");
         let files = names.map(|name| at("file:/x y", name));
         check_files(&files, &expected).unwrap();
