@@ -1,4 +1,4 @@
-//! Where every sample belongs, worked out from the manifest alone: the driver of a cluster never sees the samples.
+//! Where every sample belongs, worked out from the streams that hold them, without a look at the samples themselves.
 
 use std::ops::Range;
 
@@ -14,7 +14,7 @@ pub(super) struct Placement {
 }
 
 impl Placement {
-    /// Places the samples of these streams, which are sorted by name, as [`partition::shuffled`] assigns them.
+    /// Places the samples of these streams, as [`partition::shuffled`] assigns them.
     pub(super) fn new(streams: &[StreamEntry], seed: u64, partitions: usize) -> Placement {
         let numbered = |(stream, entry): (usize, &StreamEntry)| {
             entry.seqs().zip(0..).map(move |(seq, index)| (seq, stream as u32, index))

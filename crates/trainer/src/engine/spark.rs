@@ -1,7 +1,8 @@
-//! Partitions on the executors of an Apache Spark cluster. This process is the driver: it works out from the manifest
-//! where every sample belongs, has Spark read the chunk directory and keep each partition on one executor, ships the
-//! global model there in each round, and has Spark run `trainer worker` over every partition (SQL `TRANSFORM`). Samples
-//! never pass through here.
+//! Partitions on the executors of an Apache Spark cluster. This process is the driver: it works out where every sample
+//! belongs, has Spark read the chunks and bring each partition to one executor, ships the global model there in each round,
+//! and has Spark run `trainer worker` over every partition (SQL `TRANSFORM`). The executors keep the partitions of a plain
+//! run, and no sample passes through here. In a live run each round has partitions of its own, and the driver reads the
+//! samples, too: it tests the model on them, and knows by their digest whether Spark has trained on the same ones.
 //!
 //! A worker is a pure function, so what Spark runs again after losing an executor comes out the same.
 

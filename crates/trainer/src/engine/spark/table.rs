@@ -1,5 +1,4 @@
-//! The partitions as a table that the executors keep: every sample of the chunk directory with its partition and its
-//! place there.
+//! The partitions as a table: every sample with its partition and its place there.
 
 use std::collections::BTreeSet;
 
@@ -104,10 +103,10 @@ pub(super) fn tasks(partitions: u32, cores: u32, samples: u64) -> u32 {
 fn check_files(files: &[String], expected: &BTreeSet<String>) -> anyhow::Result<()> {
     let found: BTreeSet<String> = files.iter().filter_map(|file| file.rsplit('/').next().map(str::to_owned)).collect();
     if let Some(missing) = expected.difference(&found).next() {
-        bail!("`{missing}` is not there; is it the directory that the manifest in --dir belongs to?");
+        bail!("`{missing}` is not there; is it the same directory as --dir?");
     }
     if let Some(other) = found.difference(expected).next() {
-        bail!("the manifest in --dir does not know `{}`, which is there", other.escape_debug());
+        bail!("--dir does not know `{}`, which is there", other.escape_debug());
     }
     Ok(())
 }
@@ -229,6 +228,6 @@ mod tests {
         assert!(error.starts_with(&format!("`{}` is not there", names[0])), "{error}");
         let more = [&files[..], &[at("s3a://b", "chunk-00000007-0123456789abcdef.parquet")]].concat();
         let error = check_files(&more, &expected).unwrap_err().to_string();
-        assert!(error.contains("does not know `chunk-00000007-0123456789abcdef.parquet`"), "{error}");
+        assert!(error.contains("--dir does not know `chunk-00000007-0123456789abcdef.parquet`"), "{error}");
     }
 }
