@@ -106,7 +106,7 @@ impl Driver {
     /// The samples in their places.
     fn table(
         &self,
-        chunks: (&BTreeSet<&str>, bool),
+        chunks: (&BTreeSet<String>, bool),
         placement: Placement,
         go_on: GoOn<'_>,
     ) -> anyhow::Result<DataFrame> {
