@@ -27,7 +27,7 @@
 //! A `seq` is a sample's index in what its source sends; a position counts the samples of a stream, from the extent's `first`
 //! on, and stands between them, so it is an exclusive end. [`Extent`](sample::Extent) says which seqs the positions mean: so
 //! several senders can deal out samples in turn. In one piece, a position is the seq of the next sample. A stream without an
-//! end goes on until its sender says `End`, or the receiver seals it and says so in an `Error`.
+//! end has no `End`: it goes on until the receiver seals it and says so in an `Error`.
 //!
 //! - [`frame`]: bytes of one message, with length cap and checksum;
 //! - [`message`]: what the messages say;

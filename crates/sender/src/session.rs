@@ -126,8 +126,8 @@ impl Session<'_> {
             }
             Action::End(position) => {
                 self.digest_to(position);
-                let digest = self.digest.as_ref().map(StreamDigest::finish);
-                let end = self.sending.end(digest.unwrap_or_default());
+                let digest = self.digest.as_ref().expect("a stream that is at its end has one, and so a digest");
+                let end = self.sending.end(digest.finish());
                 self.writer.send(&end).await?;
             }
             Action::Ping => {

@@ -94,7 +94,7 @@ pub fn receiver_session(data: &[u8]) -> bool {
             }
             Ok(ReceiverEvent::End(end)) => {
                 let stream = stream.as_ref().expect("an end before a stream");
-                assert!(!ended && stream.extent.end.is_none_or(|end| end == stream.next));
+                assert!(!ended && stream.extent.end == Some(stream.next));
                 assert_eq!(end.count, stream.next - stream.extent.first);
                 ended = true;
             }

@@ -203,10 +203,10 @@ impl Positions {
         Ok(())
     }
 
-    /// Checks that a stream which is said to be over is.
+    /// Checks that a stream which is said to be over is. One without an end never is.
     fn check_end(&self, end: End) -> Result<(), Violation> {
         let Positions { open: Open { extent, .. }, next, .. } = self;
-        if *next != extent.end.unwrap_or(*next) || end.count != next - extent.first {
+        if extent.end != Some(*next) || end.count != next - extent.first {
             return Err(Violation::Position(format!("End({}) at {next} of {extent}", end.count)));
         }
         Ok(())

@@ -131,11 +131,10 @@ impl SenderSession {
         self.state == State::Streaming && self.open.extent.end == Some(self.next)
     }
 
-    /// The message that ends the stream; `digest` is of the whole stream. One without an end ends where it stands.
+    /// The message that ends the stream, when [all was sent](Self::is_all_sent); `digest` is of the whole stream.
     pub fn end(&mut self, digest: [u8; 32]) -> Message {
-        debug_assert!(self.state == State::Streaming && self.open.extent.end.is_none_or(|end| end == self.next));
+        debug_assert!(self.is_all_sent());
         self.state = State::EndAck;
-        self.open.extent.end = Some(self.next);
         Message::End(End { count: self.next - self.open.extent.first, digest })
     }
 

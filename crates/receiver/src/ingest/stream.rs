@@ -7,12 +7,10 @@ use sample::Extent;
 
 use super::interface::LeaseId;
 
-/// A stream of samples. `extent.first <= durable <= accepted <= end`, if there is an end.
+/// A stream of samples. `extent.first <= durable <= accepted <= extent.end`, if there is an end.
 #[derive(Debug)]
 pub(crate) struct Stream {
     extent: Extent,
-    /// Its end, if it has one. Of a stream that was declared without, the one that its sender said.
-    end: Option<u64>,
     /// Every sample before this one was appended.
     pub(super) accepted: u64,
     /// Every sample before this one is in a chunk.
@@ -40,7 +38,7 @@ impl Stream {
     /// A stream that nobody holds, durable to this position; the digest is that of its durable samples.
     pub(crate) fn new(now: Instant, extent: Extent, durable: u64, digest: StreamDigest) -> Stream {
         let holder = Holder::Nobody { since: now };
-        Stream { extent, end: extent.end, accepted: durable, durable, digest, holder, confirmed: None }
+        Stream { extent, accepted: durable, durable, digest, holder, confirmed: None }
     }
 
     /// The lease that is valid.
@@ -51,9 +49,8 @@ impl Stream {
         }
     }
 
-    /// Lets a connection hold the stream. An earlier lease becomes invalid. One that said an end may say another.
+    /// Lets a connection hold the stream. An earlier lease becomes invalid.
     pub(super) fn grant(&mut self, lease: LeaseId) {
-        self.end = self.extent.end;
         self.holder = Holder::Connection { lease, end: None };
     }
 
@@ -68,7 +65,6 @@ impl Stream {
     }
 
     pub(super) fn set_end(&mut self, said: End) {
-        self.end = Some(self.extent.first + said.count);
         if let Holder::Connection { end, .. } = &mut self.holder {
             *end = Some(said);
         }
@@ -77,7 +73,7 @@ impl Stream {
     /// Takes what the sender said at the end, if all of the stream is durable. Returns whom to answer, and whether what
     /// arrived is what was sent.
     pub(super) fn check_end(&mut self) -> Option<(LeaseId, bool)> {
-        let is_durable = self.end == Some(self.durable);
+        let is_durable = self.is_durable();
         match &mut self.holder {
             Holder::Connection { lease, end } if is_durable => {
                 Some((*lease, end.take()?.digest == self.digest.finish()))
@@ -91,7 +87,12 @@ impl Stream {
     }
 
     pub(super) fn is_accepted(&self) -> bool {
-        self.end == Some(self.accepted)
+        self.extent.end == Some(self.accepted)
+    }
+
+    /// Whether all of the stream is durable; of one without an end, all never is.
+    fn is_durable(&self) -> bool {
+        self.extent.end == Some(self.durable)
     }
 
     /// Whether the stream was declared without an end.
@@ -108,7 +109,7 @@ impl Stream {
     /// away for the whole grace.
     pub(super) fn settled_at(&self, grace: Duration) -> Option<Instant> {
         match self.holder {
-            _ if self.end != Some(self.durable) => None,
+            _ if !self.is_durable() => None,
             _ if self.confirmed.is_some() => self.confirmed,
             Holder::Nobody { since } => Some(since + grace),
             Holder::Connection { .. } => None,

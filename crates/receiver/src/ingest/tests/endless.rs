@@ -74,19 +74,3 @@ fn a_full_disk_leaves_a_stream_open_for_the_next_receiver() {
     let warning = "warn: no room for `f`: disk full; what was not acknowledged is to be sent again";
     play.step(0, failed(full()), &format!("{warning}, {STOPPED}"));
 }
-
-#[test]
-fn a_sender_may_end_its_stream_and_think_again() {
-    let mut play = Play::opened(ENDLESS);
-    play.step(0, data(1, 0, 10), "append a 0..10, seal");
-    play.step(0, sealed("a", 10), "1: ack 10, stored 10 in 1");
-    play.step(0, end(1, 10), "1: end-ack");
-    play.step(0, close(1), "");
-    play.deadline(Some(GRACE));
-    play.open(1000, 2, "a", ENDLESS);
-    play.deadline(None);
-    play.step(1000, data(2, 10, 15), "append a 10..15");
-    play.step(1000, end(2, 15), "seal");
-    play.step(1000, sealed("a", 15), "2: ack 15, stored 15 in 2, 2: end-ack");
-    play.step(2000, bye(2), "complete after 2");
-}
