@@ -26,8 +26,8 @@ pub struct Config {
     pub streams: usize,
     /// How long a sample may wait for its chunk to fill before the chunk is written short.
     pub linger: Duration,
-    /// How long to wait for the sender of a stream that is durable to its end, if it has not said that it knows and its
-    /// connection is gone: it may come back and ask.
+    /// How long to wait for the sender of a stream that is durable to its end or sealed, if it has not said that it knows and
+    /// its connection is gone: it may come back and ask.
     pub grace: Duration,
     /// Senders connected at the same time.
     pub connections: usize,
@@ -58,7 +58,7 @@ impl Config {
 /// How the receiver ended.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Outcome {
-    /// Every stream has ended, or has none and was to be stopped, and the directory is complete.
+    /// Every stream has ended, or has no end and the receiver was told to stop, and the directory is complete.
     Complete {
         /// Samples in the directory.
         samples: u64,

@@ -5,7 +5,7 @@
 //! answer that a chunk is durable.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     mem,
     time::{Duration, Instant},
 };
@@ -20,6 +20,7 @@ use store::Durable;
 
 use crate::config::{Config, Outcome};
 
+mod conclusion;
 mod interface;
 mod stream;
 #[cfg(test)]
@@ -60,6 +61,14 @@ enum State {
     },
     /// Told to stop: what was accepted is sealed first.
     Stopping(Cause),
+    /// The directory is complete, because the receiver was told to stop. Some senders were not there to hear it.
+    Leaving {
+        /// The streams whose senders may come back and are to be told.
+        untold: BTreeSet<String>,
+        /// How long that is waited for.
+        until: Instant,
+        outcome: Outcome,
+    },
     /// The digest of a stream differs: that is being written into the directory.
     Rejecting,
     Ended,
@@ -95,6 +104,7 @@ impl Ingest {
                 sealing.into_iter().chain(self.complete_at()).min()
             }
             State::Paused { retry_at, .. } => Some(retry_at),
+            State::Leaving { until, .. } => Some(until),
             State::Stopping(_) | State::Rejecting | State::Ended => None,
         }
     }
@@ -104,12 +114,13 @@ impl Ingest {
         match input {
             _ if matches!(self.state, State::Ended) => {}
             Input::Open(lease, open) => self.open(lease, open),
+            Input::Request(..) | Input::Stop(_) if matches!(self.state, State::Leaving { .. }) => {}
             Input::Request(lease, request) => self.request(now, lease, request),
             Input::Stop(cause) => self.state = State::Stopping(cause),
             Input::Tick => {}
             Input::Declared { lease, open, result } => self.declared(now, lease, open, result),
             Input::Sealed(durable) => self.sealed(now, durable),
-            Input::Completed { seconds } => self.completed(seconds),
+            Input::Completed { seconds } => self.completed(now, seconds),
             Input::Failed(error) => self.failed(now, error),
         }
         self.advance(now);
@@ -155,7 +166,7 @@ impl Ingest {
         }
         let Open { stream: name, extent, .. } = open;
         let new = || Stream::new(now, extent, extent.first, StreamDigest::default());
-        let stream = self.streams.entry(name).or_insert_with(new);
+        let stream = self.streams.entry(name.clone()).or_insert_with(new);
         if let Some(old) = stream.lease() {
             let fenced = failed(ErrorCode::Fenced, "another connection took the stream over");
             self.effects.push(Effect::Reply(old, fenced));
@@ -166,8 +177,15 @@ impl Ingest {
         let window = (self.config.samples_per_chunk.max(Batch::MAX_SAMPLES) * 4) as u64;
         let welcome = Welcome { next: stream.accepted, durable: stream.durable, window };
         self.reply(lease, Message::Welcome(welcome));
-        if let State::Paused { reason, .. } = &self.state {
-            self.effects.push(Effect::Reply(lease, Message::pause(reason.as_str())));
+        match &mut self.state {
+            State::Paused { reason, .. } => {
+                self.effects.push(Effect::Reply(lease, Message::pause(reason.as_str())));
+            }
+            State::Leaving { untold, .. } => {
+                untold.remove(&name);
+                self.reply(lease, failed(ErrorCode::Sealed, conclusion::SEALED));
+            }
+            _ => {}
         }
     }
 
@@ -191,15 +209,6 @@ impl Ingest {
         self.pending = (left > 0).then_some(Pending { samples: left, since: now });
         let Totals { samples, chunks } = self.durable;
         self.effects.push(Effect::Report(Event::Stored { samples, chunks }));
-    }
-
-    fn completed(&mut self, seconds: f64) {
-        let Totals { samples, chunks } = self.durable;
-        self.effects.push(Effect::Report(Event::Complete { samples, chunks, seconds }));
-        if let State::Stopping(_) = self.state {
-            self.reply_all(&failed(ErrorCode::Sealed, "the receiver was stopped; what is durable is all"));
-        }
-        self.finish(Ok(Outcome::Complete { samples, chunks, seconds }));
     }
 
     fn failed(&mut self, now: Instant, error: store::Error) {
@@ -239,6 +248,7 @@ impl Ingest {
         }
         match &mut self.state {
             State::Rejecting | State::Ended => return,
+            State::Leaving { .. } => return self.leave(now),
             State::Paused { retry_at, .. } if now < *retry_at => return,
             State::Paused { retry_at, .. } => *retry_at = now + RETRY_EVERY,
             State::Receiving | State::Stopping(_) => {}
@@ -271,66 +281,6 @@ impl Ingest {
         self.first_sample.get_or_insert(now);
         self.pending.get_or_insert(Pending { samples: 0, since: now }).samples += samples.batch.count() as u64;
         self.effects.push(Effect::Append { stream: name.clone(), samples });
-    }
-
-    /// Everything that arrived is appended and no chunk is due. Answers senders that have said `End`, and ends the work if
-    /// it is done.
-    fn conclude(&mut self, now: Instant) {
-        if let State::Stopping(cause) = self.state
-            && !self.is_sealable()
-        {
-            return self.stopped(cause);
-        }
-        for (name, stream) in &mut self.streams {
-            match stream.check_end() {
-                None => {}
-                Some((lease, true)) => self.effects.push(Effect::Reply(lease, Message::EndAck)),
-                Some((_, false)) => {
-                    let what = format!("stream `{name}`: what arrived is not what was sent");
-                    self.effects.push(Effect::Reject(what));
-                    self.state = State::Rejecting;
-                    return;
-                }
-            }
-        }
-        let is_stopping = matches!(self.state, State::Stopping(_));
-        if is_stopping || self.complete_at().is_some_and(|at| at <= now) {
-            let seconds = self.first_sample.map_or(0.0, |since| (now - since).as_secs_f64());
-            self.effects.push(Effect::Complete { seconds });
-        }
-    }
-
-    /// Whether the directory, once it is stopped, is complete although its senders would have gone on: all expected streams are
-    /// there, those that have an end are durable to it, and others are to go on until somebody stops them.
-    fn is_sealable(&self) -> bool {
-        self.streams.len() == self.config.streams
-            && self.durable.samples > 0
-            && self.streams.values().any(Stream::is_endless)
-            && self.streams.values().all(Stream::is_sealable)
-    }
-
-    /// When the directory is complete, if nothing more happens.
-    fn complete_at(&self) -> Option<Instant> {
-        if self.streams.len() < self.config.streams {
-            return None;
-        }
-        let settled = self.streams.values().map(|stream| stream.settled_at(self.config.grace));
-        settled.reduce(|latest, at| Some(latest?.max(at?))).flatten()
-    }
-
-    fn stopped(&mut self, cause: Cause) {
-        self.end(ErrorCode::Stopping, "the receiver was stopped", Ok(Outcome::Stopped(cause)));
-    }
-
-    /// Ends every session, and the work.
-    fn end(&mut self, code: ErrorCode, text: &str, result: Result<Outcome, store::Error>) {
-        self.reply_all(&failed(code, text));
-        self.finish(result);
-    }
-
-    fn finish(&mut self, result: Result<Outcome, store::Error>) {
-        self.state = State::Ended;
-        self.effects.push(Effect::Finish(result));
     }
 
     fn reply(&mut self, lease: LeaseId, reply: Message) {

@@ -41,8 +41,8 @@ use crate::{
     store_actor::StoreActor,
 };
 
-/// Receives until every expected stream has ended, or until told to stop. Streams without an end are over then, and the
-/// directory is complete. `report` hears of every step.
+/// Receives until every expected stream has ended, or until told to stop. By Ctrl-C or SIGTERM, streams without an end are over
+/// then, and the directory is complete. `report` hears of every step.
 ///
 /// # Errors
 /// When the chunk directory is refused, damaged or cannot be written.
@@ -69,13 +69,14 @@ pub async fn run(
         actor,
         limits,
     });
-    let mut connections = JoinSet::new();
+    let (mut connections, mut is_stopping) = (JoinSet::new(), false);
     let outcome = loop {
         tokio::select! {
             outcome = running.ended() => break outcome,
-            cause = shutdown.wait() => {
+            // Senders that are away may come back and ask.
+            cause = shutdown.wait(), if !is_stopping => {
                 receiver.actor.stop(cause);
-                break running.ended().await;
+                is_stopping = true;
             }
             // An evicted connection holds a descriptor until its task has ended.
             accepted = socket.accept(), if connections.len() < max_connections + MAX_PENDING => match accepted {

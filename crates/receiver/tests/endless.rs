@@ -5,9 +5,9 @@ mod helper;
 use std::{path::Path, time::Duration};
 
 use event::Event;
-use helper::{Process, config, image, label, send, sending, source, start_at, started, try_to_send};
-use process::shutdown::Cause;
-use receiver::Outcome;
+use helper::{LIMIT, Process, config, image, label, send, sending, source, start, start_at, started, try_to_send};
+use process::{exit::Code, shutdown::Cause};
+use receiver::{Config, Outcome};
 use sample::{Extent, Share};
 use sender::Source;
 use store::Manifest;
@@ -89,16 +89,13 @@ async fn a_receiver_that_is_killed_goes_on_with_streams_without_an_end() {
 #[cfg(unix)]
 #[tokio::test]
 async fn the_program_ends_with_0_when_a_signal_seals_its_streams() {
-    for stop in ["-TERM", "-INT", "lifeline"] {
+    for signal in ["-TERM", "-INT"] {
         let dir = tempfile::tempdir().unwrap();
-        let mut receiver = Process::start(dir.path(), &["--samples-per-chunk=10", "--lifeline"]);
+        let mut receiver = Process::start(dir.path(), &["--samples-per-chunk=10"]);
         let sender = keep_sending(endless("a", Extent::endless(0)), sending(receiver.listening()));
         let ended = tokio::task::spawn_blocking(move || {
             while !matches!(receiver.event(), Some(Event::Stored { .. })) {}
-            match stop {
-                "lifeline" => drop(receiver.lifeline.take()),
-                signal => receiver.signal(signal),
-            }
+            receiver.signal(signal);
             let mut last = None;
             while let Some(event) = receiver.event() {
                 last = Some(event);
@@ -106,7 +103,46 @@ async fn the_program_ends_with_0_when_a_signal_seals_its_streams() {
             assert!(matches!(last, Some(Event::Complete { .. })), "{last:?}");
             receiver.code()
         });
-        assert_eq!(ended.await.unwrap(), Some(0), "{stop}");
+        assert_eq!(ended.await.unwrap(), Some(0), "{signal}");
         assert_eq!(sender.await.unwrap(), sealed(dir.path()).samples);
     }
+}
+
+#[tokio::test]
+async fn a_receiver_whose_parent_is_gone_leaves_the_stream_to_the_next_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut orphan = Process::start(dir.path(), &["--samples-per-chunk=10", "--lifeline"]);
+    let address = orphan.listening();
+    let sender = keep_sending(endless("a", Extent::endless(0)), sending(address));
+    let ended = tokio::task::spawn_blocking(move || {
+        while !matches!(orphan.event(), Some(Event::Stored { .. })) {}
+        drop(orphan.lifeline.take());
+        orphan.code()
+    });
+    assert_eq!(ended.await.unwrap(), Some(Code::Terminated as i32));
+    assert!(!dir.path().join("_SUCCESS").exists());
+    let mut receiver = start_at(address, config(dir.path(), 1)).await;
+    receiver.stored(2 * CYCLE).await;
+    receiver.trigger.stop(Cause::Terminate);
+    assert!(matches!(receiver.ended().await.unwrap(), Outcome::Complete { .. }));
+    assert_eq!(sender.await.unwrap(), sealed(dir.path()).samples);
+}
+
+#[tokio::test]
+async fn a_sender_that_is_away_when_its_stream_is_sealed_comes_back_and_hears_of_it() {
+    let (dir, mut receiver) = started(1).await;
+    let sender = keep_sending(endless("a", Extent::endless(0)), sending(receiver.address));
+    receiver.stored(CYCLE).await;
+    sender.abort();
+    receiver.trigger.stop(Cause::Lifeline);
+    assert_eq!(receiver.ended().await.unwrap(), Outcome::Stopped(Cause::Lifeline));
+    // The next one never hears of the sender before it is told to end.
+    let mut receiver = start(Config { grace: LIMIT, ..config(dir.path(), 1) }).await;
+    receiver.listening().await;
+    let address = receiver.address;
+    receiver.trigger.stop(Cause::Terminate);
+    while !matches!(receiver.events.recv().await, Some(Event::Complete { .. })) {}
+    let sender = keep_sending(endless("a", Extent::endless(0)), sending(address));
+    assert!(matches!(receiver.ended().await.unwrap(), Outcome::Complete { .. }));
+    assert_eq!(sender.await.unwrap(), sealed(dir.path()).samples);
 }

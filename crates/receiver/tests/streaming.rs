@@ -73,13 +73,17 @@ async fn a_sender_started_first_waits_for_the_receiver() {
 async fn a_sender_gives_up_at_its_deadline_and_says_how_to_go_on() {
     let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let deadline = Duration::from_millis(200);
-    for (key, failed, advice) in [
-        (key(), "failed to connect to 127.0.0.1:", "start a receiver, or name it with --connect"),
-        ("no/such.key".into(), "there is no key file `no/such.key`", "start a receiver here"),
+    let refused = "failed to connect to 127.0.0.1:";
+    let start = "start a receiver, or name it with --connect";
+    for (extent, key, failed, advice) in [
+        (Extent::range(0..20), key(), refused, start),
+        (Extent::endless(0), key(), refused, &format!("{start}, unless one was stopped and has sealed the stream")),
+        (Extent::range(0..20), "no/such.key".into(), "there is no key file `no/such.key`", "start a receiver here"),
     ] {
         let failed = format!("gave up after 200ms: {failed}");
         let sending = sender::Config { key, deadline, ..sending(address) };
-        send_fails(source("a", 0, 20), sending, Code::Unavailable, &[&failed, advice]).await;
+        let source = Source { extent, ..source("a", 0, 20) };
+        send_fails(source, sending, Code::Unavailable, &[&failed, advice]).await;
     }
 }
 

@@ -81,10 +81,12 @@ pub enum Outcome {
     Stopped(Cause, u64),
 }
 
-/// Streams until every sample is durable, until the receiver seals the stream, or until told to stop. `report` hears how many samples are durable.
+/// Streams until every sample is durable, until the receiver seals the stream, or until told to stop. `report` hears how many
+/// samples are durable.
 ///
 /// # Errors
-/// When there is no usable key, when the receiver refuses us or the stream, or cannot prove who it is, or nothing became durable for the whole deadline.
+/// When there is no usable key, when the receiver refuses us or the stream, or cannot prove who it is, or nothing became durable
+/// for the whole deadline.
 pub async fn run(
     source: &Source,
     config: &Config,
@@ -116,7 +118,7 @@ pub async fn run(
             Next::Wait(wait) => wait,
             Next::Fail(code) => return Err(failure(code, error)),
             Next::OtherKey => return Err(other_key(&error, config)),
-            Next::GiveUp => return Err(gave_up(&error, config)),
+            Next::GiveUp => return Err(gave_up(&error, source, config)),
         };
         if retry.is_first_failure() {
             tracing::warn!("{error}; trying for {}", humantime::format_duration(config.deadline));
@@ -135,8 +137,12 @@ fn other_key(error: &Error, config: &Config) -> anyhow::Error {
     failure(Code::Refused, anyhow!("{error}; is `{}` the receiver's key?{tls}", config.key.display()))
 }
 
-fn gave_up(error: &Error, config: &Config) -> anyhow::Error {
+fn gave_up(error: &Error, source: &Source, config: &Config) -> anyhow::Error {
+    let is_endless = source.extent.end.is_none();
     let hint = match error {
+        Error::Connect { .. } if is_endless => {
+            "; start a receiver, or name it with --connect, unless one was stopped and has sealed the stream"
+        }
         Error::Connect { .. } => "; start a receiver, or name it with --connect",
         Error::Key(_) => "; start a receiver here, which makes it, or copy the file of one elsewhere",
         _ => "",

@@ -11,10 +11,10 @@
 //! _SUCCESS                               the manifest, written last
 //! ```
 //!
-//! Writing is [`Store`]; reading is [`read`], and while it is written [`Follower`]; all do all their I/O through one trait, [`FileSystem`], so that tests can cut
-//! the power and make any step fail. Columns of a chunk: `stream` string, `seq` int64, `label` int32, `image`
-//! fixed 784 bytes, so pandas, DuckDB and Spark read the files as they are. The footer of a chunk and the manifest say with which
-//! extent each stream was declared, and the columns hold the seqs that it means.
+//! Writing is [`Store`]; reading is [`read`], and while it is written [`Follower`]; all do all their I/O through one trait,
+//! [`FileSystem`], so that tests can cut the power and make any step fail. Columns of a chunk: `stream` string, `seq` int64,
+//! `label` int32, `image` fixed 784 bytes, so pandas, DuckDB and Spark read the files as they are. The footer of a chunk and the
+//! manifest say with which extent each stream was declared, and the columns hold the seqs that it means.
 
 #![forbid(unsafe_code)]
 

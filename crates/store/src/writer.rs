@@ -232,8 +232,8 @@ impl Store {
     /// the run that the samples are for, if there is one. A stream that was declared without an end ends where it stands.
     ///
     /// # Errors
-    /// When a stream is not durable to its end, or to what was accepted of it, or the manifest cannot be written; after [`Error::is_full`], a later try
-    /// may succeed.
+    /// When a stream is not durable to its end, or to what was accepted of it, or the manifest cannot be written; after
+    /// [`Error::is_full`], a later try may succeed.
     pub fn complete(&mut self, run: Option<&str>, seconds: f64) -> Result<Manifest, Error> {
         let Some(dataset) = &self.dataset else {
             return Err(Error::Stream { stream: String::new(), what: "there is no stream to complete".into() });

@@ -17,6 +17,8 @@ pub(crate) struct Stream {
     pub(super) durable: u64,
     /// Of all accepted samples.
     digest: StreamDigest,
+    /// Whether that is what its sender said it to be, at the end.
+    is_compared: bool,
     holder: Holder,
     /// When the sender said that it knows that the whole stream is durable.
     pub(super) confirmed: Option<Instant>,
@@ -38,7 +40,7 @@ impl Stream {
     /// A stream that nobody holds, durable to this position; the digest is that of its durable samples.
     pub(crate) fn new(now: Instant, extent: Extent, durable: u64, digest: StreamDigest) -> Stream {
         let holder = Holder::Nobody { since: now };
-        Stream { extent, accepted: durable, durable, digest, holder, confirmed: None }
+        Stream { extent, accepted: durable, durable, digest, is_compared: false, holder, confirmed: None }
     }
 
     /// The lease that is valid.
@@ -76,7 +78,8 @@ impl Stream {
         let is_durable = self.is_durable();
         match &mut self.holder {
             Holder::Connection { lease, end } if is_durable => {
-                Some((*lease, end.take()?.digest == self.digest.finish()))
+                self.is_compared = end.take()?.digest == self.digest.finish();
+                Some((*lease, self.is_compared))
             }
             _ => None,
         }
@@ -100,11 +103,6 @@ impl Stream {
         self.extent.end.is_none()
     }
 
-    /// Whether all of the stream is durable, or all that was accepted of one without an end.
-    pub(super) fn is_sealable(&self) -> bool {
-        self.durable == self.extent.end.unwrap_or(self.accepted)
-    }
-
     /// When the stream is settled, if nothing more happens: all of it is durable, and its sender knows that or has been
     /// away for the whole grace.
     pub(super) fn settled_at(&self, grace: Duration) -> Option<Instant> {
@@ -114,5 +112,23 @@ impl Stream {
             Holder::Nobody { since } => Some(since + grace),
             Holder::Connection { .. } => None,
         }
+    }
+
+    /// Whether the stream, when the receiver is stopped, is all that there is to be: without an end, if what was accepted is
+    /// durable; with one, if what arrived was compared with what was sent, or nobody has come to do that.
+    pub(super) fn is_sealable(&self, now: Instant, grace: Duration) -> bool {
+        match self.extent.end {
+            None => self.durable == self.accepted,
+            Some(_) => self.is_compared || self.is_settled(now, grace),
+        }
+    }
+
+    /// Whether its sender is away and may come back.
+    pub(super) fn is_missed(&self, now: Instant, grace: Duration) -> bool {
+        self.lease().is_none() && !self.is_settled(now, grace)
+    }
+
+    fn is_settled(&self, now: Instant, grace: Duration) -> bool {
+        self.settled_at(grace).is_some_and(|at| at <= now)
     }
 }

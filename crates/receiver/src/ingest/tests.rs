@@ -211,6 +211,9 @@ fn broken() -> store::Error {
     store::Error::Io { action: "write", path: "f".into(), source: io::Error::other("broken") }
 }
 
+/// How a stream `b` is refused beside the one that is expected.
+const UNEXPECTED: &str =
+    "Stream: stream `b` is not one of the 1 that are expected; start the receiver with more --streams";
 /// What the disk's being full makes of one sender's session.
 const PAUSED: &str = "paused: no room for `f`: disk full, 1: pause: no room for `f`: disk full";
 const STOPPED: &str = "1: Stopping: the receiver was stopped, finish: stopped by SIGTERM";

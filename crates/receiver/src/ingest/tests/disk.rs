@@ -82,13 +82,13 @@ fn a_stop_seals_and_acknowledges_what_was_accepted() {
     play.step(0, open(2, "b", 40), "");
     play.deadline(None);
 
-    // The end is not answered any more: the sender comes back and asks the next receiver.
+    // An end that was said is answered.
     let mut play = Play::new(2);
     play.open(0, 1, "a", 5);
     play.step(0, data(1, 0, 5), "append a 0..5");
     play.step(0, end(1, 5), "");
     play.step(0, stop(), "seal");
-    play.step(0, sealed("a", 5), &format!("1: ack 5, stored 5 in 1, {STOPPED}"));
+    play.step(0, sealed("a", 5), &format!("1: ack 5, stored 5 in 1, 1: end-ack, {STOPPED}"));
 
     let mut play = Play::all_durable();
     play.step(0, stop(), STOPPED);

@@ -2,10 +2,6 @@
 
 use super::*;
 
-/// How a stream `b` is refused beside the one that is expected.
-const UNEXPECTED: &str =
-    "Stream: stream `b` is not one of the 1 that are expected; start the receiver with more --streams";
-
 #[test]
 fn a_stream_is_acknowledged_chunk_by_chunk_and_completed_when_its_sender_knows() {
     let mut play = Play::opened(25);
