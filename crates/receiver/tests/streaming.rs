@@ -14,7 +14,7 @@ use process::{
 };
 use proto::Message;
 use receiver::{Config, Outcome};
-use sample::Share;
+use sample::{Extent, Share};
 use sender::Source;
 use tempfile::TempDir;
 
