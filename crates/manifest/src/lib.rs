@@ -21,6 +21,17 @@ pub const FORMAT: u32 = 2;
 /// The longest name of a run. It is repeated in messages, so whoever forges a manifest must not write them.
 const LONGEST_RUN: usize = 64;
 
+/// Why something that is read of a chunk directory is of no use: what it is, to be read after the name of the file.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// It is of a newer version of the format.
+    #[error("of format {0}, and this program reads 1 to {FORMAT}; use a newer one")]
+    Newer(u64),
+    /// It is not as it was written, or contradicts itself: one clause that says how.
+    #[error("damaged: {0}")]
+    Damaged(String),
+}
+
 /// Which data a chunk directory holds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DatasetId {
@@ -101,6 +112,22 @@ pub struct ExtentFields {
 pub fn format_of(extents: impl IntoIterator<Item = Extent>) -> u32 {
     let is_first = |extent: Extent| extent.is_contiguous() && extent.end.is_some();
     if extents.into_iter().all(is_first) { 1 } else { FORMAT }
+}
+
+/// Checks that this JSON is of no newer version of the format, before anything else of it is looked at: what a newer program
+/// wrote may be said in other words.
+///
+/// # Errors
+/// [`Error::Newer`].
+pub fn refuse_newer(json: &[u8]) -> Result<(), Error> {
+    #[derive(Deserialize)]
+    struct Versioned {
+        format: u64,
+    }
+    match serde_json::from_slice(json) {
+        Ok(Versioned { format }) if format > FORMAT.into() => Err(Error::Newer(format)),
+        _ => Ok(()), // If it has no version, whoever reads the rest says so.
+    }
 }
 
 /// Checks the version that something is said to be written in.
@@ -189,14 +216,15 @@ impl Manifest {
     /// The manifest in the bytes of the file.
     ///
     /// # Errors
-    /// When they are not as they were written, or contradict themselves: one clause that says how.
-    pub fn decode(bytes: &[u8]) -> Result<Manifest, String> {
-        let manifest: Manifest = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
+    /// When they are of a newer program, not as they were written, or contradict themselves.
+    pub fn decode(bytes: &[u8]) -> Result<Manifest, Error> {
+        refuse_newer(bytes)?;
+        let manifest: Manifest = serde_json::from_slice(bytes).map_err(|error| Error::Damaged(error.to_string()))?;
         // There is one way to write a manifest, so comparing bytes checks the digest and everything beside it.
         if manifest.encode() != bytes {
-            return Err("its digest does not match".into());
+            return Err(Error::Damaged("its digest does not match".into()));
         }
-        manifest.contradiction().map_or(Ok(manifest), Err)
+        manifest.contradiction().map_or(Ok(manifest), |what| Err(Error::Damaged(what)))
     }
 
     /// What no manifest that a receiver wrote can say.
@@ -269,13 +297,13 @@ mod tests {
     fn check(change: impl FnOnce(&mut Manifest), expect: &str) {
         let mut manifest = manifest();
         change(&mut manifest);
-        assert_eq!(Manifest::decode(&manifest.encode()).unwrap_err(), expect);
+        assert_eq!(Manifest::decode(&manifest.encode()), Err(Error::Damaged(expect.into())));
     }
 
     #[test]
     fn a_manifest_that_contradicts_itself_is_damaged_whatever_its_digest() {
         let total = "its numbers of samples do not add up";
-        check(|manifest| manifest.format = 3, "format 3, and this program reads 1 to 2");
+        check(|manifest| manifest.format = 0, "format 0, and this program reads 1 to 2");
         check(|manifest| manifest.format = 2, "format 2, and its streams are written in format 1");
         let newer = "format 1, and its streams are written in format 2";
         check(|manifest| manifest.streams[0].open = true, newer);
@@ -299,6 +327,17 @@ mod tests {
         let expect = format!("`{name}` cannot be chunk 1");
         check(|manifest| manifest.chunks.push(manifest.chunks[0].clone()), &expect);
         check(|manifest| manifest.chunks[0].name = "../x".into(), "`../x` cannot be chunk 0");
+    }
+
+    #[test]
+    fn a_newer_manifest_is_not_damaged_whatever_it_says() {
+        for more in ["\"format\": 3", "\"format\": 3,\n  \"tomorrow\": {}", "\"format\": 3,\n  \"streams\": 7"] {
+            let text = String::from_utf8(manifest().encode()).unwrap().replace("\"format\": 1", more);
+            let error = Manifest::decode(text.as_bytes()).unwrap_err();
+            assert_eq!(error.to_string(), "of format 3, and this program reads 1 to 2; use a newer one");
+        }
+        assert_eq!(Manifest::decode(b"{\"format\":18446744073709551615}"), Err(Error::Newer(u64::MAX)));
+        assert!(matches!(Manifest::decode(b"{\"format\":2}"), Err(Error::Damaged(_))));
     }
 
     #[test]

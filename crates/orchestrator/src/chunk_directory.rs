@@ -93,8 +93,8 @@ pub(crate) fn is_streamed(config: &Config, run: &Path) -> anyhow::Result<bool> {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(false),
         bytes => bytes.with_context(|| format!("failed to read `{dir}/{SUCCESS}`"))?,
     };
-    let Manifest { dataset, run, streams, .. } = Manifest::decode(&bytes)
-        .map_err(|what| failure(Code::Data, anyhow!("`{dir}/{SUCCESS}` is damaged: {what}")))?;
+    let Manifest { dataset, run, streams, .. } =
+        Manifest::decode(&bytes).map_err(|error| failure(Code::Data, anyhow!("`{dir}/{SUCCESS}` is {error}")))?;
     let declared = |stream: StreamEntry| (stream.name.clone(), stream.declared());
     let [streams, shares] =
         [streams, config.shares().collect()].map(|streams| streams.into_iter().map(declared).collect::<BTreeSet<_>>());

@@ -6,7 +6,7 @@
 use std::{collections::HashMap, path::Path, sync::Arc};
 
 use bytes::Bytes;
-use manifest::check_format;
+use manifest::{check_format, refuse_newer};
 use parquet::{
     basic::{Compression, Encoding},
     column::writer::ColumnWriterImpl,
@@ -22,7 +22,10 @@ use parquet::{
 use sample::{COLS, Extent, PIXELS, ROWS, Samples};
 use serde::{Deserialize, Serialize};
 
-use crate::{DatasetId, Error, columns::Columns};
+use crate::{
+    DatasetId, Error,
+    columns::{self, Columns},
+};
 
 /// What the footer says of an image's size.
 pub(crate) const IMAGE: [u32; 2] = [ROWS as u32, COLS as u32];
@@ -114,6 +117,8 @@ pub(crate) fn encode(chunk: Chunk) -> Result<Vec<u8>, ParquetError> {
 
 /// Reads a chunk from the bytes of its file. `path` is for messages; the digest is the caller's to check, first.
 pub(crate) fn decode(path: &Path, bytes: &[u8]) -> Result<Chunk, Error> {
+    let footer = columns::footer(bytes, FOOTER_KEY).map_err(|what| Error::damaged(path, what))?;
+    refuse_newer(footer).map_err(|error| Error::unusable(path, error))?;
     let chunk = decode_rows(bytes).and_then(|chunk| check_spans(&chunk).map(|()| chunk));
     chunk.map_err(|what| Error::damaged(path, what))
 }
@@ -352,6 +357,24 @@ mod tests {
     }
 
     #[test]
+    fn a_newer_chunk_is_not_damaged_whatever_its_footer_and_its_columns_are() {
+        let older = r#"{"format":1,"image":[28,28],"dataset":{"name":"tiny","digest":"00"}"#;
+        let newer = r#"{"format":3,"image":[28,28],"tomorrow":{"name":"tiny","sum":"1234"}"#;
+        let columns = [("label", "lab_l"), ("seq", "s_q")];
+        for change in [&[(older, newer)][..], &[(older, newer), columns[0], columns[1]]] {
+            let mut bytes = encode(chunk()).unwrap();
+            for (from, to) in change {
+                let places: Vec<usize> =
+                    (0..bytes.len()).filter(|at| bytes[*at..].starts_with(from.as_bytes())).collect();
+                assert!(!places.is_empty() && from.len() == to.len(), "{from}");
+                places.iter().for_each(|at| bytes[*at..at + to.len()].copy_from_slice(to.as_bytes()));
+            }
+            let error = decode(Path::new("x"), &bytes).unwrap_err().to_string();
+            assert_eq!(error, "`x` is of format 3, and this program reads 1 to 2; use a newer one");
+        }
+    }
+
+    #[test]
     fn a_footer_that_contradicts_the_rows_is_found() {
         check_damaged(|chunk| chunk.footer.streams[0].to = 13, "stream `a` does not hold what the footer says");
         check_damaged(|chunk| chunk.footer.streams[0].from = 9, "stream `a` jumps from 9 to 10");
@@ -361,7 +384,7 @@ mod tests {
         );
         check_damaged(|chunk| chunk.runs[2].first_seq = 12, "stream `a` jumps from 11 to 12");
         check_damaged(|chunk| chunk.footer.streams[1].stream = "a".into(), "the footer names a stream twice");
-        check_damaged(|chunk| chunk.footer.format = 3, "format 3, and this program reads 1 to 2");
+        check_damaged(|chunk| chunk.footer.format = 0, "format 0, and this program reads 1 to 2");
         check_damaged(
             |chunk| chunk.footer.streams[0].extent.end = None,
             "format 1, and its streams are written in format 2",

@@ -44,7 +44,7 @@ impl<'a> Columns<'a> {
     /// Reads the bytes of a chunk file; `key` is that of our part of the footer. The error is one clause.
     pub(crate) fn read(bytes: &'a [u8], key: &str) -> Result<Self, &'static str> {
         let metadata = metadata(bytes)?;
-        let footer = footer(&metadata, key).ok_or("the footer does not say which samples it holds")?;
+        let footer = pair(&metadata, key).ok_or(NO_FOOTER)?;
         let rows = metadata.size(3).ok_or("its metadata does not say how many rows it has")?;
         let columns = column_chunks(&metadata).ok_or("it has other columns than a chunk has")?;
         let [streams, seqs, labels, images] = columns.map(|column| pages(bytes, column, rows));
@@ -57,6 +57,13 @@ impl<'a> Columns<'a> {
         })
     }
 }
+
+/// Our part of the footer alone, whatever the columns are.
+pub(crate) fn footer<'a>(bytes: &'a [u8], key: &str) -> Result<&'a [u8], &'static str> {
+    pair(&metadata(bytes)?, key).ok_or(NO_FOOTER)
+}
+
+const NO_FOOTER: &str = "the footer does not say which samples it holds";
 
 /// `PAR1 | pages | metadata | length of metadata u32 | PAR1`, little-endian.
 fn metadata(bytes: &[u8]) -> Result<Struct<'_>, &'static str> {
@@ -71,7 +78,7 @@ fn metadata(bytes: &[u8]) -> Result<Struct<'_>, &'static str> {
     Struct::read(&mut input).filter(|_| input.is_empty()).ok_or("its metadata is not that of a chunk")
 }
 
-fn footer<'a>(metadata: &Struct<'a>, key: &str) -> Option<&'a [u8]> {
+fn pair<'a>(metadata: &Struct<'a>, key: &str) -> Option<&'a [u8]> {
     metadata.structs(5)?.into_iter().find(|pair| pair.binary(1) == Some(key.as_bytes()))?.binary(2)
 }
 

@@ -90,7 +90,7 @@ impl Directory {
             return Ok(None);
         }
         let manifest = Manifest::decode(&self.read(SUCCESS)?);
-        manifest.map(Some).map_err(|what| Error::damaged(&self.join(SUCCESS), what))
+        manifest.map(Some).map_err(|error| Error::unusable(&self.join(SUCCESS), error))
     }
 
     fn entries(&self) -> Result<Vec<PathBuf>, Error> {

@@ -111,6 +111,14 @@ pub enum Error {
         /// One clause.
         what: String,
     },
+    /// A newer program wrote a file.
+    #[error("`{}` is {}", path.display(), manifest::Error::Newer(*format))]
+    Newer {
+        /// The file.
+        path: PathBuf,
+        /// The version of the format.
+        format: u64,
+    },
     /// There is no room for a file. Nothing of it is left, and a later try may succeed.
     #[error("no room for `{}`", path.display())]
     Full {
@@ -138,6 +146,7 @@ impl Error {
             Error::Missing(_)
             | Error::Incomplete(_)
             | Error::Damaged { .. }
+            | Error::Newer { .. }
             | Error::Rejected { .. }
             | Error::Order { .. } => 65,
             Error::Stream { .. } => 70,
@@ -153,6 +162,13 @@ impl Error {
     /// Whether the disk, or the share of it that the user may have, is full: freeing room mends it.
     pub fn is_full(&self) -> bool {
         matches!(self, Error::Full { .. })
+    }
+
+    fn unusable(path: &Path, error: manifest::Error) -> Self {
+        match error {
+            manifest::Error::Newer(format) => Error::Newer { path: path.to_owned(), format },
+            manifest::Error::Damaged(what) => Error::damaged(path, what),
+        }
     }
 
     fn damaged(path: &Path, what: impl Into<String>) -> Self {

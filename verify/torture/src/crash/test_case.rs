@@ -99,7 +99,9 @@ impl TestCase {
         let outcome = execution::receive(&disk, &self.scenario, mode);
         let nothing_new = mode == Mode::Continue && state.acknowledged.is_none();
         let verdict = outcome.as_ref().or_else(|error| match error.downcast_ref() {
-            None | Some(Error::Damaged { .. } | Error::Foreign(_) | Error::Stream { .. }) => Err(anyhow!("{error}")),
+            None | Some(Error::Damaged { .. } | Error::Newer { .. } | Error::Foreign(_) | Error::Stream { .. }) => {
+                Err(anyhow!("{error}"))
+            }
             Some(_) if fault.is_some() => Ok(&()),
             Some(Error::Complete(_)) => Ok(&()), // What the reader finds was checked.
             Some(Error::OtherDataset { .. }) if nothing_new && self.before == Before::Other => Ok(&()),
