@@ -3,7 +3,7 @@
 use std::{fs, path::Path, sync::Arc};
 
 use sample::{Extent, PIXELS, SampleSlice, Samples};
-use store::{DatasetId, Disk, Durable, Error, Mode, Rows, Store, StreamEntry, hold, read, read_manifest};
+use store::{DatasetId, Disk, Durable, Error, Manifest, Mode, Rows, Store, StreamEntry, hold, read, read_manifest};
 use tempfile::TempDir;
 
 const PER_CHUNK: usize = 4;
@@ -274,6 +274,36 @@ fn a_directory_of_the_first_format_is_read_as_ever() {
     assert_eq!(manifest.streams, streams);
     let samples = Samples { labels: vec![3, 4], images: vec![0x55; 2 * PIXELS] };
     assert_eq!(rows, Rows { streams: vec![0, 1], seqs: vec![3, 4], samples });
+}
+
+/// A chunk file without the version of the program, which it names with its length, and the length of what that is in.
+fn of_any_version(mut chunk: Vec<u8>, version: &str) -> Vec<u8> {
+    let author = format!("tributary {version}").into_bytes();
+    let at = chunk.windows(author.len()).rposition(|text| text == author).unwrap();
+    chunk.truncate(chunk.len() - 8);
+    chunk.drain(at - 1..at + author.len());
+    chunk
+}
+
+#[test]
+fn what_the_first_format_can_say_is_written_in_it_byte_for_byte() {
+    let ever = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/format-1");
+    let dir = TempDir::new().unwrap();
+    let mut store = open(dir.path());
+    let dataset = DatasetId { name: "tiny".into(), digest: "00".into() };
+    for (name, seq) in [("a", 3), ("b", 4)] {
+        store.open_stream(name, &dataset, Extent::range(seq..seq + 1)).unwrap();
+        store.append(name, seq, SampleSlice { labels: &[seq as u8], images: &[0x55; PIXELS] }).unwrap();
+    }
+    store.commit().unwrap();
+    let Manifest { dataset, run, seconds, streams, .. } = store.complete(None, 0.5).unwrap();
+
+    let [chunk, chunk_then] = [dir.path(), &ever].map(|dir| fs::read(&chunk_files(dir)[0]).unwrap());
+    assert!(of_any_version(chunk, env!("CARGO_PKG_VERSION")) == of_any_version(chunk_then, "0.1.0"));
+    // Its chunk has another name in another version.
+    let then = read_manifest(&ever).unwrap();
+    let manifest = Manifest::new(dataset, run, seconds, streams, then.unwrap().chunks);
+    assert_eq!(manifest.encode(), fs::read(ever.join("_SUCCESS")).unwrap());
 }
 
 #[test]
