@@ -1,10 +1,11 @@
-//! When a program is told to stop: Ctrl-C, SIGTERM, a terminal that is closed, or the end of its lifeline.
+//! When a program is told to stop: Ctrl-C, SIGTERM, a terminal that is closed, or by its lifeline.
 //!
 //! A lifeline is a pipe on stdin that a parent process holds open. It ends when the parent closes it or dies, however
-//! it dies, so no child outlives its parent; and it works the same on every operating system.
+//! it dies, so no child outlives its parent; and it works the same on every operating system. A byte on it is a Ctrl-C that
+//! the parent passes on.
 
 use std::{
-    io::{self, Read},
+    io::{self, BufRead},
     thread,
 };
 
@@ -15,7 +16,7 @@ use crate::exit::{Code, failure};
 /// Why the program is told to stop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cause {
-    /// Ctrl-C (SIGINT).
+    /// Ctrl-C (SIGINT), or one that the parent process passes on.
     Interrupt,
     /// SIGTERM.
     Terminate,
@@ -96,7 +97,7 @@ impl Shutdown {
     }
 }
 
-/// Listens for signals and, if `lifeline` is set, for the end of stdin, on threads of its own.
+/// Listens for signals and, if `lifeline` is set, to stdin, on threads of its own.
 ///
 /// # Errors
 /// When the signal handlers or the threads cannot be set up.
@@ -117,15 +118,20 @@ pub fn listen(lifeline: bool) -> io::Result<(Trigger, Shutdown)> {
         }
     })?;
     if lifeline {
-        let on_end = trigger.clone();
+        let on_word = trigger.clone();
         thread::Builder::new().name("lifeline".into()).spawn(move || {
-            let mut buffer = [0; 64];
-            // Whatever is written is ignored; an error is as good as the end.
-            while matches!(io::stdin().read(&mut buffer), Ok(n) if n > 0) {}
-            on_end.stop(Cause::Lifeline);
+            on_word.stop(told(io::stdin().lock()));
         })?;
     }
     Ok((trigger, shutdown))
+}
+
+/// Waits until a lifeline tells to stop.
+fn told(lifeline: impl BufRead) -> Cause {
+    match lifeline.bytes().next() {
+        Some(Ok(_)) => Cause::Interrupt,
+        None | Some(Err(_)) => Cause::Lifeline, // An error is as good as the end.
+    }
 }
 
 #[cfg(unix)]
@@ -215,6 +221,8 @@ use platform::signals;
 
 #[cfg(test)]
 mod tests {
+    use std::io::Read;
+
     use super::*;
 
     #[tokio::test]
@@ -237,6 +245,22 @@ mod tests {
         assert_eq!(shutdown.requested(), None);
         trigger.stop(Cause::Terminate);
         assert_eq!(shutdown.wait().await, Cause::Terminate);
+    }
+
+    #[test]
+    fn a_byte_on_a_lifeline_is_a_ctrl_c_and_its_end_is_the_end_of_the_parent() {
+        for (bytes, cause) in [("\n", Cause::Interrupt), ("", Cause::Lifeline)] {
+            assert_eq!(told(bytes.as_bytes()), cause);
+        }
+        assert_eq!(told(io::BufReader::new(Broken)), Cause::Lifeline);
+    }
+
+    struct Broken;
+
+    impl Read for Broken {
+        fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+            Err(io::Error::other("broken"))
+        }
     }
 
     #[cfg(unix)]
