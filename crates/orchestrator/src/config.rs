@@ -103,11 +103,10 @@ impl Config {
 
     /// What the doctor is asked about.
     pub fn plan(&self) -> Plan {
-        let slices = self.live.samples_per_round.map(|slice| self.streaming.samples.div_ceil(slice));
-        let rounds = slices.map_or(self.training.rounds, |slices| slices.try_into().unwrap_or(u32::MAX));
         Plan {
             streaming: self.streaming.clone(),
-            training: Training { rounds, ..self.training.clone() },
+            training: self.training.clone(),
+            live: self.live,
             engine: self.engine.clone(),
             listen: self.listen.clone(),
             dir: self.directory.dir.clone(),
@@ -169,7 +168,8 @@ impl Config {
     }
 
     /// The senders' shares of the samples, one stream for each, as even as can be. A stream is named as its sender. Where
-    /// training does not wait for the last sample, or there is none, the senders deal them out in turn; otherwise each share is in one piece.
+    /// training does not wait for the last sample, or there is none, the senders deal them out in turn; otherwise each share
+    /// is in one piece.
     pub(crate) fn shares(&self) -> impl Iterator<Item = StreamEntry> {
         let count = u64::from(self.senders);
         let Streaming { samples, offset, samples_per_batch, endless, .. } = self.streaming;

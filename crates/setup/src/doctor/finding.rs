@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use flags::{Engine, Streaming, Training};
+use flags::{Engine, Live, Streaming, Training};
 
 /// What a run is to do, as far as the machine matters.
 #[derive(Clone, Debug)]
@@ -11,6 +11,8 @@ pub struct Plan {
     pub streaming: Streaming,
     /// How it is trained on.
     pub training: Training,
+    /// Whether it is trained on while it is streamed.
+    pub live: Live,
     /// Where.
     pub engine: Engine,
     /// Where the receiver listens.
@@ -66,10 +68,13 @@ impl Plan {
             #[command(flatten)]
             training: Training,
             #[command(flatten)]
+            live: Live,
+            #[command(flatten)]
             engine: Engine,
         }
-        let Args { streaming, training, engine } = clap::Parser::parse_from(["x"].iter().chain(flags));
-        Plan { streaming, training, engine, listen: "127.0.0.1:0".into(), dir: dir.into(), run_dir: "runs".into() }
+        let Args { streaming, training, live, engine } = clap::Parser::parse_from(["x"].iter().chain(flags));
+        let (live, listen, run_dir) = (live.settled().unwrap(), "127.0.0.1:0".into(), "runs".into());
+        Plan { streaming, training, live, engine, listen, dir: dir.into(), run_dir }
     }
 }
 

@@ -2,7 +2,8 @@
 
 use std::{fs, net::TcpListener, path::Path};
 
-use flags::Step;
+use flags::{Replay, Step};
+use indicatif::HumanCount;
 use native::Isa;
 
 use super::finding::{Finding, Plan};
@@ -12,6 +13,8 @@ use crate::cache::cache_dir;
 const SAMPLE: u64 = 1000;
 /// Bytes of a round in the run folder: a checkpoint of 421,642 weights.
 const ROUND: u64 = 2_000_000;
+/// Checkpoints that a live run keeps.
+const LIVE_ROUNDS: u64 = 2;
 /// Bytes that fetching and unpacking libtorch takes.
 const LIBTORCH: u64 = 2_000_000_000;
 /// Bytes of memory of the three programs, and for each partition and sample; measured, see BENCHMARKS.md, and doubled.
@@ -32,8 +35,10 @@ pub(crate) fn port(listen: &str) -> Finding {
 
 /// Whether there is room for chunks, results, and libtorch if it is to be fetched.
 pub(crate) fn disk(plan: &Plan, fetches_libtorch: bool) -> Finding {
-    let chunks = plan.streaming.samples.saturating_mul(SAMPLE);
-    let rounds = u64::from(plan.training.rounds).saturating_mul(ROUND);
+    let (endless, slice) = (plan.streaming.endless, plan.live.samples_per_round);
+    let samples = if endless { slice.unwrap_or(1) } else { plan.streaming.samples };
+    let chunks = samples.saturating_mul(SAMPLE);
+    let rounds = if plan.live.live { LIVE_ROUNDS } else { plan.training.rounds.into() }.saturating_mul(ROUND);
     let mut wanted = vec![(plan.dir.clone(), chunks), (plan.run_dir.clone(), rounds)];
     if let Ok(cache) = cache_dir() {
         wanted.push((cache, if fetches_libtorch { LIBTORCH } else { 0 }));
@@ -47,6 +52,9 @@ pub(crate) fn disk(plan: &Plan, fetches_libtorch: bool) -> Finding {
             return Finding::wrong(text).stops_if(true);
         }
         known.push(format!("`{}` has {} free", path.display(), size(free)));
+        if endless && path == plan.dir {
+            known.push(format!("room for some {} samples of a stream that has no end", HumanCount(free / SAMPLE)));
+        }
     }
     Finding::ok(if known.is_empty() { "its free space is not known".into() } else { known.join(", ") })
 }
@@ -75,19 +83,43 @@ fn free_on_disk_of(_directory: &Path) -> Option<u64> {
 
 /// Whether the programs fit into memory.
 pub(crate) fn memory(plan: &Plan) -> Finding {
-    let partitions = u64::from(plan.training.partitions.unwrap_or(1)).saturating_mul(PARTITION);
-    let samples = plan.streaming.samples.saturating_mul(SAMPLE_IN_MEMORY);
-    let needed = PROGRAMS.saturating_add(partitions).saturating_add(samples);
     match fs::read_to_string("/proc/meminfo").ok().as_deref().and_then(available) {
         None => Finding::ok("what is free is not known here"),
-        Some(free) if free >= needed => Finding::ok(format!("{} available", size(free))),
-        Some(free) => {
-            let (free, needed) = (size(free), size(needed));
-            let text =
-                format!("{free} available, of {needed} that may be needed; fewer --partitions or --samples need less");
-            Finding::wrong(text) // The system may have more to give than it says.
-        }
+        Some(free) => memory_of(plan, free),
     }
+}
+
+/// Whether the programs fit into so many bytes.
+fn memory_of(plan: &Plan, free: u64) -> Finding {
+    let partitions = u64::from(plan.training.partitions.unwrap_or(1)).saturating_mul(PARTITION);
+    let fixed = PROGRAMS.saturating_add(partitions);
+    let samples = most_trained_on(plan);
+    let needed = fixed.saturating_add(samples.unwrap_or(0).saturating_mul(SAMPLE_IN_MEMORY));
+    let available = size(free);
+    if free < needed {
+        let (needed, less) = (size(needed), if plan.live.live { "a smaller --replay" } else { "fewer --samples" });
+        let text =
+            format!("{available} available, of {needed} that may be needed; fewer --partitions or {less} need less");
+        return Finding::wrong(text); // The system may have more to give than it says.
+    }
+    if samples.is_none() {
+        let room = HumanCount((free - needed) / SAMPLE_IN_MEMORY);
+        let text = format!("{available} available, for some {room} samples of a stream that has no end");
+        return Finding::ok(format!("{text}; a live run without --replay landmark needs no more as it goes on"));
+    }
+    Finding::ok(format!("{available} available"))
+}
+
+/// The most samples that one round trains on: of a live run its slice and what is replayed. `None` if that grows without an end.
+fn most_trained_on(plan: &Plan) -> Option<u64> {
+    let streamed = Some(plan.streaming.samples).filter(|_| !plan.streaming.endless);
+    let replayed = match plan.live.replay {
+        Some(Replay::None) => 0,
+        Some(Replay::Sliding(samples) | Replay::Reservoir(samples)) => samples,
+        Some(Replay::Landmark) | None => return streamed,
+    };
+    let trained_on = plan.live.samples_per_round.unwrap_or(0).saturating_add(replayed);
+    Some(streamed.map_or(trained_on, |streamed| trained_on.min(streamed)))
 }
 
 /// `MemAvailable:   12345 kB`
@@ -140,6 +172,51 @@ mod tests {
         }
         assert_eq!(disk(&Plan::of(dir, &["--samples=10", "--rounds=1"]), false).state, "ok");
         assert!(!chunks.exists());
+    }
+
+    #[test]
+    fn of_a_stream_without_an_end_it_is_said_how_much_of_it_there_is_room_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let dir = dir.path().to_str().unwrap();
+        let text = |flags: &[&str]| disk(&Plan::of(dir, flags), false).text;
+        if cfg!(unix) {
+            let endless = text(&["--endless"]);
+            assert!(
+                endless.contains("free, room for some ") && endless.contains(" of a stream that has no end"),
+                "{endless}"
+            );
+        }
+        assert!(!text(&[]).contains("no end"));
+        let huge = Plan::of(dir, &["--endless", "--live", "--samples-per-round=1000000000000000"]);
+        assert_eq!(disk(&huge, false).stops, cfg!(unix), "no slice has room");
+    }
+
+    #[test]
+    fn a_live_run_needs_memory_for_what_a_round_trains_on() {
+        for (flags, samples) in [
+            (&["--samples=90"][..], Some(90)),
+            (&["--samples=90", "--live", "--samples-per-round=10"], Some(10)),
+            (&["--samples=90", "--live", "--samples-per-round=10", "--replay=sliding:7"], Some(17)),
+            (&["--samples=90", "--live", "--samples-per-round=10", "--replay=sliding:99"], Some(90)),
+            (&["--samples=90", "--live", "--samples-per-round=10", "--replay=landmark"], Some(90)),
+            (&["--endless", "--live", "--samples-per-round=10", "--replay=reservoir:5"], Some(15)),
+            (&["--endless", "--live", "--replay=landmark"], None),
+            (&["--endless"], None),
+        ] {
+            assert_eq!(most_trained_on(&Plan::of("x", flags)), samples, "{flags:?}");
+        }
+        let text = |flags: &[&str], free| memory_of(&Plan::of("x", flags), free).text;
+        let (much, live) = (PROGRAMS + PARTITION + 1000 * SAMPLE_IN_MEMORY, ["--live", "--replay=sliding:2000"]);
+        assert_eq!(text(&["--samples=1000"], much), "503 MB available");
+        assert!(text(&["--samples=1001"], much).ends_with("fewer --partitions or fewer --samples need less"));
+        assert!(
+            text(&live, much)
+                .ends_with(", of 512 MB that may be needed; fewer --partitions or a smaller --replay need less")
+        );
+        assert!(
+            text(&["--endless"], much)
+                .starts_with("503 MB available, for some 1,000 samples of a stream that has no end")
+        );
     }
 
     #[test]
