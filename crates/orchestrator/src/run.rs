@@ -16,7 +16,7 @@ use process::{
     exit,
     shutdown::{Shutdown, Trigger},
 };
-use setup::Setup;
+use setup::{Setup, siblings::Program};
 use terminal::Console;
 
 use crate::{
@@ -172,7 +172,7 @@ impl Run {
             if let What::Event(event) = self.supervisor.next(TRAIN_LIMIT, "training").await?.what
                 && self.rounds.is_new(&event)
             {
-                self.supervisor.progressed();
+                self.supervisor.progressed(&[Program::Trainer]);
             }
         }
     }

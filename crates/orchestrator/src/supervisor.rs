@@ -73,9 +73,9 @@ impl Supervisor {
         self.children[number].invocation = invocation;
     }
 
-    /// Tells a child to end, as a stop does. One that dies meanwhile can be started again.
-    pub(crate) fn tell_to_end(&mut self, number: usize) {
-        self.children[number].close_lifeline();
+    /// Passes a Ctrl-C on to a child. A receiver takes it for the end of streams that have none; a stop is none.
+    pub(crate) async fn interrupt(&mut self, number: usize) {
+        self.children[number].interrupt().await;
     }
 
     /// Starts a child again that ended, after a while, under its old number.
@@ -94,9 +94,10 @@ impl Supervisor {
         Ok(())
     }
 
-    /// Notes progress: deaths before it do not count any more.
-    pub(crate) fn progressed(&mut self) {
-        self.children.iter_mut().for_each(|child| child.restarts = Restarts::default());
+    /// Notes progress of these programs: their deaths before it do not count any more.
+    pub(crate) fn progressed(&mut self, programs: &[Program]) {
+        let progressed = self.children.iter_mut().filter(|child| programs.contains(&child.tag.program));
+        progressed.for_each(|child| child.restarts = Restarts::default());
     }
 
     /// How a child ended; `None` if it runs, or is to be started again.
@@ -200,27 +201,71 @@ pub(crate) fn gave_up(limit: Duration, doing: &str) -> anyhow::Error {
     failure(Code::Unavailable, anyhow!("gave up {doing}: no sign of life for {} s", limit.as_secs()))
 }
 
-#[cfg(test)]
+#[cfg(all(test, unix))]
 mod tests {
+    use std::{
+        fs,
+        os::unix::{fs::PermissionsExt, process::ExitStatusExt},
+    };
+
     use super::*;
 
-    #[tokio::test]
-    #[cfg(unix)]
-    async fn a_child_that_does_not_stop_is_dead_when_the_supervisor_has_stopped_it() {
-        use std::{fs, os::unix::fs::PermissionsExt};
-
-        let programs = tempfile::tempdir().unwrap();
-        let path = programs.path().join("receiver");
-        fs::write(&path, "#!/bin/sh\necho $$ >&2\nexec sleep 60 2>&-\n").unwrap();
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    /// A supervisor of programs of which each is this shell script.
+    fn supervisor(programs: &Path, script: &str) -> Supervisor {
+        for program in Program::ALL {
+            let path = programs.join(program.name());
+            fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        }
         let (_trigger, shutdown) = Shutdown::manual();
-        let observers = Observers::new(terminal::Console::new());
-        let mut supervisor = Supervisor::new(programs.path(), observers, shutdown);
-        let (name, program) = ("receiver".into(), Program::Receiver);
-        supervisor.start(Invocation { name, program, arguments: Vec::new(), passing: None }).unwrap();
+        Supervisor::new(programs, Observers::new(terminal::Console::new()), shutdown)
+    }
+
+    fn start(supervisor: &mut Supervisor, program: Program) -> usize {
+        let name = program.name().into();
+        supervisor.start(Invocation { name, program, arguments: Vec::new(), passing: None }).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_child_that_does_not_stop_is_dead_when_the_supervisor_has_stopped_it() {
+        let programs = tempfile::tempdir().unwrap();
+        let mut supervisor = supervisor(programs.path(), "echo $$ >&2\nexec sleep 60 2>&-");
+        start(&mut supervisor, Program::Receiver);
         let What::Log(process) = supervisor.event().await.unwrap().what else { panic!("no log") };
         supervisor.stop(Duration::ZERO).await;
         let alive = std::process::Command::new("sh").args(["-c", &format!("kill -0 {process}")]).status().unwrap();
         assert!(!alive.success());
+    }
+
+    #[tokio::test]
+    async fn a_ctrl_c_that_is_passed_on_is_a_byte_on_the_lifeline_and_a_stop_is_its_end() {
+        let programs = tempfile::tempdir().unwrap();
+        let mut supervisor = supervisor(programs.path(), "if read line; then exit 1; else exit 2; fi");
+        for (is_interrupt, code) in [(true, 1), (false, 2)] {
+            let child = start(&mut supervisor, Program::Receiver);
+            if is_interrupt {
+                supervisor.interrupt(child).await;
+            }
+            supervisor.stop(STOP_LIMIT).await;
+            assert_eq!(supervisor.exit(child).unwrap().code(), Some(code));
+            supervisor.interrupt(child).await; // It is dead, and nothing happens.
+        }
+    }
+
+    #[tokio::test]
+    async fn a_trainer_that_dies_at_every_start_is_given_up_whatever_the_others_do() {
+        let programs = tempfile::tempdir().unwrap();
+        let mut supervisor = supervisor(programs.path(), "exit 101");
+        let [receiver, trainer] = [Program::Receiver, Program::Trainer].map(|program| start(&mut supervisor, program));
+        let panicked = ExitStatus::from_raw(101 << 8);
+        for _ in 0..RESTARTS {
+            supervisor.restart(receiver, panicked).unwrap();
+            supervisor.restart(trainer, panicked).unwrap();
+            supervisor.progressed(&[Program::Receiver, Program::Sender]);
+        }
+        supervisor.restart(receiver, panicked).unwrap();
+        supervisor.restart(trainer, panicked).unwrap_err();
+        supervisor.progressed(&[Program::Trainer]);
+        supervisor.restart(trainer, panicked).unwrap();
     }
 }

@@ -1,4 +1,7 @@
-//! The streaming: from the start of the receiver to a complete chunk directory. A live run trains meanwhile.
+//! The streaming: from the start of the receiver to a complete chunk directory. A live run trains meanwhile. What follows from
+//! what a child does is decided in [`reaction`].
+
+mod reaction;
 
 use std::{
     net::SocketAddr,
@@ -15,6 +18,7 @@ use process::{
 use setup::siblings::Program;
 use tokio::time::timeout;
 
+use self::reaction::{Case, Reaction};
 use super::{AHEAD_LIMIT, Run};
 use crate::{
     child_event::{ChildEvent, What},
@@ -103,12 +107,11 @@ impl Run {
 
     async fn completion(&mut self, receiver: usize) -> anyhow::Result<()> {
         let limit = STREAM_LIMIT + chunk_delay(&self.config);
-        let (is_live, is_endless) = (self.config.live.live, self.config.streaming.endless);
         let mut is_ending = false;
         loop {
             let event = tokio::select! {
                 // A trainer of a live run is not kept waiting.
-                environment = environment(&mut self.spark), if is_live && self.trainer.is_none() => {
+                environment = environment(&mut self.spark), if self.config.live.live && self.trainer.is_none() => {
                     self.supervisor.environment = environment?;
                     self.start_trainer(AHEAD_LIMIT)?;
                     continue;
@@ -116,42 +119,43 @@ impl Run {
                 event = self.supervisor.next(limit, "streaming") => event,
             };
             let is_interrupted = event.as_ref().is_err_and(|error| exit::code_of(error) == Code::Interrupted);
-            if is_interrupted && is_endless && !is_ending {
+            if is_interrupted && self.config.streaming.endless && !is_ending {
                 is_ending = true;
-                self.end_stream(receiver);
+                self.end_stream(receiver).await;
                 continue;
             }
             let ChildEvent { child, what, .. } = event?;
-            match (child.program, what) {
-                (_, What::Event(Event::Complete { .. })) => return Ok(()),
-                (_, What::Event(Event::Stored { .. })) => self.supervisor.progressed(),
-                (_, What::Event(event)) if self.rounds.is_new(&event) => self.supervisor.progressed(),
-                // It was being started again when it was to be told.
-                (_, What::Event(Event::Listening { .. })) if is_ending => self.supervisor.tell_to_end(receiver),
-                (Program::Receiver, What::Ended(status)) if status.success() => {
-                    bail!("the receiver ended before the chunk directory was complete")
-                }
-                // It may have been killed between the last of its work and saying so.
-                (Program::Receiver, What::Ended(_)) if self.is_streamed()? => return Ok(()),
-                // Not all senders had begun.
-                (Program::Receiver, What::Ended(status)) if is_ending && Code::from(status).is_stop() => {
-                    return Err(resumable(Cause::Interrupt));
-                }
-                (Program::Sender, What::Ended(status)) if status.success() => {}
-                // Its turn comes when there is something to train on. It may be done before the receiver has said its last words.
-                (Program::Trainer, What::Ended(status)) if !is_live || status.success() => {}
-                (_, What::Ended(status)) => self.supervisor.restart(child.number, status)?,
-                (_, What::Event(_) | What::Log(_)) => {}
+            let case = self.case(child.program, &what, is_ending)?;
+            match reaction::decide(child.program, &what, case) {
+                Reaction::Nothing => {}
+                Reaction::Progress(programs) => self.supervisor.progressed(programs),
+                Reaction::Interrupt => self.supervisor.interrupt(receiver).await,
+                Reaction::Restart(status) => self.supervisor.restart(child.number, status)?,
+                Reaction::Complete => return Ok(()),
+                Reaction::Fail => bail!("the receiver ended before the chunk directory was complete"),
+                Reaction::Stop => return Err(resumable(Cause::Interrupt)),
             }
         }
     }
 
-    /// Ends a stream that has no end of its own: the receiver, when it is told to end, makes what it has the whole stream.
-    fn end_stream(&mut self, receiver: usize) {
+    /// Where the streaming stands when a child of this program has done this.
+    fn case(&mut self, program: Program, what: &What, is_ending: bool) -> anyhow::Result<Case> {
+        let is_receivers_end = program == Program::Receiver && matches!(what, What::Ended(_));
+        Ok(Case {
+            is_live: self.config.live.live,
+            is_ending,
+            is_streamed: is_receivers_end && self.is_streamed()?,
+            is_new_round: matches!(what, What::Event(event) if self.rounds.is_new(event)),
+        })
+    }
+
+    /// Ends a stream that has no end of its own: the receiver, when a Ctrl-C is passed on to it, makes what it has the whole
+    /// stream.
+    async fn end_stream(&mut self, receiver: usize) {
         self.trigger.take_back();
         let console = &self.supervisor.observers.console;
         console.note("ending the stream; what there is of it is still trained on. Another Ctrl-C stops that, too");
-        self.supervisor.tell_to_end(receiver);
+        self.supervisor.interrupt(receiver).await;
     }
 
     async fn end_streaming(&mut self) {

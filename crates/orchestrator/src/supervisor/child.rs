@@ -1,5 +1,5 @@
 //! One child process. It is heard on two pipes (events on stdout, logs on stderr) and stopped by closing a third, its
-//! lifeline on stdin, which the system also closes if this process dies.
+//! lifeline on stdin, which the system also closes if this process dies. A byte on that is a Ctrl-C.
 
 use std::{
     collections::VecDeque,
@@ -15,7 +15,7 @@ use anyhow::Context;
 use setup::siblings::Program;
 use terminal::shell;
 use tokio::{
-    io::{AsyncBufReadExt, AsyncRead, BufReader},
+    io::{AsyncBufReadExt, AsyncRead, AsyncWriteExt, BufReader},
     process::{self, ChildStdin, Command},
     sync::{mpsc, oneshot},
     time::{Instant, timeout},
@@ -94,12 +94,16 @@ impl Child {
     /// Tells it to end, and starts it no more.
     pub(super) fn stop(&mut self) {
         self.due = None;
-        self.close_lifeline();
+        self.lifeline = None;
     }
 
-    /// Tells it to end.
-    pub(super) fn close_lifeline(&mut self) {
-        self.lifeline = None;
+    /// Passes a Ctrl-C on to it, unless it is dead.
+    pub(super) async fn interrupt(&mut self) {
+        let Some(lifeline) = &mut self.lifeline else { return };
+        // One byte always finds room in the pipe, and a broken pipe is that of a dead child.
+        if lifeline.write_all(b"\n").await.is_ok() {
+            drop(lifeline.flush().await);
+        }
     }
 
     pub(super) fn kill(&mut self) {
