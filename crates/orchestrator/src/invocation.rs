@@ -45,13 +45,16 @@ pub(crate) fn prepare(config: &Config) -> anyhow::Result<Invocation> {
     Ok(child("sender", Program::Sender, arguments))
 }
 
+/// The senders, one for each stream. Where there may be much to verify for a receiver that is started again, they may lose
+/// patience with it.
 pub(crate) fn senders(config: &Config, receiver: SocketAddr) -> anyhow::Result<Vec<Invocation>> {
+    let passing = (config.live.live || config.streaming.endless).then_some(Code::Unavailable);
     let sender = |(index, stream): (u64, StreamEntry)| {
         let (name, dealt) = (&stream.name, config.dealt(index));
-        let share = match dealt {
-            Some(_) => config.streaming.clone(),
-            None if config.streaming.endless => config.streaming.clone(),
-            None => Streaming { offset: stream.first, samples: stream.samples(), ..config.streaming.clone() },
+        let share = if dealt.is_some() || config.streaming.endless {
+            config.streaming.clone()
+        } else {
+            Streaming { offset: stream.first, samples: stream.samples(), ..config.streaming.clone() }
         };
         let mut arguments = vec![format!("--connect={receiver}"), format!("--stream={name}")];
         arguments.extend(arguments_of(&config.security)?);
@@ -60,7 +63,7 @@ pub(crate) fn senders(config: &Config, receiver: SocketAddr) -> anyhow::Result<V
         }
         arguments.extend(dealt.map(|share| format!("--share={share}")));
         arguments.extend(arguments_of(&share)?);
-        Ok(child(name, Program::Sender, arguments))
+        Ok(Invocation { passing, ..child(name, Program::Sender, arguments) })
     };
     (0..).zip(config.shares()).map(sender).collect()
 }
@@ -143,6 +146,16 @@ mod tests {
         assert_eq!(given[..4], expect);
         assert_eq!(given[4..], ["--samples-per-round=100", "--offset=7"]);
         assert_eq!(live_flags(&["--offset=7"]), [""; 0]);
+    }
+
+    #[test]
+    fn senders_that_gave_up_are_started_again_where_a_stream_may_be_long() {
+        for (flags, passing) in
+            [(&[][..], None), (&["--live"], Some(Code::Unavailable)), (&["--endless"], Some(Code::Unavailable))]
+        {
+            let senders = senders(&config(flags), "127.0.0.1:1".parse().unwrap()).unwrap();
+            assert_eq!(senders[0].passing, passing, "{flags:?}");
+        }
     }
 
     #[test]

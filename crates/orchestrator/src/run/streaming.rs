@@ -4,7 +4,9 @@
 mod reaction;
 
 use std::{
+    fs,
     net::SocketAddr,
+    path::Path,
     time::{Duration, Instant},
 };
 
@@ -29,9 +31,11 @@ use crate::{
     supervisor::{gave_up, resumable},
 };
 
-/// The longest wait for the receiver to listen. It verifies what it finds in its directory before.
+/// The longest wait for the receiver to listen, beside the time to verify what it finds in its directory.
 const READY_LIMIT: Duration = Duration::from_secs(30);
-/// The longest silence while samples are streamed, on top of the simulated latency of a chunk, acknowledged as a whole.
+/// Bytes a second that a receiver verifies at least. A disk of this machine gives ten times as many, one across a network may not.
+const VERIFIED: u64 = 50_000_000;
+/// The longest silence while samples are streamed, beside the waits that are to be expected.
 const STREAM_LIMIT: Duration = Duration::from_secs(5 * 60);
 /// How long receiver and senders may take to end after the streaming; a sender that missed it would look on for much longer.
 const FINISH_LIMIT: Duration = Duration::from_secs(1);
@@ -89,9 +93,10 @@ impl Run {
     /// that was killed may have finished its work meanwhile.
     async fn listening(&mut self) -> anyhow::Result<Option<SocketAddr>> {
         let doing = "waiting for the receiver to listen";
+        let limit = READY_LIMIT + self.verification();
         let listening = async {
             loop {
-                let ChildEvent { child, what, .. } = self.supervisor.next(READY_LIMIT, doing).await?;
+                let ChildEvent { child, what, .. } = self.supervisor.next(limit, doing).await?;
                 match what {
                     What::Event(Event::Listening { address, .. }) => return Ok(Some(address)),
                     What::Event(_) | What::Log(_) => {}
@@ -102,11 +107,11 @@ impl Run {
             }
         };
         // The limit of `next` begins anew with each event; this one holds for the whole wait.
-        timeout(READY_LIMIT, listening).await.unwrap_or_else(|_| Err(gave_up(READY_LIMIT, doing)))
+        timeout(limit, listening).await.unwrap_or_else(|_| Err(gave_up(limit, doing)))
     }
 
     async fn completion(&mut self, receiver: usize) -> anyhow::Result<()> {
-        let limit = STREAM_LIMIT + chunk_delay(&self.config);
+        let mut limit = self.stream_limit();
         let mut is_ending = false;
         loop {
             let event = tokio::select! {
@@ -130,7 +135,10 @@ impl Run {
                 Reaction::Nothing => {}
                 Reaction::Progress(programs) => self.supervisor.progressed(programs),
                 Reaction::Interrupt => self.supervisor.interrupt(receiver).await,
-                Reaction::Restart(status) => self.supervisor.restart(child.number, status)?,
+                Reaction::Restart(status) => {
+                    self.supervisor.restart(child.number, status)?;
+                    limit = self.stream_limit(); // A receiver verifies what it has again.
+                }
                 Reaction::Complete => return Ok(()),
                 Reaction::Fail => bail!("the receiver ended before the chunk directory was complete"),
                 Reaction::Stop => return Err(resumable(Cause::Interrupt)),
@@ -158,6 +166,17 @@ impl Run {
         self.supervisor.interrupt(receiver).await;
     }
 
+    /// The longest silence while samples are streamed. A receiver that is started again verifies what it has, and the simulated
+    /// latency of a chunk, which is acknowledged as a whole, may be long.
+    fn stream_limit(&self) -> Duration {
+        STREAM_LIMIT + self.verification() + chunk_delay(&self.config)
+    }
+
+    /// How long a receiver may verify what it finds in its directory.
+    fn verification(&self) -> Duration {
+        verification(folder_size(&self.config.directory.dir))
+    }
+
     async fn end_streaming(&mut self) {
         let Observers { console, progress, streaming, disk } = &mut self.supervisor.observers;
         progress.end_streaming();
@@ -182,4 +201,36 @@ async fn environment(spark: &mut Option<Server>) -> anyhow::Result<Vec<(&'static
 fn chunk_delay(config: &Config) -> Duration {
     let batches = config.chunking.samples_per_chunk.div_ceil(config.streaming.samples_per_batch);
     config.streaming.batch_delay.saturating_mul(batches)
+}
+
+/// How long a receiver may take to verify so many bytes.
+fn verification(bytes: u64) -> Duration {
+    Duration::from_secs(bytes / VERIFIED)
+}
+
+/// The bytes of the files in a folder; of what cannot be read, none.
+fn folder_size(folder: &Path) -> u64 {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    entries.filter_map(|entry| entry.metadata().ok()).map(|file| file.len()).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_receiver_that_has_much_to_verify_is_given_the_time() {
+        for (bytes, seconds) in [(0, 0), (2_000_000_000, 40), (100_000_000_000, 2000)] {
+            assert_eq!(verification(bytes), Duration::from_secs(seconds));
+        }
+    }
+
+    #[test]
+    fn a_folder_is_as_large_as_its_files() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("a"), [0; 1000]).unwrap();
+        fs::write(dir.path().join("b"), [0; 24]).unwrap();
+        assert_eq!(folder_size(dir.path()), 1024);
+        assert_eq!(folder_size(&dir.path().join("none")), 0);
+    }
 }
