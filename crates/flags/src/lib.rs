@@ -39,8 +39,8 @@ pub struct Streaming {
     #[arg(long, value_name = "INDEX", default_value = "0")]
     pub offset: u64,
     /// Stream without an end, from --offset on: after the dataset's last sample comes its first again, as a new one, with the
-    /// next number; drawn digits go on with new ones. It is over when the receiver is stopped, which then has a complete directory; the orchestrator stops it at
-    /// the first Ctrl-C. A sender that is stopped can go on
+    /// next number; drawn digits go on with new ones. It is over when the receiver is stopped, which then has a complete
+    /// directory; the orchestrator stops it at the first Ctrl-C. A sender that is stopped can go on
     #[arg(long, conflicts_with = "samples")]
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub endless: bool,
@@ -110,8 +110,8 @@ pub struct Chunking {
 #[command(next_help_heading = "Training")]
 #[serde(rename_all = "kebab-case")]
 pub struct Training {
-    /// Rounds: each broadcasts the global model, trains it on every partition, and averages. With --live there is one for
-    /// each slice instead
+    /// Rounds: each broadcasts the global model, trains it on every partition, and averages. With --live this is ignored:
+    /// there is a round for each slice
     #[arg(long, value_name = "N", default_value = "5", value_parser = at_least_one::<u32>)]
     pub rounds: u32,
     /// How a partition trains.
@@ -132,7 +132,8 @@ pub struct Training {
     #[arg(long, value_name = "FILE|RUN", value_parser = path::existing())]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub init: Option<PathBuf>,
-    /// When to measure accuracy on the received data as well; the test set is measured every round
+    /// When to measure accuracy on the received data as well; the test set is measured every round. With --live this is
+    /// ignored: each slice is predicted before the model is trained on it, and never after
     #[arg(long, value_enum, default_value = "at-end")]
     pub received_accuracy: When,
     /// Test set to measure by: as --data; one of other data is taken, too [default: $MNIST_DIR, else data/mnist;
@@ -403,7 +404,7 @@ pub struct Output {
     /// Report events on stdout, one JSON object a line, instead of text
     #[arg(long)]
     pub json: bool,
-    /// Stop when stdin ends: a parent that holds it open leaves no child behind
+    /// Stop when stdin ends: a parent that holds it open leaves no child behind. A byte on it is as good as Ctrl-C
     #[arg(long)]
     pub lifeline: bool,
 }

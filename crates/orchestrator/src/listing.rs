@@ -111,7 +111,7 @@ fn explain(out: &mut String, key: &Arg) {
     }
     let _ = match key.get_default_values().first() {
         Some(default) => writeln!(out, "{name} = {}", as_value(&default.to_string_lossy())),
-        None => writeln!(out, "# {name} = {}", placeholder(key)),
+        None => writeln!(out, "# {name} = {}", placeholder(key, &text)),
     };
 }
 
@@ -124,8 +124,12 @@ fn as_value(text: &str) -> Value {
     }
 }
 
-/// What stands for a value that has no default.
-fn placeholder(key: &Arg) -> String {
+/// What stands for a value that has no default of its own: the one that `help` ends with, if it is a value; else an example.
+fn placeholder(key: &Arg, help: &str) -> String {
+    let told = help.rsplit_once("[default: ").and_then(|(_, told)| told.strip_suffix(']'));
+    if let Some(told) = told.filter(|told| told.chars().all(|c| c.is_ascii_alphanumeric() || c == '.')) {
+        return as_value(told).to_string();
+    }
     if matches!(key.get_action(), ArgAction::SetTrue) {
         return "true".into();
     }

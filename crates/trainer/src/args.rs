@@ -84,7 +84,7 @@ pub(crate) struct Train {
     directory: Directory,
     #[command(flatten)]
     identity: flags::Identity,
-    /// How long to wait for the chunk directory to be complete
+    /// How long to wait for the chunk directory to be complete; with --live, for something new to come into it
     #[arg(long, value_name = "TIME", default_value = "60s", value_parser = humantime::parse_duration)]
     #[arg(help_heading = "Chunk directory")]
     wait: Duration,

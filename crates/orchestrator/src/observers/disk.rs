@@ -42,7 +42,8 @@ impl Disk {
     pub(crate) fn begin(console: Console, dir: PathBuf) -> Disk {
         if let Some(room) = doctor::room_for_samples(&dir) {
             let (dir, room) = (dir.display(), HumanCount(room));
-            console.note(&format!("the stream has no end, and `{dir}` room for some {room} samples; Ctrl-C ends it"));
+            console
+                .note(&format!("the stream has no end, and `{dir}` has room for some {room} samples; Ctrl-C ends it"));
         }
         Disk { console, dir, said: None }
     }

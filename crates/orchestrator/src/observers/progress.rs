@@ -200,7 +200,6 @@ impl Progress {
     }
 
     fn complete(&mut self, samples: u64, chunks: u64, seconds: f64) {
-        self.streaming = None;
         let rate = if seconds > 0.0 { samples as f64 / seconds } else { 0.0 };
         let (samples, chunks) = (count(samples, "sample"), count(chunks, "chunk"));
         self.console.step(&format!("received {samples} in {chunks}, {seconds:.1} s, {rate:.0} samples/s"));
