@@ -116,6 +116,32 @@ fn a_stream_without_an_end_is_over_at_the_first_ctrl_c_and_what_there_is_of_it_i
 }
 
 #[test]
+fn a_stream_without_an_end_goes_on_after_whatever_else_stopped_the_run() {
+    let bench = Bench::new();
+    let training = ["--live", "--samples-per-round=200", "--replay=sliding:100"];
+    let streaming = ["--endless", "--batch-delay=30ms", "--samples-per-batch=50", "--senders=2"];
+    let mut run = bench.start(&[&training[..], &streaming].concat());
+    for (signal, code, round) in [("TERM", Some(143), 2), ("HUP", Some(129), 4), ("KILL", None, 6)] {
+        run.read_stdout_until(&format!("round {round} "));
+        run.signal(signal);
+        assert_eq!(run.finish().code, code, "{signal}");
+        bench.assert_no_child();
+        assert!(!bench.path("chunks/_SUCCESS").exists(), "{signal} ended the stream");
+        run = bench.start_with(&["--resume"]);
+    }
+    run.read_stdout_until("round 8 ");
+    run.signal("INT");
+    let run = run.finish();
+    run.assert_code(0);
+    let rounds = rounds(&run.stdout);
+    let samples = 200 * rounds.len() as u64;
+    assert!(rounds.iter().copied().eq(1..=rounds.len() as u32), "{rounds:?}");
+    assert_eq!(bench.summary()["live"]["samples"], samples);
+    assert_eq!(replayed(&bench, &training), model(&bench));
+    bench.assert_no_child();
+}
+
+#[test]
 fn a_second_ctrl_c_stops_the_training_on_a_stream_that_the_first_has_ended() {
     let bench = Bench::new();
     // A round takes longer than anybody waits here.

@@ -71,9 +71,14 @@ impl Bench {
 
     /// Runs with nothing but these flags, to the end.
     pub(crate) fn run_with(&self, flags: &[&str]) -> Finished {
+        self.start_with(flags).finish()
+    }
+
+    /// Starts a run with nothing but these flags.
+    pub(crate) fn start_with(&self, flags: &[&str]) -> Running {
         let mut command = self.command();
         command.args(flags);
-        Running::of(command).finish()
+        Running::of(command)
     }
 
     /// Starts a run on the bench's data.
