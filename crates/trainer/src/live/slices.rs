@@ -136,13 +136,14 @@ impl<'a> Slices<'a> {
             Some(seq) if durable == self.config.offset => {
                 fail!(Code::Usage, "the samples in `{dir}` begin at {seq}; give --offset {seq}")
             }
-            Some(seq) => {
+            Some(seq) if !is_open_ended => {
                 fail!(
                     Code::Data,
-                    "chunk directory `{dir}` lacks samples {durable} to before {seq}; slices have no gaps"
+                    "chunk directory `{dir}` lacks samples {durable} to before {seq}, and slices have no gaps; receive it \
+                     anew, or train on it without --live"
                 )
             }
-            None => {}
+            _ => {}
         }
         if is_open_ended {
             if next == self.config.offset {
