@@ -33,7 +33,7 @@ use crate::{
 
 /// The longest wait for the receiver to listen, beside the time to verify what it finds in its directory.
 const READY_LIMIT: Duration = Duration::from_secs(30);
-/// Bytes a second that a receiver verifies at least. A disk of this machine gives ten times as many, one across a network may not.
+/// Bytes a second that a receiver verifies at least. A local disk gives ten times as many, one across a network may not.
 const VERIFIED: u64 = 50_000_000;
 /// The longest silence while samples are streamed, beside the waits that are to be expected.
 const STREAM_LIMIT: Duration = Duration::from_secs(5 * 60);
