@@ -72,6 +72,8 @@ impl Scenario {
         let (found, digest) = (read.seqs.len() as u64, &manifest.dataset.digest);
         let are_all = manifest.dataset == self.dataset && [manifest.samples, found] == [sent; 2];
         ensure!(are_all, "{found} samples of {digest} are there, not {sent}");
+        let streams = &manifest.streams;
+        ensure!(*streams == self.streams, "the streams are {streams:?}, not {:?}", self.streams);
         let mut seen = std::collections::HashSet::new();
         for (i, (&stream, &seq)) in read.streams.iter().zip(&read.seqs).enumerate() {
             let name = &manifest.streams[stream as usize].name;
