@@ -63,8 +63,12 @@ impl Shape {
     }
 }
 
+/// Samples that there are to send.
+const TRAINING_SAMPLES: u64 = 400;
+
 /// No step of a run takes longer, also not on a busy machine.
 const LIMIT: Duration = Duration::from_secs(120);
+
 /// Where all trials take place: the programs, installed into a directory so that none of them looks for a checkout; the
 /// data; and an undisturbed run of each shape, whose model every other must have. For a live run, it must be that of the
 /// replay.
@@ -84,7 +88,7 @@ pub fn run(cases: u64, seed: u64, at_once: usize) -> anyhow::Result<Finding> {
 impl Bench {
     fn new() -> anyhow::Result<Bench> {
         let dir = programs::install()?;
-        for (split, first, end) in [(Split::Train, 0, 400), (Split::Test, 10_000, 10_050)] {
+        for (split, first, end) in [(Split::Train, 0, TRAINING_SAMPLES), (Split::Test, 10_000, 10_050)] {
             let Samples { labels, images } = samples::samples(first, end);
             dataset::write_idx(&dir.path().join("samples"), split, &images, &labels)?;
         }

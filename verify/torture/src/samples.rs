@@ -56,23 +56,34 @@ pub async fn send_all(
 
 /// What is wrong with a directory that should be complete and hold samples `0..end`, each exactly once.
 pub fn check(dir: &Path, end: u64) -> Vec<String> {
-    let rows = match store::read(dir) {
-        Ok((_, rows)) => rows,
-        Err(error) => return vec![format!("{:#}", anyhow::Error::from(error))],
+    let (seen, mut wrong) = match look_at(dir, |seq| seq) {
+        Ok(found) => found,
+        Err(error) => return vec![error],
     };
-    let mut wrong = Vec::new();
-    let mut seen = HashSet::new();
+    let strange = seen.iter().filter(|seq| **seq >= end);
+    wrong.extend(strange.map(|seq| format!("sample {seq} was never sent")));
+    wrong.extend((0..end).filter(|seq| !seen.contains(seq)).map(|seq| format!("sample {seq} is lost")));
+    wrong
+}
+
+/// What is wrong with a directory that should be complete and hold the first so many samples, sent over and over: each time as
+/// new ones, each of which is there at most once.
+pub fn check_repeated(dir: &Path, count: u64) -> Vec<String> {
+    look_at(dir, |seq| seq % count).map_or_else(|error| vec![error], |(_, wrong)| wrong)
+}
+
+/// The seqs in a complete directory, and what is wrong with their samples; `origin` says which one was sent with a seq.
+fn look_at(dir: &Path, origin: impl Fn(u64) -> u64) -> Result<(HashSet<u64>, Vec<String>), String> {
+    let (_, rows) = store::read(dir).map_err(|error| format!("{:#}", anyhow::Error::from(error)))?;
+    let (mut seen, mut wrong) = (HashSet::new(), Vec::new());
     for (&seq, sample) in rows.seqs.iter().zip(rows.samples.as_slice().iter()) {
         if !seen.insert(seq) {
             wrong.push(format!("sample {seq} is there twice"));
-        } else if seq >= end {
-            wrong.push(format!("sample {seq} was never sent"));
-        } else if sample != (label(seq), &image(seq)) {
+        } else if sample != (label(origin(seq)), &image(origin(seq))) {
             wrong.push(format!("sample {seq} is not as it was sent"));
         }
     }
-    wrong.extend((0..end).filter(|seq| !seen.contains(seq)).map(|seq| format!("sample {seq} is lost")));
-    wrong
+    Ok((seen, wrong))
 }
 
 fn label(seq: u64) -> u8 {
