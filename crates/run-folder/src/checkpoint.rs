@@ -1,6 +1,7 @@
-//! A checkpoint is a run after one of its rounds: the global model, the figures of every round so far, and where both
+//! A checkpoint is a run after one of its rounds: the global model, the figures of the rounds so far, and where both
 //! came from. One safetensors file holds it all, so it is complete or absent, and the newest one is all that a run
-//! needs to go on as if it had never stopped. Everything else in a run folder can be made from it again.
+//! needs to go on as if it had never stopped. Everything else in a run folder can be made from it again,
+//! but for what a live run has told of rounds that its checkpoint does not list.
 
 use std::{
     collections::BTreeMap,
@@ -11,7 +12,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 use weights::{Architecture, StateDict};
 
-use crate::{CHECKPOINTS, Error, older, record::Record, seal};
+use crate::{CHECKPOINTS, Error, Sums, older, record::Record, seal};
 
 /// Changes when an older trainer would misread a newer checkpoint.
 const FORMAT: &str = "tributary checkpoint 1";
@@ -32,8 +33,10 @@ pub struct Origin {
 pub struct Checkpoint {
     /// Where it comes from.
     pub origin: Origin,
-    /// The rounds so far.
+    /// The rounds so far; the newest of a live run.
     pub history: Vec<Record>,
+    /// Sums of what is not in the history.
+    pub unlisted: Sums,
     /// The model after the last of them.
     pub global: StateDict,
     /// Where in its stream a live run stands.
@@ -74,28 +77,47 @@ impl Origin {
 }
 
 impl Checkpoint {
+    /// How many rounds there are so far.
+    pub fn rounds(&self) -> u32 {
+        self.unlisted.rounds.saturating_add(self.history.len() as u32)
+    }
+
+    /// Sums over all rounds so far.
+    pub fn sums(&self) -> Sums {
+        let mut sums = self.unlisted;
+        self.history.iter().for_each(|record| sums.add(record));
+        sums
+    }
+
     /// The name of its file.
     pub fn file_name(&self) -> String {
-        file_name(self.history.len())
+        file_name(self.rounds())
     }
 
     /// The bytes of its file.
-    pub fn to_bytes(&self) -> Vec<u8> {
-        seal::seal(&self.global, self.metadata())
+    ///
+    /// # Errors
+    /// When it has so many rounds that the file could not be read again.
+    pub fn to_bytes(&self) -> Result<Vec<u8>, Error> {
+        let bytes = seal::seal(&self.global, self.metadata());
+        weights::check_header(&bytes)?;
+        Ok(bytes)
     }
 
     /// What its file says beside the weights.
     pub fn metadata(&self) -> BTreeMap<String, String> {
         let json = |value: serde_json::Result<String>| value.expect("texts and numbers are JSON");
         let position = self.position.as_ref().map(|position| ("position", json(serde_json::to_string(position))));
+        let unlisted = Some(self.unlisted).filter(|unlisted| *unlisted != Sums::default());
+        let unlisted = unlisted.map(|unlisted| ("unlisted", json(serde_json::to_string(&unlisted))));
         let metadata = [
             (seal::FORMAT, FORMAT.to_owned()),
-            ("round", self.history.len().to_string()),
+            ("round", self.rounds().to_string()),
             ("dataset", self.origin.dataset.clone()),
             ("origin", json(serde_json::to_string(&self.origin))),
             ("history", json(serde_json::to_string(&self.history))),
         ];
-        metadata.into_iter().chain(position).map(|(key, value)| (key.to_owned(), value)).collect()
+        metadata.into_iter().chain(position).chain(unlisted).map(|(key, value)| (key.to_owned(), value)).collect()
     }
 
     /// Reads the checkpoint at `path`, and takes it only if it is whole and of this origin and architecture.
@@ -132,17 +154,32 @@ impl Checkpoint {
         let malformed = |error: serde_json::Error| error.to_string();
         field(seal::FORMAT)?;
         let origin = serde_json::from_str(field("origin")?).map_err(malformed)?;
-        let history = serde_json::from_str(field("history")?).map_err(malformed)?;
+        let history: Vec<Record> = serde_json::from_str(field("history")?).map_err(malformed)?;
         let position = metadata.get("position").map(|position| serde_json::from_str(position)).transpose();
-        Ok(Self { origin, history, global, position: position.map_err(malformed)? })
+        let unlisted = metadata.get("unlisted").map_or(Ok(Sums::default()), |sums| serde_json::from_str(sums));
+        let unlisted = unlisted.map_err(malformed)?;
+        check_rounds(&unlisted, &history)?;
+        Ok(Self { origin, history, unlisted, global, position: position.map_err(malformed)? })
     }
 
     fn check_name(self, path: &Path) -> Result<Self, String> {
         if path.file_name() != Some(self.file_name().as_ref()) {
-            return Err(format!("it is the checkpoint of round {}, renamed", self.history.len()));
+            return Err(format!("it is the checkpoint of round {}, renamed", self.rounds()));
         }
         Ok(self)
     }
+}
+
+/// Checks that a history goes on where its run stood before, and that it says how that stands.
+fn check_rounds(unlisted: &Sums, history: &[Record]) -> Result<(), String> {
+    let mut rounds = (u64::from(unlisted.rounds) + 1..).zip(history);
+    if !rounds.all(|(round, record)| u64::from(record.round) == round && record.round < u32::MAX) {
+        return Err("its rounds are not one after the other".into());
+    }
+    if history.is_empty() && *unlisted != Sums::default() {
+        return Err("it does not list its last round".into());
+    }
+    Ok(())
 }
 
 /// The newest checkpoint in a run folder.
@@ -150,150 +187,36 @@ impl Checkpoint {
 /// # Errors
 /// When the directory of checkpoints exists but cannot be read.
 pub fn newest(run_folder: &Path) -> Result<Option<PathBuf>, Error> {
+    Ok(all(run_folder)?.pop())
+}
+
+/// All checkpoints in a run folder, the newest last.
+///
+/// # Errors
+/// As [`newest`].
+pub fn all(run_folder: &Path) -> Result<Vec<PathBuf>, Error> {
     let dir = run_folder.join(CHECKPOINTS);
     let entries = match fs::read_dir(&dir) {
         Ok(entries) => entries,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         Err(source) => return Err(Error::Io { action: "list", path: dir, source }),
     };
     let names = entries.filter_map(|entry| Some(entry.ok()?.file_name().to_str()?.to_owned()));
-    Ok(names.filter_map(|name| round_of(&name)).max().map(|round| dir.join(file_name(round))))
+    let mut rounds: Vec<u32> = names.filter_map(|name| round_of(&name)).collect();
+    rounds.sort_unstable();
+    Ok(rounds.into_iter().map(|round| dir.join(file_name(round))).collect())
 }
 
 /// The name of the file of the checkpoint after so many rounds.
-pub fn file_name(round: usize) -> String {
+fn file_name(round: u32) -> String {
     format!("round-{round:03}.safetensors")
 }
 
 /// The round in a checkpoint's file name; `None` for any other file.
-fn round_of(name: &str) -> Option<usize> {
+fn round_of(name: &str) -> Option<u32> {
     let round = name.strip_prefix("round-")?.strip_suffix(".safetensors")?.parse().ok()?;
     (file_name(round) == name).then_some(round)
 }
 
 #[cfg(test)]
-mod tests {
-    use weights::SIMPLE_CNN;
-
-    use super::*;
-
-    fn checkpoint() -> Checkpoint {
-        let flags = vec![("seed".into(), "42".into()), ("partitions".into(), "2".into())];
-        let origin = Origin { flags, data: "ab".repeat(32), dataset: "mnist".into() };
-        Checkpoint {
-            origin,
-            history: vec![Record::example(1), Record::example(2)],
-            global: SIMPLE_CNN.init(1),
-            position: None,
-        }
-    }
-
-    fn written() -> (tempfile::TempDir, PathBuf) {
-        let dir = tempfile::tempdir().unwrap();
-        fs::create_dir(dir.path().join(CHECKPOINTS)).unwrap();
-        let path = dir.path().join(CHECKPOINTS).join(checkpoint().file_name());
-        fs::write(&path, checkpoint().to_bytes()).unwrap();
-        (dir, path)
-    }
-
-    fn read(path: &Path) -> Result<Checkpoint, Error> {
-        Checkpoint::read(path, &SIMPLE_CNN, &checkpoint().origin)
-    }
-
-    #[test]
-    fn a_checkpoint_comes_back_as_it_was_written() {
-        let (dir, path) = written();
-        assert_eq!(newest(dir.path()).unwrap().unwrap(), path);
-        assert!(path.ends_with("round-002.safetensors"));
-        assert_eq!(read(&path).unwrap(), checkpoint());
-    }
-
-    #[test]
-    fn the_newest_checkpoint_is_that_of_the_highest_round_and_a_file_half_written_is_none() {
-        let dir = tempfile::tempdir().unwrap();
-        assert_eq!(newest(dir.path()).unwrap(), None);
-        let checkpoints = dir.path().join(CHECKPOINTS);
-        fs::create_dir(&checkpoints).unwrap();
-        for name in ["round-009.safetensors", "round-1000.safetensors", "round-999.safetensors"] {
-            fs::write(checkpoints.join(name), "").unwrap();
-        }
-        for name in [".tmp-round-1001.safetensors", "round-1002.safetensors.bak", "round-01003.safetensors"] {
-            fs::write(checkpoints.join(name), "").unwrap();
-        }
-        assert_eq!(newest(dir.path()).unwrap().unwrap().file_name().unwrap(), "round-1000.safetensors");
-    }
-
-    #[test]
-    fn any_changed_byte_is_an_error_that_names_the_file() {
-        let (_dir, path) = written();
-        let good = fs::read(&path).unwrap();
-        let history = good.windows(7).position(|window| window == b"history").unwrap();
-        for at in [0, 9, history + 30, good.len() / 2, good.len() - 1] {
-            let mut bad = good.clone();
-            bad[at] ^= 1;
-            fs::write(&path, bad).unwrap();
-            let error = read(&path).unwrap_err();
-            assert!(error.to_string().contains("round-002.safetensors"), "{error}");
-            assert_eq!(error.exit_code(), 65);
-        }
-        fs::write(&path, &good[..good.len() - 1]).unwrap();
-        assert!(read(&path).is_err());
-        let renamed = path.with_file_name("round-003.safetensors");
-        fs::write(&renamed, good).unwrap();
-        let error = read(&renamed).unwrap_err().to_string();
-        assert!(error.ends_with("it is the checkpoint of round 2, renamed"), "{error}");
-    }
-
-    #[test]
-    fn a_checkpoint_of_another_format_is_not_called_damaged() {
-        let dir = tempfile::tempdir().unwrap();
-        let metadata = BTreeMap::from([("format".to_owned(), "tributary checkpoint 2".to_owned())]);
-        let path = dir.path().join("round-001.safetensors");
-        fs::write(&path, SIMPLE_CNN.init(1).to_safetensors(&metadata)).unwrap();
-        let error = read(&path).unwrap_err().to_string();
-        assert!(error.contains("has the format `tributary checkpoint 2`") && !error.contains("damaged"), "{error}");
-    }
-
-    #[test]
-    fn a_run_from_before_the_native_step_goes_on_by_libtorchs() {
-        let (_dir, path) = written();
-        let with = |name: &str, value: &str| {
-            let mut checkpoint = checkpoint();
-            checkpoint.origin.flags.push((name.into(), value.into()));
-            checkpoint
-        };
-        let read = |older: Checkpoint, step: &str| {
-            fs::write(&path, older.to_bytes()).unwrap();
-            Checkpoint::read(&path, &SIMPLE_CNN, &with("step", step).origin)
-        };
-        assert_eq!(read(with("precision", "f32"), "libtorch").unwrap(), with("step", "libtorch"));
-        for (older, step, says) in [
-            (with("precision", "f32"), "native", "was trained with --step libtorch, not native; resume it as it was"),
-            (
-                with("precision", "bf16"),
-                "libtorch",
-                "was trained in bf16, which this version does not do; resume it with",
-            ),
-        ] {
-            let error = read(older, step).unwrap_err().to_string();
-            assert!(error.contains(says), "{error}");
-        }
-    }
-
-    #[test]
-    fn the_first_difference_is_named() {
-        let stored = checkpoint().origin;
-        let mut wanted = stored.clone();
-        assert_eq!(wanted.difference(&stored), None);
-        wanted.data = "cd".repeat(32);
-        let what =
-            "was trained on other data (digest abababababababab…) than the chunk directory holds (cdcdcdcdcdcdcdcd…)";
-        assert_eq!(wanted.difference(&stored).unwrap(), what);
-        wanted.flags[1].1 = "3".into();
-        assert_eq!(wanted.difference(&stored).unwrap(), "was trained with --partitions 2, not 3");
-        wanted.flags.remove(1);
-        assert_eq!(wanted.difference(&stored).unwrap(), "was trained with --partitions 2, and not without");
-        wanted.flags[0].0 = "rate".into();
-        assert_eq!(wanted.difference(&stored).unwrap(), "does not say its --rate");
-    }
-}
+mod tests;

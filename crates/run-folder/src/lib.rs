@@ -5,7 +5,7 @@
 //! |---|---|---|
 //! | [`CONFIG`] | the effective configuration, by long flag | a TOML table: [`read_config`] |
 //! | [`CHECKPOINTS`]`/round-001.safetensors` … | the run after each round | `Checkpoint` |
-//! | [`ROUNDS`], [`PARTITIONS`] | the figures of each round | [`Record`](record::Record) |
+//! | [`ROUNDS`], [`PARTITIONS`] | the figures of each round | [`Table`] of [`Record`](record::Record)s |
 //! | [`EVENTS`] | what the trainer told, one JSON object a line | – |
 //! | [`FINAL_MODEL`] | the model after the last round | `seal` |
 //! | [`SUMMARY`] | the result | [`Summary`] |
@@ -30,6 +30,9 @@ pub mod record;
 pub mod seal;
 mod streaming;
 mod summary;
+#[cfg(feature = "checkpoint")]
+mod sums;
+mod table;
 
 #[cfg(feature = "checkpoint")]
 pub use checkpoint::{Checkpoint, Origin, Position};
@@ -38,6 +41,9 @@ pub use error::Error;
 pub use read::{identity, read_config};
 pub use streaming::{Point, Streaming};
 pub use summary::{LiveSummary, Provenance, Rates, Seconds, Summary, TestSet};
+#[cfg(feature = "checkpoint")]
+pub use sums::{Listed, Sums};
+pub use table::Table;
 
 /// The effective configuration, in the syntax of a configuration layer.
 pub const CONFIG: &str = "config.toml";

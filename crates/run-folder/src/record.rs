@@ -101,46 +101,6 @@ impl Record {
     }
 }
 
-/// The records as the text of `rounds.csv`. That of a live run has more columns, behind the others.
-pub fn csv(records: &[Record]) -> String {
-    let is_live = records.iter().any(|record| record.prequential.is_some());
-    let mut text = String::from(
-        "round,train_loss,test_loss,test_accuracy,received_accuracy,train_seconds,evaluate_seconds,model_sha256",
-    );
-    text += if is_live {
-        ",position,prequential_accuracy,prequential_loss,prequential_kappa,fading_accuracy\n"
-    } else {
-        "\n"
-    };
-    for record in records {
-        let Record { round, train_loss, test_loss, test_accuracy, train_seconds, evaluate_seconds, .. } = record;
-        let received = record.received_accuracy.map(|share| share.to_string()).unwrap_or_default();
-        let hash = &record.model_sha256;
-        text += &format!("{round},{train_loss},{test_loss},{test_accuracy},{received},");
-        text += &format!("{train_seconds},{evaluate_seconds},{hash}");
-        text += &match record.prequential {
-            Some(Prequential { position, accuracy, loss, kappa, fading_accuracy }) => {
-                format!(",{position},{accuracy},{loss},{kappa},{fading_accuracy}")
-            }
-            None if is_live => ",".repeat(5),
-            None => String::new(),
-        };
-        text.push('\n');
-    }
-    text
-}
-
-/// What each partition brought to each round, as the text of `partitions.csv`. Partitions count from 0.
-pub fn partitions_csv(records: &[Record]) -> String {
-    let mut text = String::from("round,partition,n_samples,train_loss\n");
-    for record in records {
-        for (partition, PartitionRecord { n_samples, train_loss }) in record.partitions.iter().enumerate() {
-            text += &format!("{},{partition},{n_samples},{train_loss}\n", record.round);
-        }
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -182,31 +142,5 @@ mod tests {
         let json = serde_json::to_string(&Record::example(1)).unwrap();
         assert!(!json.contains("partitions"), "{json}");
         assert_eq!(serde_json::from_str::<Record>(&json).unwrap(), Record::example(1));
-    }
-
-    #[test]
-    fn partitions_have_a_row_for_every_round() {
-        let partitions =
-            [(10, 0.5), (9, 0.25)].map(|(n_samples, train_loss)| PartitionRecord { n_samples, train_loss });
-        let record = Record { partitions: partitions.into(), ..Record::example(2) };
-        assert_eq!(partitions_csv(&[record]), "round,partition,n_samples,train_loss\n2,0,10,0.5\n2,1,9,0.25\n");
-    }
-
-    #[test]
-    fn what_was_not_measured_is_an_empty_field() {
-        let hash = "0123456789abcdef".repeat(4);
-        let rows = csv(&[Record::example(1), Record { received_accuracy: Some(0.75), ..Record::example(2) }]);
-        let rows: Vec<&str> = rows.lines().skip(1).collect();
-        assert_eq!(rows[0], format!("1,0.5,0.25,0.9841,,1.5,0.5,{hash}"));
-        assert_eq!(rows[1], format!("2,0.5,0.25,0.9841,0.75,1.5,0.5,{hash}"));
-    }
-
-    #[test]
-    fn the_rows_of_a_live_run_end_with_its_prequential_figures() {
-        let live = Record { prequential: Some(PREQUENTIAL), ..Record::example(2) };
-        let text = csv(&[Record::example(1), live]);
-        let rows: Vec<Vec<&str>> = text.lines().map(|row| row.split(',').skip(8).collect()).collect();
-        let heads = ["position", "prequential_accuracy", "prequential_loss", "prequential_kappa", "fading_accuracy"];
-        assert_eq!(rows, [&heads[..], &[""; 5], &["4000", "0.875", "0.5", "0.75", "0.625"]]);
     }
 }

@@ -86,9 +86,12 @@ pub struct LiveSummary {
     pub prequential_kappa: f64,
     /// The accuracy that counts older samples less.
     pub fading_accuracy: f64,
-    /// The seqs of the samples at which the drift detector saw the errors increase.
+    /// The seqs of the samples at which the drift detector saw the errors increase, of rounds that the checkpoint lists.
     pub drifts: Vec<u64>,
-    /// The most samples that the trainer was behind, as far as this process saw.
+    /// How many there were before.
+    #[serde(default)]
+    pub unlisted_drifts: u64,
+    /// The most samples that the trainer was behind, as far as this process saw, or one that finished the run earlier.
     pub behind_samples: u64,
     /// The most seconds.
     pub behind_seconds: f64,

@@ -22,7 +22,7 @@ use process::{
     exit::failure,
     shutdown::{Shutdown, stopped},
 };
-use run_folder::{Origin, record::Record};
+use run_folder::Origin;
 
 use crate::{
     commands::model_file::ModelFile,
@@ -66,7 +66,7 @@ pub fn run(config: &Config, shutdown: &Shutdown) -> anyhow::Result<()> {
     let origin = Origin { flags, data: engine.data().to_string(), dataset: manifest.dataset.name.clone() };
 
     let mut journal = Journal::open(config, origin, initial, shutdown)?;
-    let earlier: f64 = journal.history().iter().map(Record::seconds).sum();
+    let earlier = journal.sums().seconds();
     let given = RunInputs { manifest: &manifest, test_set: &test_set };
     journal.start(given)?;
     let rounds = TrainingLoop { config, test_set: &test_set, shutdown };

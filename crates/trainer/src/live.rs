@@ -8,10 +8,12 @@
 //!
 //! - `run`: the loop; `slices`: waiting for the next slice, and reading it;
 //! - `prequential`: how the model does on each slice before it is trained on it; `adwin`: whether it begins to do worse;
+//!   `figures`: what the two go on from;
 //! - `reservoir`: a random sample of the past, of a fixed size;
 //! - `text`: the figures of all that, as people read them.
 
 mod adwin;
+mod figures;
 mod prequential;
 pub(crate) mod reservoir;
 #[cfg(test)]

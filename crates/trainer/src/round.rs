@@ -4,7 +4,7 @@
 //! - `partition`: who gets which samples;
 //! - [`local`]: what happens in a partition; `self_check`: whether the native step is right on this processor;
 //! - [`strategy`]: what becomes of the updates;
-//! - `journal`: what a run remembers, in its folder (`folder`), as a summary, and for TensorBoard (`board`).
+//! - `journal`: what a run remembers, in its folder (`folder`), as tables, as a summary, and for TensorBoard (`board`).
 
 mod board;
 mod folder;
@@ -16,6 +16,7 @@ mod provenance;
 pub(crate) mod self_check;
 pub mod strategy;
 mod summary;
+mod tables;
 
 use std::time::Instant;
 

@@ -9,8 +9,10 @@ use std::{
     process::{Child, ChildStdout, Command, Stdio},
 };
 
+use model::SIMPLE_CNN;
+use run_folder::{Checkpoint, Listed, checkpoint, seal};
 use sample::Extent;
-use serde_json::Value;
+use serde_json::{Value, json};
 use store::{Mode, Store};
 use support::{N, Place, blobs, fail, id, succeed};
 
@@ -213,4 +215,88 @@ fn a_resumed_run_whose_earlier_slices_have_changed_is_refused() {
     assert_eq!(place.read("run/config.toml"), config, "a resume that is refused changes nothing");
     fs::remove_dir_all(place.path("chunks")).unwrap();
     place.fails(&["--resume", "run", "--wait", "0s"], 65, "does not exist");
+}
+
+/// Writes the newest checkpoint of a run otherwise, sealed as if the trainer had; gives its name.
+fn rewrite(place: &Place, run: &str, change: impl FnOnce(&mut Checkpoint)) -> String {
+    let path = checkpoint::newest(&place.path(run)).unwrap().unwrap();
+    let (global, metadata) = seal::read(&path, &SIMPLE_CNN).unwrap();
+    let mut checkpoint = Checkpoint::decode(global, &metadata).unwrap();
+    change(&mut checkpoint);
+    fs::write(&path, checkpoint.to_bytes().unwrap()).unwrap();
+    path.file_name().unwrap().to_str().unwrap().to_owned()
+}
+
+#[test]
+fn a_run_whose_checkpoint_lists_its_newest_rounds_goes_on_as_if_it_listed_all() {
+    let place = Place::received();
+    let whole = replayed(&place, "whole", &[]);
+    let whole_partitions = place.read("whole/partitions.csv");
+    place.receive(100, &[("one", 0, 240)]); // Which is four rounds.
+    replayed(&place, "run", &[]);
+    let four = place.path("run/checkpoints/round-004.safetensors");
+    for stale in ["001", "002"] {
+        fs::copy(&four, place.path(&format!("run/checkpoints/round-{stale}.safetensors"))).unwrap();
+    }
+    rewrite(&place, "run", |checkpoint| {
+        let listed = Listed { rounds: 2, partitions: 12, drifts: 0 };
+        checkpoint.unlisted.take_over(&mut checkpoint.history, listed);
+        assert_eq!((checkpoint.history.len(), checkpoint.unlisted.samples), (2, 3 * 60));
+    });
+    // As a kill leaves them.
+    let rounds = place.read("run/rounds.csv");
+    fs::write(place.path("run/rounds.csv"), &rounds[..rounds.len() - 30]).unwrap();
+    let partitions = place.read("run/partitions.csv");
+    fs::write(place.path("run/partitions.csv"), partitions + "5,0,7").unwrap();
+
+    place.receive(100, &[("one", 0, N)]);
+    let before = &place.summary("run")["live"];
+    place.says(&["--resume", "run"]);
+    assert_eq!(outcome(&place, "run"), whole);
+    assert_eq!(place.read("run/partitions.csv"), whole_partitions);
+    assert_eq!(place.names("run/checkpoints"), ["round-004.safetensors", "round-005.safetensors"]);
+    assert!(place.read("run/report.html").contains("The page shows the rounds from 3 on"));
+    let (summary, expect) = (place.summary("run"), place.summary("whole"));
+    let trained = |summary: &Value| {
+        let [rate, seconds] = [&summary["samples_per_second"]["train"], &summary["seconds"]["train"]];
+        (rate.as_f64().unwrap() * seconds.as_f64().unwrap()).round()
+    };
+    assert_eq!((summary["rounds"].as_u64(), trained(&summary)), (Some(5), trained(&expect)));
+    let drifts = |summary: &Value| {
+        let live = &summary["live"];
+        live["drifts"].as_array().unwrap().len() as u64 + live["unlisted_drifts"].as_u64().unwrap()
+    };
+    assert_eq!(drifts(&summary), drifts(&expect));
+    let behind = |live: &Value| live["behind_samples"].as_u64().unwrap();
+    assert_eq!((behind(before), behind(&summary["live"])), (180, 180));
+    fs::copy(&four, place.path("run/checkpoints/round-003.safetensors")).unwrap();
+    place.says(&["--resume", "run"]); // There is nothing left to do.
+    assert_eq!(place.summary("run")["live"], summary["live"]);
+    assert_eq!(place.names("run/checkpoints"), ["round-004.safetensors", "round-005.safetensors"]);
+}
+
+#[test]
+fn figures_that_no_run_has_are_refused_by_the_name_of_their_checkpoint() {
+    let place = Place::received();
+    replayed(&place, "run", &[]);
+    let path = checkpoint::newest(&place.path("run")).unwrap().unwrap();
+    let good = fs::read(&path).unwrap();
+    for (pointer, value, says) in [
+        ("/detector/samples", json!(u64::MAX), "cannot be those of a stream up to 250"),
+        ("/detector/rows", json!([[0], [0], [u64::MAX]]), "cannot be those of a stream up to 250"),
+        ("/prequential/confusion/3/3", json!(251), "cannot be those of a stream up to 250"),
+        ("/prequential", json!(null), "are not those of this version"),
+    ] {
+        fs::write(&path, &good).unwrap();
+        let name = rewrite(&place, "run", |checkpoint| {
+            *checkpoint.position.as_mut().unwrap().figures.pointer_mut(pointer).unwrap() = value;
+        });
+        let damaged = format!("{name}` is damaged; remove it to resume from the checkpoint before: its figures {says}");
+        place.fails(&["--resume", "run"], 65, &damaged);
+    }
+    fs::write(&path, &good).unwrap();
+    rewrite(&place, "run", |checkpoint| checkpoint.position = None);
+    place.fails(&["--resume", "run"], 65, "it does not say where in its stream the run stands");
+    fs::remove_file(&path).unwrap();
+    place.says(&["--resume", "run"]);
 }

@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// The longest header of a safetensors file that is parsed, into several times its size. Ours take a kilobyte, and 400 bytes
-/// for each round of a run.
+/// for each round that they list.
 const MAX_HEADER: u64 = 1 << 24;
 /// The largest file that is read. The weights take 1.7 MB, a checkpoint that holds an optimizer beside them 5 MB.
 const MAX_FILE: u64 = 1 << 28;
@@ -99,11 +99,22 @@ impl Architecture {
 
 type Parsed = (StateDict, BTreeMap<String, String>, Changes);
 
+/// Checks that a safetensors file has no longer header than is read. Who writes one with much metadata asks before.
+///
+/// # Errors
+/// If the header is longer than 16 MiB.
+pub fn check_header(bytes: &[u8]) -> Result<(), Error> {
+    match bytes.first_chunk() {
+        Some(len) if u64::from_le_bytes(*len) > MAX_HEADER => {
+            Err(Error::Safetensors(format!("its header is longer than {MAX_HEADER} bytes")))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// What a safetensors file holds.
 fn parse(architecture: &'static Architecture, bytes: &[u8]) -> Result<Parsed, Error> {
-    if bytes.first_chunk().is_some_and(|len| u64::from_le_bytes(*len) > MAX_HEADER) {
-        return Err(Error::Safetensors(format!("its header is longer than {MAX_HEADER} bytes")));
-    }
+    check_header(bytes)?;
     let malformed = |error: safetensors::SafeTensorError| Error::Safetensors(error.to_string());
     let tensors = SafeTensors::deserialize(bytes).map_err(malformed)?;
     let (_, header) = SafeTensors::read_metadata(bytes).map_err(malformed)?;

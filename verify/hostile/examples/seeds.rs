@@ -12,7 +12,7 @@ use proto::{
     Batch, ErrorCode, HEADER_BYTES, Message,
     message::{End, Hello, Open, Proof, Welcome},
 };
-use run_folder::{Checkpoint, Origin, record::Record};
+use run_folder::{Checkpoint, Listed, Origin, Position, Sums, record::Record};
 use sample::{Extent, PIXELS, SampleSlice};
 use store::{DatasetId, Mode, Store};
 use weights::SIMPLE_CNN;
@@ -239,14 +239,24 @@ fn checkpoints() -> Seeds {
     let flags = vec![("seed".into(), "42".into()), ("partitions".into(), "2".into())];
     let origin = Origin { flags, data: "ab".repeat(32), dataset: "mnist".into() };
     let measured = Record { received_accuracy: Some(0.875), ..Record::example(2) };
-    let checkpoint =
-        Checkpoint { origin, history: vec![Record::example(1), measured], global: SIMPLE_CNN.zeros(), position: None };
+    let history = vec![Record::example(1), measured];
+    let (unlisted, global) = (Sums::default(), SIMPLE_CNN.zeros());
+    let mut checkpoint = Checkpoint { origin, history, unlisted, global, position: None };
     let metadata = checkpoint.metadata();
+    checkpoint.unlisted.take_over(&mut checkpoint.history, Listed { rounds: 1, partitions: 0, drifts: 0 });
+    checkpoint.position = Some(Position { seq: 4000, digest: "cd".repeat(32), figures: Default::default() });
+    let newest = checkpoint.metadata();
+    let live = |from: &str, to: &str| {
+        let texts = ["origin", "history", "position", "unlisted"].map(|key| newest[key].replacen(from, to, 1));
+        texts.join("\0").into_bytes()
+    };
     let (origin, history) = (&metadata["origin"], &metadata["history"]);
     let file = |origin: &str, history: &str| [origin, history].join("\0").into_bytes();
     vec![
         ("valid-two-rounds", file(origin, history)),
         ("valid-none", file(origin, "[]")),
+        ("valid-newest-round", live("", "")),
+        ("hostile-unlisted", live("\"rounds\":1", "\"rounds\":4294967295")),
         ("hostile-number", file(origin, &history.replacen("0.5", "1e999", 1))),
         ("hostile-round", file(origin, &history.replacen("\"round\":1", "\"round\":4294967296", 1))),
         ("hostile-nesting", file(origin, &"[".repeat(2000))),

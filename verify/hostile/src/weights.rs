@@ -51,20 +51,21 @@ fn read_metadata(file: &[u8]) -> BTreeMap<String, String> {
 }
 
 /// What a checkpoint says beside its weights, as somebody says it who can seal what he likes: where it comes from, then,
-/// after a zero, its rounds.
+/// after a zero, its rounds, then where its stream stands, then the sums of what it does not list.
 /// Panics when what was understood does not come back from what we write of it.
 pub fn checkpoint(data: &[u8]) -> bool {
     let texts = String::from_utf8_lossy(data);
-    let keys = ["origin", "history", "position"].into_iter().zip(texts.splitn(3, '\0'));
+    let keys = ["origin", "history", "position", "unlisted"].into_iter().zip(texts.splitn(4, '\0'));
     let metadata = std::iter::once(("format", "tributary checkpoint 1")).chain(keys);
     let metadata: BTreeMap<_, _> = metadata.map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
     let Ok(checkpoint) = Checkpoint::decode(SIMPLE_CNN.zeros(), &metadata) else { return false };
     let nothing = Origin { flags: vec![("seed".into(), "42".into())], data: String::new(), dataset: String::new() };
     let _ = nothing.difference(&checkpoint.origin);
     checkpoint.history.iter().for_each(|record| drop((record.line(Columns::default()), record.seconds())));
+    let _ = (checkpoint.rounds(), checkpoint.sums().seconds());
     let again = Checkpoint::decode(SIMPLE_CNN.zeros(), &checkpoint.metadata()).expect("what we write, we read");
     // The weights take long.
-    let of = |checkpoint: Checkpoint| (checkpoint.origin, checkpoint.history, checkpoint.position);
+    let of = |checkpoint: Checkpoint| (checkpoint.origin, checkpoint.history, checkpoint.unlisted, checkpoint.position);
     assert!(of(again) == of(checkpoint));
     true
 }

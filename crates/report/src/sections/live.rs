@@ -49,6 +49,9 @@ pub(super) fn drifts(report: &Report) -> String {
         more => format!(", and {more} more"),
     };
     match drifts.len() {
+        0 if report.rounds.first().is_some_and(|first| first.round > 1) => {
+            "In these rounds the drift detector saw no increase of the prequential errors.".into()
+        }
         0 => "The drift detector saw no increase of the prequential errors.".into(),
         1 => format!("The drift detector saw the prequential errors increase at sample {named}."),
         _ => format!("The drift detector saw the prequential errors increase at samples {named}{more}."),

@@ -13,7 +13,7 @@ use model::{StateDict, best, logits, measure, probabilities};
 use process::{exit::Code, file};
 use report::{Point, Prequential, Report, Round, Test, Wrong};
 use run_folder::{
-    LiveSummary, REPORT, Streaming, Summary,
+    Checkpoint, LiveSummary, PARTITIONS, REPORT, ROUNDS, Streaming, Summary, Sums,
     record::{PartitionRecord, Record},
 };
 use sample::{CLASSES, PIXELS};
@@ -133,7 +133,28 @@ fn round(record: &Record) -> Round {
 fn notes(kept: &Kept) -> Vec<String> {
     let generated = "The digits were drawn by the program itself: this is not MNIST.";
     let generated = (Drift::of_name(&kept.summary.dataset).0 == "generated").then(|| generated.to_owned());
-    generated.into_iter().chain(kept.damage.clone()).collect()
+    generated.into_iter().chain(kept.damage.clone()).chain(unlisted(&kept.checkpoint)).collect()
+}
+
+/// What of a long live run the page does not show, because its checkpoint does not list it.
+fn unlisted(checkpoint: &Checkpoint) -> Option<String> {
+    let Checkpoint { unlisted, history, .. } = checkpoint;
+    if *unlisted == Sums::default() {
+        return None;
+    }
+    let rounds = history.first()?.round;
+    let partitions = history.iter().find(|record| !record.partitions.is_empty()).map_or(rounds, |record| record.round);
+    let partitions = match partitions > rounds {
+        true => format!(", their partitions from {partitions} on"),
+        false => String::new(),
+    };
+    let drifts = match unlisted.drifts {
+        0 => String::new(),
+        drifts => format!(" Drifts seen before, and not shown: {drifts}."),
+    };
+    Some(format!(
+        "The page shows the rounds from {rounds} on{partitions}; {ROUNDS} and {PARTITIONS} in the run folder have all.{drifts}"
+    ))
 }
 
 fn facts(kept: &Kept) -> Vec<(String, String)> {
@@ -231,7 +252,34 @@ fn filters(global: &StateDict) -> Vec<[f32; 9]> {
 
 #[cfg(test)]
 mod tests {
+    use run_folder::Origin;
+
     use super::*;
+
+    #[test]
+    fn what_a_long_run_does_not_show_is_said() {
+        let partitions = vec![PartitionRecord { n_samples: 9, train_loss: 0.5 }];
+        let record = |round| Record { partitions: partitions.clone(), ..Record::example(round) };
+        let sums = |rounds, drifts| Sums { rounds, drifts, samples: 9, ..Sums::default() };
+        let tables = "; rounds.csv and partitions.csv in the run folder have all.";
+        for (sums, history, expect) in [
+            (Sums::default(), vec![record(1), record(2)], None),
+            (Sums::default(), vec![Record::example(1), Record::example(2)], None),
+            (sums(2, 0), vec![record(3), record(4)], Some(format!("The page shows the rounds from 3 on{tables}"))),
+            (
+                sums(0, 1),
+                vec![Record::example(1), record(2)],
+                Some(format!(
+                    "The page shows the rounds from 1 on, their partitions from 2 on{tables} Drifts seen before, and not shown: 1."
+                )),
+            ),
+        ] {
+            let origin = Origin { flags: Vec::new(), data: String::new(), dataset: "mnist".into() };
+            let global = model::SIMPLE_CNN.zeros();
+            let checkpoint = Checkpoint { origin, history, unlisted: sums, global, position: None };
+            assert_eq!(unlisted(&checkpoint), expect);
+        }
+    }
 
     #[test]
     fn a_command_is_shown_as_it_could_be_typed() {

@@ -14,6 +14,8 @@ const BUCKETS: usize = 5;
 const CHECK_EVERY: u64 = 32;
 /// Each part of a cut has at least so many samples.
 const MIN_PART: u64 = 5;
+/// More rows than samples can fill that are counted by a `u64`.
+const MAX_ROWS: usize = 63;
 
 /// The detector, with the errors that it keeps.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -46,6 +48,21 @@ impl Adwin {
         let Some(change) = self.change() else { return false };
         *self = Self::new(self.delta);
         change > 0.0
+    }
+
+    /// Whether it can have come of this new one by so many samples; for one from a file, which anybody may have written.
+    pub(super) fn is_sound(&self, new: &Self, samples: u64) -> bool {
+        let fits = |(row, buckets): (usize, &Vec<u64>)| {
+            buckets.len() <= BUCKETS && buckets.iter().all(|errors| *errors <= 1 << row)
+        };
+        let held = self.rows.iter().enumerate().take(MAX_ROWS).map(|(row, buckets)| (buckets.len() as u128) << row);
+        let errors = self.rows.iter().flatten().map(|errors| u128::from(*errors));
+        self.rows.len() <= MAX_ROWS
+            && self.rows.iter().enumerate().all(fits)
+            && held.sum::<u128>() == u128::from(self.samples)
+            && errors.sum::<u128>() == u128::from(self.errors)
+            && self.samples <= samples
+            && self.delta == new.delta
     }
 
     fn insert(&mut self, errors: u64) {

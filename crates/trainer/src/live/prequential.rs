@@ -28,6 +28,14 @@ impl PrequentialState {
         Self { fading_factor, confusion: Confusion::default(), loss_sum: 0.0, fading_right: 0.0, fading_count: 0.0 }
     }
 
+    /// Whether it can have come of this new one by so many samples; for one from a file, which anybody may have written.
+    pub(super) fn is_sound(&self, new: &Self, samples: u64) -> bool {
+        let counts = self.confusion.as_flattened().iter().map(|count| u128::from(*count));
+        counts.sum::<u128>() == u128::from(samples)
+            && (0.0..=self.fading_count).contains(&self.fading_right)
+            && self.fading_factor == new.fading_factor
+    }
+
     /// Adds the predictions of a slice, each as (label, predicted), in the order of the samples, with their mean loss; gives
     /// the figures of the slice. `position` is where it ends.
     ///

@@ -12,11 +12,10 @@ use process::{
     shutdown::Shutdown,
 };
 use rayon::prelude::*;
-use run_folder::{LiveSummary, Origin, Position, record::Record};
+use run_folder::{LiveSummary, Origin, Position};
 use sample::{PIXELS, Samples};
-use serde::{Deserialize, Serialize};
 
-use super::{adwin::Adwin, prequential::PrequentialState, reservoir::Reservoir, slices::Slices};
+use super::{figures::Figures, reservoir::Reservoir, slices::Slices};
 use crate::{
     config::Config,
     data::{digest::Digest, test_set},
@@ -39,13 +38,6 @@ pub(crate) struct Tested {
     pub(crate) position: Position,
 }
 
-/// What the figures go on from.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-struct Figures {
-    prequential: PrequentialState,
-    detector: Adwin,
-}
-
 /// The most that the trainer was behind.
 #[derive(Default)]
 struct Behind {
@@ -65,14 +57,14 @@ pub(crate) fn run(config: &Config, shutdown: &Shutdown) -> anyhow::Result<()> {
     let (flags, initial) = initial_weights(config)?;
     let origin = Origin { flags, data: dataset.digest.clone(), dataset: dataset.name.clone() };
     let mut journal = Journal::open(config, origin, initial, shutdown)?;
-    let earlier: f64 = journal.history().iter().map(Record::seconds).sum();
+    let earlier = journal.sums().seconds();
     let mut stream = Stream::new(config, &journal)?;
     stream.read_again(&mut slices, &journal)?;
+    let behind = Behind::before(&journal);
     journal.start_live(&dataset.name, &test_set)?;
 
     let rounds = TrainingLoop { config, test_set: &test_set, shutdown };
-    let mut live =
-        Live { slices, stream, engine, rounds, strategy: strategy::chosen(config), behind: Behind::default() };
+    let mut live = Live { slices, stream, engine, rounds, strategy: strategy::chosen(config), behind };
     let result = live.train(&mut journal);
     let result = result.map_err(|error| shutdown.requested().map_or(error, |cause| journal.stopped(cause)))?;
     let manifest = live.slices.manifest().context("the stream ended without a manifest")?;
@@ -139,17 +131,8 @@ struct Stream<'a> {
 impl<'a> Stream<'a> {
     /// The beginning of the stream, with the figures that the journal goes on from.
     fn new(config: &'a Config, journal: &Journal<'_>) -> anyhow::Result<Self> {
-        let flags::Live { replay, fading_factor, drift_delta, .. } = config.live;
-        let replay = replay.unwrap_or(Replay::None);
-        let figures = match journal.position() {
-            Some(position) => serde_json::from_value(position.figures.clone()).context(
-                "the newest checkpoint has figures of another version; resume it with the trainer that wrote it",
-            )?,
-            None => Figures {
-                prequential: PrequentialState::new(fading_factor.unwrap_or_default()),
-                detector: Adwin::new(drift_delta.unwrap_or_default()),
-            },
-        };
+        let replay = config.live.replay.unwrap_or(Replay::None);
+        let figures = Figures::of(config, journal)?;
         let reservoir = match replay {
             Replay::Reservoir(samples) => Some(Reservoir::new(config.training.seed, samples as usize)),
             _ => None,
@@ -248,6 +231,7 @@ impl<'a> Stream<'a> {
             prequential_kappa: prequential.kappa(),
             fading_accuracy: prequential.fading_accuracy(),
             drifts: journal.history().iter().flat_map(|record| record.drifts.iter().copied()).collect(),
+            unlisted_drifts: journal.unlisted().drifts,
             behind_samples: behind.samples,
             behind_seconds: behind.seconds,
         }
@@ -260,6 +244,12 @@ fn is_of_data(error: &anyhow::Error) -> bool {
 }
 
 impl Behind {
+    /// As an earlier summary of the run has it; nothing if there is none.
+    fn before(journal: &Journal<'_>) -> Self {
+        let live = journal.earlier_summary().and_then(|summary| summary.live);
+        live.map_or_else(Self::default, |live| Self { samples: live.behind_samples, seconds: live.behind_seconds })
+    }
+
     /// Tells that a slice is there, and how far behind its round begins.
     fn tell(&mut self, slices: &Slices<'_>, seqs: &Range<u64>, journal: &mut Journal<'_>) -> anyhow::Result<()> {
         let (samples, age) = slices.behind(seqs);

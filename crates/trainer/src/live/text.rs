@@ -23,13 +23,17 @@ pub(crate) fn behind(live: &LiveSummary) -> String {
 
 /// Where the drift detector saw the errors increase.
 pub(crate) fn drifts(live: &LiveSummary) -> String {
-    let seqs = &live.drifts;
+    let (seqs, unlisted) = (&live.drifts, live.unlisted_drifts);
     let shown: Vec<String> = seqs.iter().take(DRIFTS).map(u64::to_string).collect();
-    match seqs.len() {
-        0 => "none seen".into(),
+    let seen = match shown.len() {
+        0 if unlisted > 0 => return format!("{unlisted} seen, in earlier rounds"),
+        0 => return "none seen".into(),
         1 => format!("seen at sample {}", shown[0]),
-        all if all > DRIFTS => format!("seen at samples {}, and {} more", shown.join(", "), all - DRIFTS),
         _ => format!("seen at samples {}", shown.join(", ")),
+    };
+    match (seqs.len() - shown.len()) as u64 + unlisted {
+        0 => seen,
+        more => format!("{seen}, and {more} more"),
     }
 }
 
@@ -47,6 +51,7 @@ pub(crate) mod tests {
             prequential_kappa: 0.7,
             fading_accuracy: 0.8,
             drifts: Vec::new(),
+            unlisted_drifts: 0,
             behind_samples: 1200,
             behind_seconds: 0.25,
         }
@@ -54,13 +59,16 @@ pub(crate) mod tests {
 
     #[test]
     fn many_drifts_are_counted_and_the_first_ones_named() {
-        for (seqs, expect) in [
-            (&[][..], "none seen"),
-            (&[7], "seen at sample 7"),
-            (&[7, 90], "seen at samples 7, 90"),
-            (&[1, 2, 3, 4, 5, 6, 7], "seen at samples 1, 2, 3, 4, 5, and 2 more"),
+        for (seqs, unlisted_drifts, expect) in [
+            (&[][..], 0, "none seen"),
+            (&[7], 0, "seen at sample 7"),
+            (&[7, 90], 0, "seen at samples 7, 90"),
+            (&[1, 2, 3, 4, 5, 6, 7], 0, "seen at samples 1, 2, 3, 4, 5, and 2 more"),
+            (&[], 3, "3 seen, in earlier rounds"),
+            (&[7], 3, "seen at sample 7, and 3 more"),
+            (&[1, 2, 3, 4, 5, 6, 7], 3, "seen at samples 1, 2, 3, 4, 5, and 5 more"),
         ] {
-            assert_eq!(drifts(&LiveSummary { drifts: seqs.into(), ..live() }), expect);
+            assert_eq!(drifts(&LiveSummary { drifts: seqs.into(), unlisted_drifts, ..live() }), expect);
         }
     }
 }

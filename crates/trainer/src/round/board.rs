@@ -27,12 +27,12 @@ impl Board {
     /// Opens the event file of a run that stands where `state` says.
     pub(crate) fn open(run_folder: &Path, state: &Checkpoint) -> anyhow::Result<Self> {
         let dir = run_folder.join(TENSORBOARD);
-        let rounds = state.history.len() as u32;
-        let events = EventFile::open(&dir, rounds, hyperparameters(&state.origin));
+        let events = EventFile::open(&dir, state.rounds(), hyperparameters(&state.origin));
         let events = events.with_context(|| format!("failed to open an event file in `{}`", dir.display()))?;
         let mut board = Self { events };
         // Only of a file that was removed or damaged there are fewer. Figures are kept elsewhere, pictures are not.
-        for record in state.history.iter().skip(board.events.last_step() as usize) {
+        let last_step = board.events.last_step();
+        for record in state.history.iter().filter(|record| record.round > last_step) {
             board.write(record.round, figures(record))?;
         }
         Ok(board)
@@ -109,6 +109,7 @@ fn picture_of(confusion: &Confusion) -> Picture {
 #[cfg(test)]
 mod tests {
     use event::Prequential;
+    use run_folder::Sums;
 
     use super::*;
 
@@ -150,7 +151,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let origin = Origin { flags: Vec::new(), data: String::new(), dataset: "mnist".into() };
         let history = vec![Record::example(1), Record::example(2)];
-        let state = Checkpoint { origin, history, global: model::SIMPLE_CNN.zeros(), position: None };
+        let unlisted = Sums::default();
+        let state = Checkpoint { origin, history, unlisted, global: model::SIMPLE_CNN.zeros(), position: None };
         for _ in 0..2 {
             let board = Board::open(dir.path(), &state).unwrap();
             assert_eq!(board.events.last_step(), 2);

@@ -13,9 +13,7 @@ use anyhow::Context;
 use event::Event;
 use process::{exit::Code, file, lock, shutdown::Shutdown};
 use run_folder::{
-    CHECKPOINTS, CONFIG, Checkpoint, EVENTS, FINAL_MODEL, LATEST, LOCK, PARTITIONS, REPORT, ROUNDS, RUNS, SUMMARY,
-    checkpoint,
-    record::{self, Record},
+    CHECKPOINTS, CONFIG, Checkpoint, EVENTS, FINAL_MODEL, LATEST, LOCK, REPORT, RUNS, SUMMARY, checkpoint,
 };
 use serde::Serialize;
 
@@ -113,18 +111,27 @@ impl RunFolder {
         Ok(events.filter_map(round).collect())
     }
 
+    /// Writes a checkpoint, unless nobody could read it again.
     pub(crate) fn write_checkpoint(&self, checkpoint: &Checkpoint) -> anyhow::Result<()> {
-        file::replace(&self.path.join(CHECKPOINTS).join(checkpoint.file_name()), &checkpoint.to_bytes())
+        let bytes = checkpoint.to_bytes().map_err(folder_failure).with_context(|| {
+            let rounds = checkpoint.rounds();
+            format!(
+                "{rounds} rounds are too many for one checkpoint; the one before stays, and a new run goes on from its model by \
+                 --init"
+            )
+        })?;
+        file::replace(&self.checkpoint(checkpoint), &bytes)
     }
 
-    /// Removes the checkpoint after so many rounds, if it is there.
-    pub(crate) fn remove_checkpoint(&self, rounds: usize) -> anyhow::Result<()> {
-        remove(&self.path.join(CHECKPOINTS).join(checkpoint::file_name(rounds)))
+    /// Where a checkpoint is.
+    pub(crate) fn checkpoint(&self, checkpoint: &Checkpoint) -> PathBuf {
+        self.path.join(CHECKPOINTS).join(checkpoint.file_name())
     }
 
-    pub(crate) fn write_rounds(&self, history: &[Record]) -> anyhow::Result<()> {
-        file::replace(&self.path.join(ROUNDS), record::csv(history).as_bytes())?;
-        file::replace(&self.path.join(PARTITIONS), record::partitions_csv(history).as_bytes())
+    /// Removes all checkpoints but the newest so many.
+    pub(crate) fn keep_checkpoints(&self, kept: usize) -> anyhow::Result<()> {
+        let all = checkpoint::all(&self.path).map_err(folder_failure)?;
+        all.iter().rev().skip(kept).try_for_each(|path| remove(path))
     }
 
     /// Removes the final model, the summary and the report, if they are there.
@@ -180,6 +187,7 @@ fn open_events(path: &Path) -> io::Result<File> {
 #[cfg(test)]
 mod tests {
     use process::shutdown::Cause;
+    use run_folder::{Origin, Sums, record::Record};
 
     use super::*;
 
@@ -199,6 +207,22 @@ mod tests {
         trigger.stop(Cause::Lifeline);
         let error = RunFolder::open(&Folder::Resume(dir.path().into()), &shutdown).unwrap_err();
         assert_eq!(process::exit::code_of(&error), Code::Directory);
+    }
+
+    #[test]
+    fn a_checkpoint_that_nobody_could_read_replaces_none() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = open(&Folder::New(Some(dir.path().into()))).unwrap();
+        let origin = Origin { flags: Vec::new(), data: String::new(), dataset: "mnist".into() };
+        let (history, unlisted, global) = (vec![Record::example(1)], Sums::default(), model::SIMPLE_CNN.zeros());
+        let mut checkpoint = Checkpoint { origin, history, unlisted, global, position: None };
+        folder.write_checkpoint(&checkpoint).unwrap();
+        let good = fs::read(folder.checkpoint(&checkpoint)).unwrap();
+        checkpoint.history[0].drifts = vec![u64::MAX; 1 << 20];
+        let error = folder.write_checkpoint(&checkpoint).unwrap_err();
+        assert_eq!(process::exit::code_of(&error), Code::Data);
+        assert!(error.to_string().starts_with("1 rounds are too many for one checkpoint; "), "{error}");
+        assert_eq!(fs::read(folder.checkpoint(&checkpoint)).unwrap(), good);
     }
 
     #[test]

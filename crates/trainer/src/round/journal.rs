@@ -13,7 +13,7 @@ use process::{
     shutdown::{Cause, Shutdown},
 };
 use run_folder::{
-    Checkpoint, FINAL_MODEL, Origin, Position, REPORT, SUMMARY, checkpoint,
+    Checkpoint, FINAL_MODEL, Listed, Origin, Position, REPORT, SUMMARY, Summary, Sums, checkpoint,
     record::{self, Columns, Record},
     seal,
 };
@@ -24,6 +24,7 @@ use super::{
     board::{Board, Confusion},
     folder::RunFolder,
     summary,
+    tables::Tables,
 };
 use crate::{
     commands::report,
@@ -38,6 +39,7 @@ const KEPT: usize = 2;
 pub(crate) struct Journal<'a> {
     config: &'a Config,
     folder: RunFolder,
+    tables: Tables,
     board: Board,
     /// The run after the last round that was recorded.
     state: Checkpoint,
@@ -54,9 +56,11 @@ impl<'a> Journal<'a> {
         let folder = RunFolder::open(&config.folder, shutdown)?;
         let state = match checkpoint::newest(folder.path()).map_err(folder_failure)? {
             Some(path) => Checkpoint::read(&path, ARCHITECTURE, &origin).map_err(folder_failure)?,
-            None => Checkpoint { origin, history: Vec::new(), global: initial, position: None },
+            None => {
+                Checkpoint { origin, history: Vec::new(), unlisted: Sums::default(), global: initial, position: None }
+            }
         };
-        let (path, done) = (folder.path().display(), state.history.len() as u32);
+        let (path, done) = (folder.path().display(), state.rounds());
         // A live run has as many as its stream has slices.
         let rounds = (!config.live.live).then_some(config.training.rounds);
         if rounds.is_some_and(|rounds| rounds < done) {
@@ -77,13 +81,38 @@ impl<'a> Journal<'a> {
         if rounds.is_some() {
             folder.write_config(&config.effective)?;
         }
-        folder.write_rounds(&state.history)?;
+        let tables = Tables::open(folder.path(), config.live.live, &state.history)?;
         let board = Board::open(folder.path(), &state)?;
-        Ok(Self { config, folder, board, state })
+        if config.live.live {
+            folder.keep_checkpoints(KEPT)?; // A kill may have left one more.
+        }
+        Ok(Self { config, folder, tables, board, state })
     }
 
+    /// What to say of a newest checkpoint that is whole, but says what no run does.
+    pub(crate) fn damaged(&self, what: String) -> anyhow::Error {
+        let advice = "; remove it to resume from the checkpoint before";
+        folder_failure(run_folder::Error::Damaged { path: self.folder.checkpoint(&self.state), advice, what })
+    }
+
+    /// The rounds so far; the newest of a live run.
     pub(crate) fn history(&self) -> &[Record] {
         &self.state.history
+    }
+
+    /// Sums over all rounds so far.
+    pub(crate) fn sums(&self) -> Sums {
+        self.state.sums()
+    }
+
+    /// Sums of what is not in the history.
+    pub(crate) fn unlisted(&self) -> &Sums {
+        &self.state.unlisted
+    }
+
+    /// The summary of an earlier end of this run; none if it is damaged, since it is only to be replaced.
+    pub(crate) fn earlier_summary(&self) -> Option<Summary> {
+        Summary::read(self.folder.path()).ok().flatten()
     }
 
     pub(crate) fn global(&self) -> &StateDict {
@@ -96,7 +125,7 @@ impl<'a> Journal<'a> {
     }
 
     pub(crate) fn next_round(&self) -> u32 {
-        self.state.history.len() as u32 + 1
+        self.state.rounds() + 1
     }
 
     pub(crate) fn start(&mut self, RunInputs { manifest, test_set }: RunInputs<'_>) -> anyhow::Result<()> {
@@ -185,18 +214,22 @@ impl<'a> Journal<'a> {
         self.state.history.push(record);
         self.state.global = global;
         self.state.position = position;
-        self.folder.write_checkpoint(&self.state)?;
-        if let Some(old) = self.history().len().checked_sub(KEPT).filter(|_| self.config.live.live) {
-            self.folder.remove_checkpoint(old)?;
+        if self.config.live.live {
+            let Checkpoint { unlisted, history, .. } = &mut self.state;
+            unlisted.take_over(history, Listed::LIVE);
         }
-        self.folder.write_rounds(&self.state.history)?;
+        self.folder.write_checkpoint(&self.state)?;
+        if self.config.live.live {
+            self.folder.keep_checkpoints(KEPT)?;
+        }
+        self.tables.record(&self.state.history)?;
         self.show(&event, &text)
     }
 
     /// How a run ends that is told to stop. Every file in its folder is complete or absent, so there is nothing to do.
     pub(crate) fn stopped(&self, cause: Cause) -> anyhow::Error {
         let how = cause.as_str();
-        let error = match self.history().len() {
+        let error = match self.state.rounds() {
             0 => anyhow!("stopped by {how} before the first checkpoint"),
             _ => anyhow!("stopped by {how}; to go on: trainer --resume {}", self.folder.path().display()),
         };
@@ -206,7 +239,7 @@ impl<'a> Journal<'a> {
     /// Writes the final model, the summary and the report, then shows the second. The trainer has worked on the run for so
     /// many seconds.
     pub(crate) fn finish(mut self, given: RunInputs<'_>, model: &FinalEvaluation, seconds: f64) -> anyhow::Result<()> {
-        let summary = summary::of(self.config, given, self.history(), model, seconds);
+        let summary = summary::of(self.config, given, &self.state, model, seconds);
         // No times here: the same seed gives the same file.
         let Origin { flags, data, dataset } = &self.state.origin;
         let data = self.state.position.as_ref().map_or(data, |position| &position.digest);

@@ -3,26 +3,26 @@
 use std::path::Path;
 
 use dataset::Drift;
-use run_folder::{FINAL_MODEL, LiveSummary, REPORT, Rates, Seconds, Summary, TestSet, record::Record};
+use run_folder::{Checkpoint, FINAL_MODEL, LiveSummary, REPORT, Rates, Seconds, Summary, TestSet};
 use terminal::count;
 
 use super::{FinalEvaluation, RunInputs, provenance};
 use crate::{config::Config, data::test_set, live::text};
 
-/// The summary of a run with these rounds and this final model, on which the trainer has worked for so many seconds.
+/// The summary of a run that ended so, with this final model, on which the trainer has worked for so many seconds.
 pub(super) fn of(
     config: &Config,
     given: RunInputs<'_>,
-    history: &[Record],
+    state: &Checkpoint,
     model: &FinalEvaluation,
     seconds: f64,
 ) -> Summary {
     let RunInputs { manifest, test_set } = given;
-    let last = history.last().expect("a run has at least one round");
-    let train: f64 = history.iter().map(|record| record.train_seconds).sum();
+    let last = state.history.last().expect("a run has at least one round");
+    let sums = state.sums();
     let trained = match &model.live {
-        Some(_) => history.iter().flat_map(|record| &record.partitions).map(|partition| partition.n_samples).sum(),
-        None => manifest.samples * history.len() as u64,
+        Some(_) => sums.samples,
+        None => manifest.samples * u64::from(sums.rounds),
     };
     let passed = trained as f64 * f64::from(config.training.local.local_epochs);
     let rate = |samples: f64, seconds: f64| Some(samples / seconds).filter(|rate| rate.is_finite());
@@ -47,12 +47,12 @@ pub(super) fn of(
             // A live run trains while it receives.
             total: if model.live.is_some() { seconds } else { manifest.seconds + seconds },
             send: manifest.seconds,
-            train,
-            evaluate: history.iter().map(|record| record.evaluate_seconds).sum(),
+            train: sums.train_seconds,
+            evaluate: sums.evaluate_seconds,
         },
         samples_per_second: Rates {
             ingest: rate(manifest.samples as f64, manifest.seconds),
-            train: rate(passed, train),
+            train: rate(passed, sums.train_seconds),
         },
         provenance: provenance::here(),
     }

@@ -5,7 +5,7 @@ use std::{fs, path::Path};
 
 use anyhow::ensure;
 use rayon::prelude::*;
-use run_folder::{Checkpoint, Origin, record::Record, seal};
+use run_folder::{Checkpoint, Origin, Sums, record::Record, seal};
 use weights::SIMPLE_CNN;
 
 use super::{DAMAGED, TOLD};
@@ -14,7 +14,7 @@ use crate::Finding;
 /// Damages the checkpoint of a second round, with `weight_bits` bits of its weights.
 pub(super) fn run(weight_bits: usize, finding: &mut Finding) -> anyhow::Result<()> {
     let written = checkpoint();
-    let good = written.to_bytes();
+    let good = written.to_bytes()?;
     ensure!(is_whole(&good), "the checkpoint is not what it should be");
     let header = 8 + u64::from_le_bytes(*good.first_chunk().expect("it begins with a length")) as usize;
     let weights = 8 * (good.len() - header);
@@ -86,6 +86,7 @@ fn checkpoint() -> Checkpoint {
     Checkpoint {
         origin,
         history: vec![Record::example(1), Record::example(2)],
+        unlisted: Sums::default(),
         global: SIMPLE_CNN.init(1),
         position: None,
     }
