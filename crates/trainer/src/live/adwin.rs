@@ -176,6 +176,27 @@ mod tests {
     }
 
     #[test]
+    fn rows_that_no_errors_fill_are_found() {
+        let new = Adwin::new(0.002);
+        let with = |rows: Vec<Vec<u64>>, samples, errors| Adwin { rows, samples, errors, ..new.clone() };
+        for (forged, samples, is_sound) in [
+            (new.clone(), 0, true),
+            (with(vec![vec![1, 0], vec![2]], 4, 3), 4, true),
+            (with(vec![vec![1, 0], vec![2]], 4, 3), 3, false),
+            (with(vec![vec![1, 0], vec![2]], 5, 3), 9, false),
+            (with(vec![vec![1, 0], vec![2]], 4, 2), 9, false),
+            (with(vec![vec![2]], 1, 2), 9, false),
+            (with(vec![vec![0; BUCKETS + 1]], 6, 0), 9, false),
+            (with(vec![Vec::new(); MAX_ROWS], 0, 0), 9, true),
+            (with(vec![Vec::new(); MAX_ROWS + 1], 0, 0), 9, false),
+            (with(vec![Vec::new(); 200], 0, 0), 9, false),
+            (Adwin::new(0.5), 0, false),
+        ] {
+            assert_eq!(forged.is_sound(&new, samples), is_sound, "{forged:?}");
+        }
+    }
+
+    #[test]
     fn it_goes_on_from_its_json_as_if_nothing_had_been() {
         let mut whole = Adwin::new(0.002);
         feed(&mut whole, 1, 1003, 0.1);

@@ -108,6 +108,8 @@ fn picture_of(confusion: &Confusion) -> Picture {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use event::Prequential;
     use run_folder::Sums;
 
@@ -152,10 +154,15 @@ mod tests {
         let origin = Origin { flags: Vec::new(), data: String::new(), dataset: "mnist".into() };
         let history = vec![Record::example(1), Record::example(2)];
         let unlisted = Sums::default();
-        let state = Checkpoint { origin, history, unlisted, global: model::SIMPLE_CNN.zeros(), position: None };
+        let mut state = Checkpoint { origin, history, unlisted, global: model::SIMPLE_CNN.zeros(), position: None };
         for _ in 0..2 {
             let board = Board::open(dir.path(), &state).unwrap();
             assert_eq!(board.events.last_step(), 2);
         }
+        // Those of a round that is not listed stay.
+        let events = |board: &Board| fs::read(board.events.path()).unwrap();
+        let before = events(&Board::open(dir.path(), &state).unwrap());
+        state.unlisted.add(&state.history.remove(0));
+        assert!(events(&Board::open(dir.path(), &state).unwrap()) == before);
     }
 }
