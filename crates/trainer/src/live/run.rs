@@ -160,6 +160,7 @@ impl<'a> Stream<'a> {
     /// Reads the slices again that the journal's model was trained on, and checks that they are still the same.
     fn read_again(&mut self, slices: &mut Slices<'_>, journal: &Journal<'_>) -> anyhow::Result<()> {
         let Some(stored) = journal.position() else { return Ok(()) };
+        let mut rounds = 0;
         while self.seq < stored.seq {
             let next = slices.next();
             // Of a directory with fewer samples it would be said that they make no slice.
@@ -169,6 +170,14 @@ impl<'a> Stream<'a> {
             let slice = slices.read(seqs.clone())?;
             self.digest(&seqs, &slice);
             self.remember(&seqs, &slice);
+            rounds += 1;
+        }
+        if self.seq == stored.seq && rounds + 1 != journal.next_round() {
+            return Err(journal.damaged(format!(
+                "it says that {} rounds end at sample {}",
+                journal.next_round() - 1,
+                self.seq
+            )));
         }
         let digest = self.digest.to_string();
         if (stored.seq, &stored.digest) != (self.seq, &digest) {

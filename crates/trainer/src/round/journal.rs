@@ -212,12 +212,12 @@ impl<'a> Journal<'a> {
         self.board.record(&record, &global, confusion)?; // Before the checkpoint; `Board` says why.
         let (event, text) = (event_of(&record), record.line(self.columns()));
         self.state.history.push(record);
-        self.state.global = global;
-        self.state.position = position;
         if self.config.live.live {
             let Checkpoint { unlisted, history, .. } = &mut self.state;
             unlisted.take_over(history, Listed::LIVE);
         }
+        self.state.global = global;
+        self.state.position = position;
         self.folder.write_checkpoint(&self.state)?;
         if self.config.live.live {
             self.folder.keep_checkpoints(KEPT)?;
