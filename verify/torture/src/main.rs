@@ -105,7 +105,7 @@ async fn torture(kind: Kind, flags: &Flags) -> (&'static str, u64, anyhow::Resul
     match kind {
         Kind::Kill => ("Kills", SEED, kill::run(1000, SEED, 4)),
         Kind::Pairs => ("Two runs in one directory", SEED, kill::pairs::run(200, SEED, 4)),
-        Kind::Schedules => ("Live runs by hand", SEED, kill::schedules::run(200, SEED, 4)),
+        Kind::Schedules => ("Live runs by hand", SEED, kill::schedules::run(1000, SEED, 8)),
         Kind::Crash => ("Power cuts and kills, simulated", SEED, crash::states(SEED, 100_000)),
         Kind::Errors => ("Disk errors, injected", SEED, crash::errors(SEED, 100_000)),
         Kind::Network => {
