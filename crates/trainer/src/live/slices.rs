@@ -33,6 +33,8 @@ pub(crate) struct Slices<'a> {
     /// Where the next slice begins.
     next: u64,
     samples_per_round: u64,
+    /// Whether a person knows that samples are waited for, or need not.
+    told: bool,
 }
 
 impl<'a> Slices<'a> {
@@ -41,7 +43,7 @@ impl<'a> Slices<'a> {
     /// # Errors
     /// When it does not come, holds another run's samples, or the program is told to stop.
     pub(crate) fn open(config: &'a Config, shutdown: &'a Shutdown) -> anyhow::Result<Self> {
-        let started = Instant::now();
+        let (started, mut told) = (Instant::now(), config.json);
         let follower = loop {
             match Follower::open(&config.dir, config.offset) {
                 Ok(follower) => break follower,
@@ -50,13 +52,14 @@ impl<'a> Slices<'a> {
                 Err(error) => return Err(store_failure(error)),
             }
             check_stop(shutdown)?;
+            tell_of_wait(config, &mut told);
             thread::sleep(POLL);
         };
         if let Some(manifest) = store::read_manifest(&config.dir).map_err(store_failure)? {
             check_run(config, &manifest)?; // Before anything is trained on.
         }
         let samples_per_round = config.live.samples_per_round.unwrap_or(1);
-        Ok(Slices { config, shutdown, follower, next: config.offset, samples_per_round })
+        Ok(Slices { config, shutdown, follower, next: config.offset, samples_per_round, told })
     }
 
     /// Which data it is. Waits for the first chunk.
@@ -176,6 +179,8 @@ impl<'a> Slices<'a> {
                 return Err(self.gave_up(limit));
             }
             if !is_news {
+                self.told |= self.follower.dataset().is_some(); // Of a later slice it is no news.
+                tell_of_wait(self.config, &mut self.told);
                 // To list many chunks takes a while, which is not to become all that is done.
                 thread::sleep(POLL.max(10 * start.elapsed()));
             }
@@ -201,6 +206,14 @@ impl<'a> Slices<'a> {
     /// Looks for more chunks. Returns whether there is news.
     fn look(&mut self) -> anyhow::Result<bool> {
         self.follower.advance(AHEAD).map_err(store_failure)
+    }
+}
+
+/// Tells a person once that the first samples are waited for.
+fn tell_of_wait(config: &Config, told: &mut bool) {
+    if !std::mem::replace(told, true) {
+        let (dir, limit) = (config.dir.display(), humantime::format_duration(config.wait));
+        tracing::info!("waiting up to {limit} for samples in chunk directory `{dir}`");
     }
 }
 
