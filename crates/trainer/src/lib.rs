@@ -2,7 +2,7 @@
 //! the next global model. [`run()`] is the whole of it.
 //!
 //! - [`config`]: what a run is told; [`data`]: what it trains on and is measured by;
-//! - [`live`]: the loop of a run that learns while data arrives;
+//! - `live`: the loop of a run that learns while data arrives;
 //! - [`round`]: the loop, and what happens in it: partitions, local training, strategy, evaluation, and what is kept of it
 //!   in the run folder;
 //! - [`engine`]: where partitions train: on threads, or on a Spark cluster, whose machines run [`engine::worker`];

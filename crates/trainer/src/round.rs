@@ -1,5 +1,5 @@
 //! A round: every partition trains the global model, the strategy makes the next one of the results, the test set tells how
-//! good it is, and the journal keeps it. `TrainingLoop::train` is the loop; a live run has another, in [`live`](crate::live).
+//! good it is, and the journal keeps it. `TrainingLoop::train` is the loop; a live run has another, in `live`.
 //!
 //! - `partition`: who gets which samples;
 //! - [`local`]: what happens in a partition; `self_check`: whether the native step is right on this processor;
