@@ -114,7 +114,8 @@ impl Schedule {
                 format!("--data={}", samples.display()),
                 format!("--share={index}/{senders}"),
                 "--samples-per-batch=10".into(),
-                format!("--batch-delay={}ms", random.below(60) * senders),
+                // A stream without an end is not to be longer than can be trained on within the limit.
+                format!("--batch-delay={}ms", (random.below(60) + if over.is_some() { 5 } else { 0 }) * senders),
                 match over {
                     Some(_) => "--endless".into(),
                     None => format!("--samples={}", SHAPES[shape].samples),
