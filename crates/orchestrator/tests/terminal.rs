@@ -186,7 +186,8 @@ fn the_live_view_shows_every_stage_is_never_torn_and_leaves_nothing_behind() {
 fn a_live_run_shows_streaming_and_training_side_by_side() {
     let bench = Bench::built();
     let slowly = ["--batch-delay=100ms", "--samples-per-batch=50", "--samples-per-chunk=100"];
-    let flags = [&slowly[..], &["--live", "--samples-per-round=200", "--local-epochs=3"]].concat();
+    // Rounds that a fast machine trains for longer than a frame of the view lasts.
+    let flags = [&slowly[..], &["--live", "--samples-per-round=200", "--local-epochs=20"]].concat();
     let mut terminal = Terminal::start(run(&bench, &[], &flags), 120);
     let mut seen = BTreeSet::new();
     while terminal.next().is_some() {
