@@ -42,14 +42,14 @@ def updates():
     return start, rounds
 
 
-def shares(weighting):
-    n = np.array(SAMPLES, dtype=np.float64) if weighting == "samples" else np.ones(CLIENTS)
+def shares(weighting, clients):
+    n = np.array(SAMPLES[: len(clients)], dtype=np.float64) if weighting == "samples" else np.ones(len(clients))
     return n / n.sum()
 
 
 def change(w, clients, weighting):
     """The sum of p_k (w_k - w)."""
-    return (shares(weighting)[:, None] * (clients - w)).sum(axis=0)
+    return (shares(weighting, clients)[:, None] * (clients - w)).sum(axis=0)
 
 
 def fedavg(weighting):
@@ -112,15 +112,19 @@ def median(w, clients):
 
 
 def trimmed_mean(beta):
-    left_out = int(beta * CLIENTS)
-    return lambda w, clients: np.sort(clients, axis=0)[left_out : CLIENTS - left_out].mean(axis=0)
+    def step(w, clients):
+        left_out = int(beta * len(clients))
+        return np.sort(clients, axis=0)[left_out : len(clients) - left_out].mean(axis=0)
+
+    return step
 
 
 def scores(clients, f):
     """Blanchard et al. 2017, section 4: the sum of the squared distances to the n - f - 2 nearest others."""
+    n = len(clients)
     distances = ((clients[:, None, :] - clients[None, :, :]) ** 2).sum(axis=2)
-    others = [np.sort(np.delete(distances[i], i)) for i in range(CLIENTS)]
-    return np.array([near[: CLIENTS - f - 2].sum() for near in others])
+    others = [np.sort(np.delete(distances[i], i)) for i in range(n)]
+    return np.array([near[: n - f - 2].sum() for near in others])
 
 
 def krum(f):
@@ -131,38 +135,43 @@ def multi_krum(f, m):
     return lambda w, clients: clients[np.argsort(scores(clients, f), kind="stable")[:m]].mean(axis=0)
 
 
+# Strategy, weighting, the first so many clients, and the step.
 CASES = [
-    ("fedavg", "samples", fedavg("samples")),
-    ("fedavg", "uniform", fedavg("uniform")),
-    ("fedavgm", "samples", fedavgm("samples", 0.9, 1.0)),
-    ("fedavgm:beta=0.5,eta=0.25", "uniform", fedavgm("uniform", 0.5, 0.25)),
-    ("fedadagrad:eta=0.1", "samples", adaptive("samples", adagrad, 0.1, 0.0, 1e-3)),
-    ("fedadagrad:eta=0.1,beta1=0.5,tau=0.01", "uniform", adaptive("uniform", adagrad, 0.1, 0.5, 0.01)),
-    ("fedadam:eta=0.1", "samples", adaptive("samples", adam(0.99), 0.1, 0.9, 1e-3)),
-    ("fedadam:eta=0.03,beta1=0.5,beta2=0.9,tau=0.01", "uniform", adaptive("uniform", adam(0.9), 0.03, 0.5, 0.01)),
-    ("fedyogi:eta=0.1", "samples", adaptive("samples", yogi(0.99), 0.1, 0.9, 1e-3)),
-    ("fedyogi:eta=0.03,beta1=0.5,beta2=0.9,tau=0.01", "uniform", adaptive("uniform", yogi(0.9), 0.03, 0.5, 0.01)),
-    ("diloco", "samples", diloco("samples", 0.7, 0.9)),
-    ("diloco:eta=0.5,mu=0.5", "uniform", diloco("uniform", 0.5, 0.5)),
-    ("median", "samples", median),
-    ("trimmed-mean", "samples", trimmed_mean(0.2)),
-    ("trimmed-mean:beta=0.4", "uniform", trimmed_mean(0.4)),
-    ("krum", "samples", krum(1)),
-    ("krum:f=2", "uniform", krum(2)),
-    ("multi-krum:f=2", "samples", multi_krum(2, CLIENTS - 2)),
-    ("multi-krum:f=1,m=3", "uniform", multi_krum(1, 3)),
+    ("fedavg", "samples", CLIENTS, fedavg("samples")),
+    ("fedavg", "uniform", CLIENTS, fedavg("uniform")),
+    ("fedavgm", "samples", CLIENTS, fedavgm("samples", 0.9, 1.0)),
+    ("fedavgm:beta=0.5,eta=0.25", "uniform", CLIENTS, fedavgm("uniform", 0.5, 0.25)),
+    ("fedadagrad:eta=0.1", "samples", CLIENTS, adaptive("samples", adagrad, 0.1, 0.0, 1e-3)),
+    ("fedadagrad:eta=0.1,beta1=0.5,tau=0.01", "uniform", CLIENTS, adaptive("uniform", adagrad, 0.1, 0.5, 0.01)),
+    ("fedadam:eta=0.1", "samples", CLIENTS, adaptive("samples", adam(0.99), 0.1, 0.9, 1e-3)),
+    ("fedadam:eta=0.03,beta1=0.5,beta2=0.9,tau=0.01", "uniform", CLIENTS, adaptive("uniform", adam(0.9), 0.03, 0.5, 0.01)),
+    ("fedyogi:eta=0.1", "samples", CLIENTS, adaptive("samples", yogi(0.99), 0.1, 0.9, 1e-3)),
+    ("fedyogi:eta=0.03,beta1=0.5,beta2=0.9,tau=0.01", "uniform", CLIENTS, adaptive("uniform", yogi(0.9), 0.03, 0.5, 0.01)),
+    ("diloco", "samples", CLIENTS, diloco("samples", 0.7, 0.9)),
+    ("diloco:eta=0.5,mu=0.5", "uniform", CLIENTS, diloco("uniform", 0.5, 0.5)),
+    ("median", "samples", CLIENTS, median),
+    ("median", "samples", 6, median),
+    ("trimmed-mean", "samples", CLIENTS, trimmed_mean(0.2)),
+    ("trimmed-mean", "samples", 5, trimmed_mean(0.2)),
+    ("trimmed-mean:beta=0.4", "uniform", CLIENTS, trimmed_mean(0.4)),
+    ("krum", "samples", CLIENTS, krum(1)),
+    ("krum:f=2", "uniform", CLIENTS, krum(2)),
+    ("krum", "samples", 5, krum(1)),
+    ("krum", "samples", 6, krum(1)),
+    ("multi-krum:f=2", "samples", CLIENTS, multi_krum(2, CLIENTS - 2)),
+    ("multi-krum:f=1,m=3", "uniform", CLIENTS, multi_krum(1, 3)),
 ]
 
 
 def main():
     start, rounds = updates()
     cases = []
-    for strategy, weighting, step in CASES:
+    for strategy, weighting, clients, step in CASES:
         w, models = start, []
-        for clients in rounds:
-            w = step(w, clients)
+        for updates_of_round in rounds:
+            w = step(w, updates_of_round[:clients])
             models.append(w.tolist())
-        cases.append({"strategy": strategy, "weighting": weighting, "models": models})
+        cases.append({"strategy": strategy, "weighting": weighting, "clients": clients, "models": models})
     numbers = {
         "start": start.tolist(),
         "samples": SAMPLES,
