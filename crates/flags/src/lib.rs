@@ -11,12 +11,15 @@ pub mod address;
 pub mod layers;
 pub mod manual;
 pub mod path;
+mod strategy;
 
 use std::{fmt, path::PathBuf, str::FromStr, time::Duration};
 
 use clap::{Args, ValueEnum, builder::RangedU64ValueParser};
 use dataset::Drift;
 use serde::{Deserialize, Serialize, Serializer};
+
+pub use strategy::{Adaptive, Strategy};
 
 /// What is streamed, and how fast: sender and orchestrator.
 #[derive(Args, Clone, Debug, Serialize)]
@@ -125,6 +128,11 @@ pub struct Training {
     /// Weight of a partition in the average: its samples, or the same for all
     #[arg(long, value_enum, default_value = "samples")]
     pub weighting: Weighting,
+    /// How the updates of a round become the next global model: fedavg, fedavgm, fedadagrad, fedadam, fedyogi, diloco, median,
+    /// trimmed-mean, krum or multi-krum; with hyper-parameters as in fedadam:eta=0.02,tau=0.001. docs/strategies.md explains
+    /// them
+    #[arg(long, value_name = "NAME[:PARAMETERS]", default_value = "fedavg")]
+    pub strategy: Strategy,
     /// Seed of the initial weights, the partitioning and every shuffle: the same seed gives the same model, bit by bit
     #[arg(long, value_name = "N", default_value = "42")]
     pub seed: u64,

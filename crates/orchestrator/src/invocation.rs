@@ -129,7 +129,7 @@ mod tests {
             line(&trainer(&config, Path::new("runs/x"), Duration::ZERO).unwrap()),
             "trainer --resume=runs/x --wait=0s --dir=data/streaming_input --batch-size=full --learning-rate=0.0005 \
              --local-epochs=1 --optimizer=adam --partitions=12 --received-accuracy=each-round --rounds=5 --seed=42 --step=native \
-             --test-data=mnist --weighting=uniform --engine=rayon --spark-patience=10m --json --lifeline"
+             --strategy=fedavg --test-data=mnist --weighting=uniform --engine=rayon --spark-patience=10m --json --lifeline"
         );
     }
 

@@ -10,12 +10,15 @@ use std::{
 };
 
 use serde::{Deserialize, Serialize};
-use weights::{Architecture, StateDict};
+use weights::{Architecture, Beside, StateDict};
 
 use crate::{CHECKPOINTS, Error, Sums, older, record::Record, seal};
 
-/// Changes when an older trainer would misread a newer checkpoint.
-const FORMAT: &str = "tributary checkpoint 1";
+/// The next is for what an older trainer would misread: a checkpoint with the state of a server.
+const FORMATS: [&str; 2] = ["tributary checkpoint 1", "tributary checkpoint 2"];
+
+/// What a strategy remembers from round to round: lists with names, mostly with a number for each weight.
+pub type ServerState = Beside;
 
 /// What decides the bits of a model after a given round.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,6 +44,8 @@ pub struct Checkpoint {
     pub global: StateDict,
     /// Where in its stream a live run stands.
     pub position: Option<Position>,
+    /// What the strategy remembers.
+    pub server: ServerState,
 }
 
 /// How far a live run has come in its stream. It is in the same file as the weights, so neither is ever ahead of the other.
@@ -99,7 +104,7 @@ impl Checkpoint {
     /// # Errors
     /// When it has so many rounds that the file could not be read again.
     pub fn to_bytes(&self) -> Result<Vec<u8>, Error> {
-        let bytes = seal::seal(&self.global, self.metadata());
+        let bytes = seal::seal(&self.global, &self.server, self.metadata());
         weights::check_header(&bytes)?;
         Ok(bytes)
     }
@@ -111,7 +116,7 @@ impl Checkpoint {
         let unlisted = Some(self.unlisted).filter(|unlisted| *unlisted != Sums::default());
         let unlisted = unlisted.map(|unlisted| ("unlisted", json(serde_json::to_string(&unlisted))));
         let metadata = [
-            (seal::FORMAT, FORMAT.to_owned()),
+            (seal::FORMAT, FORMATS[usize::from(!self.server.is_empty())].to_owned()),
             ("round", self.rounds().to_string()),
             ("dataset", self.origin.dataset.clone()),
             ("origin", json(serde_json::to_string(&self.origin))),
@@ -126,14 +131,16 @@ impl Checkpoint {
     /// Naming the file: when it is unreadable, damaged, or not of this origin.
     pub fn read(path: &Path, architecture: &'static Architecture, wanted: &Origin) -> Result<Self, Error> {
         let other = |what| Error::Other { path: path.to_owned(), what };
-        let (global, mut metadata) = architecture.read(path)?;
-        if let Some(format) = metadata.get(seal::FORMAT).filter(|format| *format != FORMAT) {
+        let (global, server, mut metadata) = architecture.read_with(path)?;
+        if let Some(format) = metadata.get(seal::FORMAT).filter(|format| !FORMATS.contains(&format.as_str())) {
+            let [_, newest] = FORMATS;
             return Err(other(format!(
-                "has the format `{format}`, not `{FORMAT}`; resume it with the trainer that wrote it, or start a new run \
+                "has the format `{format}`, not `{newest}`; resume it with the trainer that wrote it, or start a new run \
                  without --resume"
             )));
         }
-        let decoded = seal::check(&global, &mut metadata).and_then(|()| Self::decode(global, &metadata));
+        let decoded = seal::check(&global, &server, &mut metadata);
+        let decoded = decoded.and_then(|()| Self::decode(global, server, &metadata));
         let mut checkpoint = decoded.and_then(|checkpoint| checkpoint.check_name(path)).map_err(|what| {
             let advice = "; remove it to resume from the checkpoint before";
             Error::Damaged { path: path.to_owned(), advice, what }
@@ -145,11 +152,11 @@ impl Checkpoint {
         }
     }
 
-    /// The checkpoint that weights and metadata are, whose seal has been checked.
+    /// The checkpoint that weights, what is beside them, and metadata are, whose seal has been checked.
     ///
     /// # Errors
     /// Saying why the metadata is not that of a checkpoint.
-    pub fn decode(global: StateDict, metadata: &BTreeMap<String, String>) -> Result<Self, String> {
+    pub fn decode(global: StateDict, server: ServerState, metadata: &BTreeMap<String, String>) -> Result<Self, String> {
         let field = |key: &str| metadata.get(key).ok_or_else(|| format!("`{key}` is missing"));
         let malformed = |error: serde_json::Error| error.to_string();
         field(seal::FORMAT)?;
@@ -159,7 +166,7 @@ impl Checkpoint {
         let unlisted = metadata.get("unlisted").map_or(Ok(Sums::default()), |sums| serde_json::from_str(sums));
         let unlisted = unlisted.map_err(malformed)?;
         check_rounds(&unlisted, &history)?;
-        Ok(Self { origin, history, unlisted, global, position: position.map_err(malformed)? })
+        Ok(Self { origin, history, unlisted, global, position: position.map_err(malformed)?, server })
     }
 
     fn check_name(self, path: &Path) -> Result<Self, String> {

@@ -35,7 +35,7 @@ mod sums;
 mod table;
 
 #[cfg(feature = "checkpoint")]
-pub use checkpoint::{Checkpoint, Origin, Position};
+pub use checkpoint::{Checkpoint, Origin, Position, ServerState};
 pub use dated::{LATEST, RUNS, create_dated, point_latest_to};
 pub use error::Error;
 pub use read::{identity, read_config};

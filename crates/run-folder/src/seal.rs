@@ -4,7 +4,7 @@
 
 use std::{collections::BTreeMap, path::Path};
 
-use weights::{Architecture, StateDict};
+use weights::{Architecture, Beside, StateDict};
 
 use crate::Error;
 
@@ -14,18 +14,18 @@ pub const FORMAT: &str = "format";
 const OURS: &str = "tributary ";
 
 /// The bytes of a sealed file.
-pub fn seal(weights: &StateDict, mut metadata: BTreeMap<String, String>) -> Vec<u8> {
-    metadata.insert(SEAL.to_owned(), digest(weights, &metadata));
-    weights.to_safetensors(&metadata)
+pub fn seal(weights: &StateDict, beside: &Beside, mut metadata: BTreeMap<String, String>) -> Vec<u8> {
+    metadata.insert(SEAL.to_owned(), digest(weights, beside, &metadata));
+    weights.to_safetensors_with(beside, &metadata)
 }
 
 /// Checks the seal, and takes it out of the metadata.
 ///
 /// # Errors
 /// Saying so, when it does not match or a file of ours has none.
-pub fn check(weights: &StateDict, metadata: &mut BTreeMap<String, String>) -> Result<(), String> {
+pub fn check(weights: &StateDict, beside: &Beside, metadata: &mut BTreeMap<String, String>) -> Result<(), String> {
     match metadata.remove(SEAL) {
-        Some(seal) if seal != digest(weights, metadata) => Err("its digest does not match".into()),
+        Some(seal) if seal != digest(weights, beside, metadata) => Err("its digest does not match".into()),
         None if metadata.get(FORMAT).is_some_and(|format| format.starts_with(OURS)) => {
             Err("its digest is missing".into())
         }
@@ -38,16 +38,23 @@ pub fn check(weights: &StateDict, metadata: &mut BTreeMap<String, String>) -> Re
 /// # Errors
 /// Naming the file: when it cannot be read, holds no such weights, or is damaged.
 pub fn read(path: &Path, architecture: &'static Architecture) -> Result<(StateDict, BTreeMap<String, String>), Error> {
-    let (weights, mut metadata) = architecture.read(path)?;
+    let (weights, beside, mut metadata) = architecture.read_with(path)?;
     let advice = "; replace it, or name another model";
-    check(&weights, &mut metadata).map_err(|what| Error::Damaged { path: path.to_owned(), advice, what })?;
+    check(&weights, &beside, &mut metadata).map_err(|what| Error::Damaged { path: path.to_owned(), advice, what })?;
     Ok((weights, metadata))
 }
 
-fn digest(weights: &StateDict, metadata: &BTreeMap<String, String>) -> String {
+fn digest(weights: &StateDict, beside: &Beside, metadata: &BTreeMap<String, String>) -> String {
     let mut hasher = blake3::Hasher::new_derive_key("tributary checkpoint");
     for text in metadata.iter().flat_map(|(key, value)| [key, value]).chain([&weights.sha256()]) {
         hasher.update(&(text.len() as u64).to_le_bytes()).update(text.as_bytes());
+    }
+    for (name, numbers) in beside {
+        hasher.update(&(name.len() as u64).to_le_bytes()).update(name.as_bytes());
+        hasher.update(&(numbers.len() as u64).to_le_bytes());
+        for number in numbers {
+            hasher.update(&number.to_le_bytes());
+        }
     }
     hasher.finalize().to_hex().to_string()
 }
@@ -67,7 +74,21 @@ mod tests {
 
     /// Whether the bytes are read as a file that is whole.
     fn is_whole(bytes: &[u8]) -> bool {
-        SIMPLE_CNN.from_safetensors(bytes).is_ok_and(|(weights, mut metadata)| check(&weights, &mut metadata).is_ok())
+        let read = SIMPLE_CNN.from_safetensors_with(bytes);
+        read.is_ok_and(|(weights, beside, mut metadata)| check(&weights, &beside, &mut metadata).is_ok())
+    }
+
+    #[test]
+    fn what_is_beside_the_weights_is_sealed_with_them() {
+        let beside = Beside::from([("v".into(), vec![0.5, 0.25])]);
+        let whole = seal(&SIMPLE_CNN.init(1), &beside, metadata("tributary checkpoint 2"));
+        assert!(is_whole(&whole));
+        let flipped = |at: usize| {
+            let mut bytes = whole.clone();
+            bytes[at] ^= 1;
+            bytes
+        };
+        assert!((whole.len() - 16..whole.len()).all(|at| !is_whole(&flipped(at))));
     }
 
     #[test]

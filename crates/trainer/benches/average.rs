@@ -5,6 +5,7 @@ use std::hint::black_box;
 use criterion::{Criterion, criterion_group, criterion_main};
 use flags::Weighting;
 use model::SIMPLE_CNN;
+use run_folder::ServerState;
 use trainer::round::{
     local::LocalUpdate,
     strategy::{FedAvg, Strategy},
@@ -18,9 +19,9 @@ fn twelve(criterion: &mut Criterion) {
         train_loss: 0.1,
     };
     let updates: Vec<LocalUpdate> = (0..12).map(update).collect();
-    let (global, mut strategy) = (SIMPLE_CNN.init(12), FedAvg { weighting: Weighting::Samples });
+    let (global, strategy) = (SIMPLE_CNN.init(12), FedAvg { weighting: Weighting::Samples });
     criterion.bench_function("average of 12 models", |bencher| {
-        bencher.iter(|| strategy.step(&global, black_box(&updates)));
+        bencher.iter(|| strategy.step(&mut ServerState::default(), &global, black_box(&updates)));
     });
 }
 

@@ -4,7 +4,7 @@
 use std::{num::NonZero, path::PathBuf, thread, time::Duration};
 
 use anyhow::Context;
-use flags::{Directory, Live, Local, Training};
+use flags::{Directory, Live, Local, Strategy, Training};
 use model::{Architecture, SIMPLE_CNN};
 use process::exit::{Code, OrExit};
 
@@ -66,6 +66,7 @@ impl Config {
         let live = live.settled().map_err(anyhow::Error::msg).or_exit(Code::Usage)?;
         let cores = || thread::available_parallelism().map_or(1, NonZero::get) as u32;
         let partitions = *training.partitions.get_or_insert_with(cores);
+        training.strategy.check(partitions).map_err(anyhow::Error::msg).or_exit(Code::Usage)?;
         let effective = effective(&directory, &training, (&live, offset), &engine)
             .context("failed to represent the flags in `config.toml`")?;
         Ok(Self {
@@ -88,6 +89,14 @@ impl Config {
         as_typed(&self.effective[name])
     }
 
+    /// `, strategy median`; nothing of the plain average, which everybody expects.
+    pub(crate) fn strategy_clause(&self) -> String {
+        match self.training.strategy {
+            Strategy::FedAvg => String::new(),
+            strategy => format!(", strategy {strategy}"),
+        }
+    }
+
     /// The flags that, with the data and the weights to begin with, decide every bit of the model after a given round, and
     /// their values. `rounds` is not among them: a run may be resumed with more.
     pub fn decisive(&self) -> Vec<(String, String)> {
@@ -96,6 +105,8 @@ impl Config {
             .into_iter()
             .chain(fields(&self.training.local))
             .chain([own("weighting")])
+            // Before there were others, none was named.
+            .chain((self.training.strategy != Strategy::FedAvg).then(|| own("strategy")))
             .chain(self.live.live.then(|| LIVE.map(own)).into_iter().flatten())
             .collect()
     }
@@ -162,6 +173,8 @@ pub(crate) mod tests {
             ("--optimizer", "sgd", true),
             ("--step", "libtorch", true),
             ("--weighting", "uniform", true),
+            ("--strategy", "median", true),
+            ("--strategy", "fedavg", false),
             ("--rounds", "9", false),
             ("--dir", "elsewhere", false),
             ("--engine", "spark", false),

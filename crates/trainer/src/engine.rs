@@ -136,6 +136,7 @@ fn without_spark() -> anyhow::Error {
 mod tests {
     use flags::{BatchSize, Local, Optimizer, Weighting};
     use model::{Learner, SIMPLE_CNN, Settings, Step};
+    use run_folder::ServerState;
     use sample::{Samples, random::Stream};
 
     use super::*;
@@ -165,7 +166,7 @@ mod tests {
         Stream::keyed("tributary partitions", &[42]).shuffle(&mut data);
         for round in 1..=3 {
             let updates = engine.train_round(round, &global, &|_, _| Ok(())).unwrap();
-            global = FedAvg { weighting: Weighting::Samples }.step(&global, &updates);
+            global = FedAvg { weighting: Weighting::Samples }.step(&mut ServerState::default(), &global, &updates);
 
             for epoch in 0..2 {
                 let mut order = data.clone();

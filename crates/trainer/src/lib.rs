@@ -70,7 +70,7 @@ pub fn run(config: &Config, shutdown: &Shutdown) -> anyhow::Result<()> {
     let given = RunInputs { manifest: &manifest, test_set: &test_set };
     journal.start(given)?;
     let rounds = TrainingLoop { config, test_set: &test_set, shutdown };
-    let result = rounds.train(&*engine, manifest.samples, &mut strategy::chosen(config), &mut journal)?;
+    let result = rounds.train(&*engine, manifest.samples, &*strategy::chosen(config), &mut journal)?;
     journal.finish(given, &result, earlier + started.elapsed().as_secs_f64())
 }
 

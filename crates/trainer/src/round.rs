@@ -24,7 +24,10 @@ use anyhow::Context;
 use dataset::Dataset;
 use flags::When;
 use model::{StateDict, logits, measure};
-use process::{exit::Code, shutdown::Shutdown};
+use process::{
+    exit::{Code, OrExit},
+    shutdown::Shutdown,
+};
 use run_folder::{
     LiveSummary,
     record::{PartitionRecord, Record},
@@ -81,7 +84,7 @@ impl TrainingLoop<'_> {
         &self,
         engine: &dyn Engine,
         samples: u64,
-        strategy: &mut dyn Strategy,
+        strategy: &dyn Strategy,
         journal: &mut Journal<'_>,
     ) -> anyhow::Result<FinalEvaluation> {
         let mut last_scores = None;
@@ -104,12 +107,15 @@ impl TrainingLoop<'_> {
     pub(crate) fn round(
         &self,
         given: RoundInputs<'_>,
-        strategy: &mut dyn Strategy,
+        strategy: &dyn Strategy,
         journal: &mut Journal<'_>,
     ) -> anyhow::Result<Scores> {
         let (round, training) = (journal.next_round(), Instant::now());
         let updates = self.train_partitions(round, &given, journal)?; // Every partition takes part.
-        let global = strategy.step(journal.global(), &updates);
+        let enough = self.config.training.strategy.check(given.partitions); // The last slice of a live run may be short.
+        enough.map_err(anyhow::Error::msg).or_exit(Code::Usage)?;
+        let mut server = journal.server().clone();
+        let global = strategy.step(&mut server, journal.global(), &updates);
         let train_seconds = training.elapsed().as_secs_f64();
 
         let evaluating = Instant::now();
@@ -135,7 +141,7 @@ impl TrainingLoop<'_> {
             partitions: updates.iter().map(partition).collect(),
         };
         // Every round: a late failure must not cost earlier results.
-        journal.record(record, global, tested.map(|tested| tested.position), &test.confusion)?;
+        journal.record(record, (global, server), tested.map(|tested| tested.position), &test.confusion)?;
         Ok(scores)
     }
 
@@ -252,7 +258,7 @@ mod tests {
         let origin = Origin { flags: config.decisive(), data: String::new(), dataset: "two".into() };
         let mut journal = Journal::open(&config, origin, SIMPLE_CNN.zeros(), shutdown)?;
         let rounds = TrainingLoop { config: &config, test_set: &test_set, shutdown };
-        let result = rounds.train(engine, 2, &mut strategy::chosen(&config), &mut journal)?;
+        let result = rounds.train(engine, 2, &*strategy::chosen(&config), &mut journal)?;
         assert_eq!((result.received_accuracy, result.scores.len()), (Some(0.5), 2));
         Ok((journal.history().to_vec(), journal.global().values()[0]))
     }

@@ -19,6 +19,9 @@ fn flags_that_no_run_can_have_are_usage_errors() {
     ] {
         fail(&mut place.train("run", &["--partitions", partitions]), 64, line);
     }
+    refuse(&mut place.train("run", &["--strategy", "fedprox"]), &["--strategy", "`fedprox` is no strategy", "krum"]);
+    let line = "--strategy krum:f=1 needs at least 5 partitions, and there are 3; give more --partitions";
+    fail(&mut place.train("run", &["--strategy", "krum"]), 64, line);
     #[cfg(not(feature = "spark"))]
     {
         let line = "built without Spark; build one with it (needs protoc): cargo build -p trainer --features spark";

@@ -3,7 +3,7 @@
 
 mod support;
 
-use std::fs;
+use std::{collections::BTreeSet, fs};
 
 use support::{N, Place, succeed};
 
@@ -33,6 +33,34 @@ fn the_number_of_threads_changes_nothing() {
         hashes[0].to_string()
     });
     assert_ne!(native, libtorch);
+}
+
+#[test]
+fn every_strategy_gives_the_same_bits_on_any_threads_and_through_a_stop() {
+    let place = Place::received();
+    let strategies =
+        ["fedavg", "fedavgm", "fedadagrad", "fedadam", "fedyogi", "diloco", "median", "trimmed-mean", "krum"];
+    let mut hashes = BTreeSet::new();
+    for strategy in strategies.into_iter().chain(["multi-krum"]) {
+        let flags = |rounds| ["--strategy", strategy, "--partitions", "5", "--rounds", rounds];
+        let long = format!("{strategy}-long");
+        succeed(place.train(&long, &flags("3")).env("RAYON_NUM_THREADS", "1"));
+        let hash = place.summary(&long)["model_sha256"].as_str().unwrap().to_owned();
+        place.hash_of(strategy, &flags("1"));
+        place.resumes_to(&hash, strategy, &["--rounds", "3"]);
+        assert!(hashes.insert(hash), "{strategy} is another strategy");
+    }
+}
+
+#[test]
+fn a_run_is_not_resumed_by_another_strategy() {
+    let place = Place::received();
+    place.hash_of("run", &["--rounds", "1", "--strategy", "fedadam"]);
+    let resume = |strategy| ["--resume", "run", "--rounds", "2", "--strategy", strategy];
+    let was = "was trained with --strategy fedadam:eta=0.01,beta1=0.9,beta2=0.99,tau=0.001, ";
+    place.fails(&resume("fedadam:eta=0.1"), 65, &format!("{was}not fedadam:eta=0.1"));
+    place.fails(&resume("fedavg"), 65, &format!("{was}and not without"));
+    place.says(&resume("fedadam:tau=1e-3"));
 }
 
 #[test]

@@ -19,4 +19,4 @@ mod state_dict_file;
 pub use architecture::{Architecture, SIMPLE_CNN};
 pub use error::Error;
 pub use state_dict::StateDict;
-pub use state_dict_file::check_header;
+pub use state_dict_file::{Beside, check_header};

@@ -1,17 +1,18 @@
 //! State dicts in files: safetensors out and in, PyTorch's own format in.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
-use safetensors::tensor::SafeTensors;
+use safetensors::tensor::{Dtype, SafeTensors};
 
 use crate::{
     Architecture, Error, StateDict,
     changes::Changes,
     element::Element,
-    fit::{Fit, fit},
+    fit::{Fit, fit, shown},
     pth,
 };
 
@@ -20,18 +21,33 @@ use crate::{
 const MAX_HEADER: u64 = 1 << 24;
 /// The largest file that is read. The weights take 1.7 MB, a checkpoint that holds an optimizer beside them 5 MB.
 const MAX_FILE: u64 = 1 << 28;
+/// How the names of tensors begin that are no weights, but numbers beside them.
+const BESIDE: &str = "tributary.beside.";
 const UNKNOWN: &str = "neither a safetensors file nor a PyTorch file (`.pth`, as `torch.save` writes it)";
+
+/// Numbers that are kept in the file of a model and are no weights of it: lists with names.
+pub type Beside = BTreeMap<String, Vec<f64>>;
 
 impl StateDict {
     /// The weights as a safetensors file with `metadata` in its header. The same weights and metadata give the same bytes.
     pub fn to_safetensors(&self, metadata: &BTreeMap<String, String>) -> Vec<u8> {
+        self.to_safetensors_with(&Beside::default(), metadata)
+    }
+
+    /// As [`StateDict::to_safetensors`], with numbers beside the weights. Names are letters and digits.
+    pub fn to_safetensors_with(&self, beside: &Beside, metadata: &BTreeMap<String, String>) -> Vec<u8> {
         // Written here because the `safetensors` crate keeps metadata in a hash map, whose order differs from run to run.
         let metadata = serde_json::to_string(metadata).expect("a map of texts is JSON");
         let mut header = format!(r#"{{"__metadata__":{metadata}"#);
+        let weights = self.architecture().tensors.iter();
+        let weights = weights.map(|&(name, shape)| (Cow::from(name), "F32", shape.to_vec(), size_of::<f32>()));
+        let beside_them = beside.iter();
+        let beside_them = beside_them
+            .map(|(name, list)| (format!("{BESIDE}{name}").into(), "F64", vec![list.len()], size_of::<f64>()));
         let mut start = 0;
-        for (name, shape) in self.architecture().tensors {
-            let end = start + shape.iter().product::<usize>() * size_of::<f32>();
-            header += &format!(r#","{name}":{{"dtype":"F32","shape":{shape:?},"data_offsets":[{start},{end}]}}"#);
+        for (name, dtype, shape, size) in weights.chain(beside_them) {
+            let end = start + shape.iter().product::<usize>() * size;
+            header += &format!(r#","{name}":{{"dtype":"{dtype}","shape":{shape:?},"data_offsets":[{start},{end}]}}"#);
             start = end;
         }
         header.push('}');
@@ -44,6 +60,7 @@ impl StateDict {
         bytes.extend((header.len() as u64).to_le_bytes());
         bytes.extend(header.as_bytes());
         bytes.extend(self.values().iter().flat_map(|value| value.to_le_bytes()));
+        bytes.extend(beside.values().flatten().flat_map(|value| value.to_le_bytes()));
         bytes
     }
 }
@@ -54,8 +71,20 @@ impl Architecture {
     /// # Errors
     /// If the file is malformed, or does not hold exactly the tensors of this architecture, all behind one prefix or none.
     pub fn from_safetensors(&'static self, bytes: &[u8]) -> Result<(StateDict, BTreeMap<String, String>), Error> {
-        let (weights, metadata, _) = parse(self, bytes)?;
+        let (weights, _, metadata) = self.from_safetensors_with(bytes)?;
         Ok((weights, metadata))
+    }
+
+    /// As [`Architecture::from_safetensors`], with the numbers beside the weights.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn from_safetensors_with(
+        &'static self,
+        bytes: &[u8],
+    ) -> Result<(StateDict, Beside, BTreeMap<String, String>), Error> {
+        let Parsed { weights, beside, metadata, .. } = parse(self, bytes)?;
+        Ok((weights, beside, metadata))
     }
 
     /// Weights from the bytes of a `.pth` file: what `torch.save` makes of `model.state_dict()`, or of a dict that holds one
@@ -73,6 +102,15 @@ impl Architecture {
     /// # Errors
     /// Those of the formats, with the file's name. Files of more than 256 MB are not read.
     pub fn read(&'static self, path: &Path) -> Result<(StateDict, BTreeMap<String, String>), Error> {
+        let (weights, _, metadata) = self.read_with(path)?;
+        Ok((weights, metadata))
+    }
+
+    /// As [`Architecture::read`], with the numbers beside the weights.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn read_with(&'static self, path: &Path) -> Result<(StateDict, Beside, BTreeMap<String, String>), Error> {
         let content = || {
             let mut bytes = Vec::new();
             File::open(path)?.take(MAX_FILE + 1).read_to_end(&mut bytes)?;
@@ -83,21 +121,30 @@ impl Architecture {
         let parsed = if is_read && bytes.get(8) == Some(&b'{') {
             parse(self, &bytes)
         } else if is_read && pth::is_pth(&bytes) {
-            pth::read(&bytes, self).map(|(values, changes)| (self.state_dict(values), BTreeMap::new(), changes))
+            pth::read(&bytes, self).map(|(values, changes)| {
+                let weights = self.state_dict(values);
+                Parsed { weights, beside: Beside::default(), metadata: BTreeMap::new(), changes }
+            })
         } else {
             Err(Error::Other(UNKNOWN.into()))
         };
         let content = |source| Error::Content { path: path.into(), source: Box::new(source) };
-        let (weights, metadata, changes) = parsed.map_err(content)?;
+        let Parsed { weights, beside, metadata, changes } = parsed.map_err(content)?;
         let changes = changes.clauses();
         if !changes.is_empty() {
             tracing::info!("`{}`: {changes}", path.display());
         }
-        Ok((weights, metadata))
+        Ok((weights, beside, metadata))
     }
 }
 
-type Parsed = (StateDict, BTreeMap<String, String>, Changes);
+/// What a file holds.
+struct Parsed {
+    weights: StateDict,
+    beside: Beside,
+    metadata: BTreeMap<String, String>,
+    changes: Changes,
+}
 
 /// Checks that a safetensors file has no longer header than is read. Who writes one with much metadata asks before.
 ///
@@ -120,7 +167,18 @@ fn parse(architecture: &'static Architecture, bytes: &[u8]) -> Result<Parsed, Er
     let (_, header) = SafeTensors::read_metadata(bytes).map_err(malformed)?;
     let metadata = header.metadata().clone().unwrap_or_default().into_iter().collect();
 
-    let mut tensors = tensors.tensors();
+    let (mut beside, mut others) = (Beside::default(), Vec::new());
+    for (name, tensor) in tensors.tensors() {
+        match name.strip_prefix(BESIDE) {
+            Some(list) if tensor.dtype() == Dtype::F64 => {
+                let (numbers, _) = tensor.data().as_chunks();
+                beside.insert(list.to_owned(), numbers.iter().map(|&bytes| f64::from_le_bytes(bytes)).collect());
+            }
+            Some(_) => return Err(Error::Other(format!("the tensor `{}` is not of float64", shown(&name)))),
+            None => others.push((name, tensor)),
+        }
+    }
+    let mut tensors = others;
     // Sorted, so that the same file always gives the same error.
     tensors.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
     let found: Vec<_> = tensors.iter().map(|(name, tensor)| (name.as_str(), tensor.shape(), tensor)).collect();
@@ -133,7 +191,7 @@ fn parse(architecture: &'static Architecture, bytes: &[u8]) -> Result<Parsed, Er
         values.extend((element.decode)(tensor.data()));
         changes.elements.insert(element.name);
     }
-    Ok((architecture.state_dict(values), metadata, changes))
+    Ok(Parsed { weights: architecture.state_dict(values), beside, metadata, changes })
 }
 
 #[cfg(test)]
@@ -190,6 +248,20 @@ mod tests {
             &header_with(r#"{"dtype":"F32","shape":[10],"#, r#"{"dtype":"I32","shape":[10],"#),
             "the tensor `fc2.bias` has elements of type I32 instead of float32: convert it with `.float()` first",
         );
+    }
+
+    #[test]
+    fn numbers_beside_the_weights_come_back_and_whoever_wants_only_weights_does_not_see_them() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("weights.safetensors");
+        let weights = SIMPLE_CNN.init(2);
+        let beside =
+            Beside::from([("m".into(), vec![0.1, -0.0, f64::MAX]), ("v".into(), vec![]), ("b".into(), vec![1e-300])]);
+        let bytes = weights.to_safetensors_with(&beside, &metadata());
+        std::fs::write(&path, &bytes).unwrap();
+        assert_eq!(SIMPLE_CNN.read_with(&path).unwrap(), (weights.clone(), beside, metadata()));
+        assert_eq!(SIMPLE_CNN.from_safetensors(&bytes).unwrap(), (weights.clone(), metadata()));
+        assert_eq!(weights.to_safetensors_with(&Beside::default(), &metadata()), weights.to_safetensors(&metadata()));
     }
 
     #[test]

@@ -12,7 +12,7 @@ use proto::{
     Batch, ErrorCode, HEADER_BYTES, Message,
     message::{End, Hello, Open, Proof, Welcome},
 };
-use run_folder::{Checkpoint, Listed, Origin, Position, Sums, record::Record};
+use run_folder::{Checkpoint, Listed, Origin, Position, ServerState, Sums, record::Record};
 use sample::{Extent, PIXELS, SampleSlice};
 use store::{DatasetId, Mode, Store};
 use weights::SIMPLE_CNN;
@@ -241,7 +241,8 @@ fn checkpoints() -> Seeds {
     let measured = Record { received_accuracy: Some(0.875), ..Record::example(2) };
     let history = vec![Record::example(1), measured];
     let (unlisted, global) = (Sums::default(), SIMPLE_CNN.zeros());
-    let mut checkpoint = Checkpoint { origin, history, unlisted, global, position: None };
+    let mut checkpoint =
+        Checkpoint { origin, history, unlisted, global, position: None, server: ServerState::default() };
     let metadata = checkpoint.metadata();
     checkpoint.unlisted.take_over(&mut checkpoint.history, Listed { rounds: 1, partitions: 0, drifts: 0 });
     checkpoint.position = Some(Position { seq: 4000, digest: "cd".repeat(32), figures: Default::default() });

@@ -8,7 +8,7 @@ use std::{
 };
 
 use ::weights::SIMPLE_CNN;
-use run_folder::{Checkpoint, Origin, record::Columns};
+use run_folder::{Checkpoint, Origin, ServerState, record::Columns};
 use zip::{
     ZipArchive,
     write::{SimpleFileOptions, ZipWriter},
@@ -58,12 +58,15 @@ pub fn checkpoint(data: &[u8]) -> bool {
     let keys = ["origin", "history", "position", "unlisted"].into_iter().zip(texts.splitn(4, '\0'));
     let metadata = std::iter::once(("format", "tributary checkpoint 1")).chain(keys);
     let metadata: BTreeMap<_, _> = metadata.map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
-    let Ok(checkpoint) = Checkpoint::decode(SIMPLE_CNN.zeros(), &metadata) else { return false };
+    let Ok(checkpoint) = Checkpoint::decode(SIMPLE_CNN.zeros(), ServerState::default(), &metadata) else {
+        return false;
+    };
     let nothing = Origin { flags: vec![("seed".into(), "42".into())], data: String::new(), dataset: String::new() };
     let _ = nothing.difference(&checkpoint.origin);
     checkpoint.history.iter().for_each(|record| drop((record.line(Columns::default()), record.seconds())));
     let _ = (checkpoint.rounds(), checkpoint.sums().seconds());
-    let again = Checkpoint::decode(SIMPLE_CNN.zeros(), &checkpoint.metadata()).expect("what we write, we read");
+    let again = Checkpoint::decode(SIMPLE_CNN.zeros(), ServerState::default(), &checkpoint.metadata())
+        .expect("what we write, we read");
     // The weights take long.
     let of = |checkpoint: Checkpoint| (checkpoint.origin, checkpoint.history, checkpoint.unlisted, checkpoint.position);
     assert!(of(again) == of(checkpoint));

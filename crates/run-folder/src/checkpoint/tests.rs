@@ -13,6 +13,7 @@ fn checkpoint() -> Checkpoint {
         unlisted: Sums::default(),
         global: SIMPLE_CNN.init(1),
         position: None,
+        server: ServerState::default(),
     }
 }
 
@@ -34,6 +35,18 @@ fn a_checkpoint_comes_back_as_it_was_written() {
     assert_eq!(newest(dir.path()).unwrap().unwrap(), path);
     assert!(path.ends_with("round-002.safetensors"));
     assert_eq!(read(&path).unwrap(), checkpoint());
+}
+
+#[test]
+fn what_the_server_remembers_comes_back_and_only_then_the_format_is_a_new_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("round-002.safetensors");
+    let server = ServerState::from([("m".into(), vec![0.1 + 0.2; 7]), ("v".into(), vec![1e-6])]);
+    let checkpoint = Checkpoint { server, ..checkpoint() };
+    fs::write(&path, checkpoint.to_bytes().unwrap()).unwrap();
+    assert_eq!(read(&path).unwrap(), checkpoint);
+    assert_eq!(checkpoint.metadata()[seal::FORMAT], "tributary checkpoint 2");
+    assert_eq!(self::checkpoint().metadata()[seal::FORMAT], "tributary checkpoint 1");
 }
 
 #[test]
@@ -65,7 +78,7 @@ fn rounds_that_cannot_be_those_of_a_run_are_refused() {
         (Sums { drifts: 1, ..unlisted(0) }, records(&[]), last),
     ] {
         let metadata = Checkpoint { unlisted, history, ..checkpoint() }.metadata();
-        assert_eq!(Checkpoint::decode(SIMPLE_CNN.zeros(), &metadata).unwrap_err(), says);
+        assert_eq!(Checkpoint::decode(SIMPLE_CNN.zeros(), ServerState::default(), &metadata).unwrap_err(), says);
     }
 }
 

@@ -192,7 +192,8 @@ fn facts(kept: &Kept) -> Vec<(String, String)> {
 fn training(kept: &Kept) -> String {
     let Summary { rounds, partitions, step, engine, .. } = &kept.summary;
     let flag = |key: &str| Some(format!("{} {}", key.replace('-', " "), as_typed(kept.config.get(key)?)));
-    let flags = ["optimizer", "learning-rate", "batch-size"].into_iter().filter_map(flag);
+    let strategy = flag("strategy").filter(|strategy| strategy != "strategy fedavg");
+    let flags = ["optimizer", "learning-rate", "batch-size"].into_iter().filter_map(flag).chain(strategy);
     let first =
         [count(*rounds, "round"), count(*partitions, "partition"), format!("step {step}"), format!("engine {engine}")];
     first.into_iter().chain(flags).collect::<Vec<_>>().join(", ")
@@ -252,7 +253,7 @@ fn filters(global: &StateDict) -> Vec<[f32; 9]> {
 
 #[cfg(test)]
 mod tests {
-    use run_folder::Origin;
+    use run_folder::{Origin, ServerState};
 
     use super::*;
 
@@ -276,7 +277,8 @@ mod tests {
         ] {
             let origin = Origin { flags: Vec::new(), data: String::new(), dataset: "mnist".into() };
             let global = model::SIMPLE_CNN.zeros();
-            let checkpoint = Checkpoint { origin, history, unlisted: sums, global, position: None };
+            let checkpoint =
+                Checkpoint { origin, history, unlisted: sums, global, position: None, server: ServerState::default() };
             assert_eq!(unlisted(&checkpoint), expect);
         }
     }

@@ -72,16 +72,16 @@ pub(crate) fn run(config: &Config, shutdown: &Shutdown) -> anyhow::Result<()> {
 }
 
 /// A live run under way.
-struct Live<'a, S> {
+struct Live<'a> {
     slices: Slices<'a>,
     stream: Stream<'a>,
     engine: Box<dyn LiveEngine + 'a>,
     rounds: TrainingLoop<'a>,
-    strategy: S,
+    strategy: Box<dyn Strategy>,
     behind: Behind,
 }
 
-impl<S: Strategy> Live<'_, S> {
+impl Live<'_> {
     /// Trains on slices until the stream ends.
     fn train(&mut self, journal: &mut Journal<'_>) -> anyhow::Result<FinalEvaluation> {
         let mut scores = None;
@@ -111,7 +111,7 @@ impl<S: Strategy> Live<'_, S> {
         let engine = self.engine.partitions(&given)?;
         let given =
             RoundInputs { engine: &*engine, partitions, samples, measures_received: false, tested: Some(tested) };
-        let scores = self.rounds.round(given, &mut self.strategy, journal)?;
+        let scores = self.rounds.round(given, &*self.strategy, journal)?;
         self.stream.remember(seqs, slice);
         Ok(scores)
     }

@@ -111,7 +111,7 @@ mod tests {
     use std::fs;
 
     use event::Prequential;
-    use run_folder::Sums;
+    use run_folder::{ServerState, Sums};
 
     use super::*;
 
@@ -154,7 +154,14 @@ mod tests {
         let origin = Origin { flags: Vec::new(), data: String::new(), dataset: "mnist".into() };
         let history = vec![Record::example(1), Record::example(2)];
         let unlisted = Sums::default();
-        let mut state = Checkpoint { origin, history, unlisted, global: model::SIMPLE_CNN.zeros(), position: None };
+        let mut state = Checkpoint {
+            origin,
+            history,
+            unlisted,
+            global: model::SIMPLE_CNN.zeros(),
+            position: None,
+            server: ServerState::default(),
+        };
         for _ in 0..2 {
             let board = Board::open(dir.path(), &state).unwrap();
             assert_eq!(board.events.last_step(), 2);

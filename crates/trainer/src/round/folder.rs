@@ -187,7 +187,7 @@ fn open_events(path: &Path) -> io::Result<File> {
 #[cfg(test)]
 mod tests {
     use process::shutdown::Cause;
-    use run_folder::{Origin, Sums, record::Record};
+    use run_folder::{Origin, ServerState, Sums, record::Record};
 
     use super::*;
 
@@ -215,7 +215,8 @@ mod tests {
         let folder = open(&Folder::New(Some(dir.path().into()))).unwrap();
         let origin = Origin { flags: Vec::new(), data: String::new(), dataset: "mnist".into() };
         let (history, unlisted, global) = (vec![Record::example(1)], Sums::default(), model::SIMPLE_CNN.zeros());
-        let mut checkpoint = Checkpoint { origin, history, unlisted, global, position: None };
+        let mut checkpoint =
+            Checkpoint { origin, history, unlisted, global, position: None, server: ServerState::default() };
         folder.write_checkpoint(&checkpoint).unwrap();
         let good = fs::read(folder.checkpoint(&checkpoint)).unwrap();
         checkpoint.history[0].drifts = vec![u64::MAX; 1 << 20];

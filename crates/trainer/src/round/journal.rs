@@ -13,7 +13,7 @@ use process::{
     shutdown::{Cause, Shutdown},
 };
 use run_folder::{
-    Checkpoint, FINAL_MODEL, Listed, Origin, Position, REPORT, SUMMARY, Summary, Sums, checkpoint,
+    Checkpoint, FINAL_MODEL, Listed, Origin, Position, REPORT, SUMMARY, ServerState, Summary, Sums, checkpoint,
     record::{self, Columns, Record},
     seal,
 };
@@ -57,7 +57,8 @@ impl<'a> Journal<'a> {
         let state = match checkpoint::newest(folder.path()).map_err(folder_failure)? {
             Some(path) => Checkpoint::read(&path, ARCHITECTURE, &origin).map_err(folder_failure)?,
             None => {
-                Checkpoint { origin, history: Vec::new(), unlisted: Sums::default(), global: initial, position: None }
+                let (history, unlisted, server) = (Vec::new(), Sums::default(), ServerState::default());
+                Checkpoint { origin, history, unlisted, global: initial, position: None, server }
             }
         };
         let (path, done) = (folder.path().display(), state.rounds());
@@ -119,6 +120,11 @@ impl<'a> Journal<'a> {
         &self.state.global
     }
 
+    /// What the strategy remembers after the last round.
+    pub(crate) fn server(&self) -> &ServerState {
+        &self.state.server
+    }
+
     /// Where in its stream a live run stands, after its last round.
     pub(crate) fn position(&self) -> Option<&Position> {
         self.state.position.as_ref()
@@ -133,12 +139,13 @@ impl<'a> Journal<'a> {
         let (samples, chunks, engine) = (manifest.samples, manifest.chunks.len(), self.config.flag("engine"));
         let text = format!(
             "{}: {} received in {}, {}{}\n\
-             rounds {rounds}, partitions {partitions}, engine {engine}, seed {seed}; results in {}\n\n{}",
+             rounds {rounds}, partitions {partitions}{}, engine {engine}, seed {seed}; results in {}\n\n{}",
             manifest.dataset.name,
             count(samples, "sample"),
             count(chunks, "chunk"),
             count(test_set.samples.len(), "test sample"),
             test_set::foreign(&test_set.name, &manifest.dataset.name),
+            self.config.strategy_clause(),
             self.folder.path().display(),
             record::header(self.columns()),
         );
@@ -161,9 +168,10 @@ impl<'a> Journal<'a> {
         let [samples_per_round, replay] = ["samples-per-round", "replay"].map(|name| self.config.flag(name));
         let text = format!(
             "{dataset}: live, a round for each {samples_per_round} samples, replay {replay}, {}{}\n\
-             partitions {partitions}, engine {}, seed {seed}; results in {}\n\n{}",
+             partitions {partitions}{}, engine {}, seed {seed}; results in {}\n\n{}",
             count(test_set.samples.len(), "test sample"),
             test_set::foreign(&test_set.name, dataset),
+            self.config.strategy_clause(),
             self.config.flag("engine"),
             self.folder.path().display(),
             record::header(self.columns()),
@@ -205,7 +213,7 @@ impl<'a> Journal<'a> {
     pub(crate) fn record(
         &mut self,
         record: Record,
-        global: StateDict,
+        (global, server): (StateDict, ServerState),
         position: Option<Position>,
         confusion: &Confusion,
     ) -> anyhow::Result<()> {
@@ -216,7 +224,7 @@ impl<'a> Journal<'a> {
             let Checkpoint { unlisted, history, .. } = &mut self.state;
             unlisted.take_over(history, Listed::LIVE);
         }
-        self.state.global = global;
+        (self.state.global, self.state.server) = (global, server);
         self.state.position = position;
         self.folder.write_checkpoint(&self.state)?;
         if self.config.live.live {
@@ -250,7 +258,7 @@ impl<'a> Journal<'a> {
             ("data".into(), data.clone()),
             ("dataset".into(), dataset.clone()),
         ]);
-        self.folder.write(FINAL_MODEL, &seal::seal(&self.state.global, metadata))?;
+        self.folder.write(FINAL_MODEL, &seal::seal(&self.state.global, &ServerState::default(), metadata))?;
         let mut json = serde_json::to_vec_pretty(&summary)?;
         json.push(b'\n');
         self.folder.write(SUMMARY, &json)?;

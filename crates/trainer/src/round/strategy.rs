@@ -1,9 +1,40 @@
-//! A strategy turns the updates of a round into the next global model. There is one, [`FedAvg`]; another one is a type
-//! beside it and a line in `chosen`.
+//! A strategy turns the updates of a round into the next global model. Each has a file of its own, which names its paper; with
+//! Δ is meant the mean change, the sum of p_k (w_k - w) over the updates, where p_k is n_k/n or the same for all.
+//!
+//! | strategy | next model | remembers |
+//! |---|---|---|
+//! | [`FedAvg`] | w + Δ | |
+//! | [`FedAvgM`] | v ← βv + Δ, w + ηv | v |
+//! | [`FedAdagrad`], [`FedAdam`], [`FedYogi`] | w + ηm / (√v + τ) | m, v |
+//! | [`DiLoCo`] | b ← μb + Δ, w + η(Δ + μb) | b |
+//! | [`Median`], [`TrimmedMean`] | weight by weight, without the extremes | |
+//! | [`Krum`], [`MultiKrum`] | of the updates that are near to many others | |
+//!
+//! All arithmetic is in f64 and in partition order, and rounded to f32 once.
 
-use flags::Weighting;
+mod adaptive;
+mod diloco;
+mod fedavg;
+mod fedavgm;
+mod krum;
+mod median;
+#[cfg(test)]
+mod reference;
+mod trimmed_mean;
+
+use flags::{Training, Weighting};
 use model::StateDict;
+use run_folder::ServerState;
 
+pub use self::{
+    adaptive::{fedadagrad::FedAdagrad, fedadam::FedAdam, fedyogi::FedYogi},
+    diloco::DiLoCo,
+    fedavg::FedAvg,
+    fedavgm::FedAvgM,
+    krum::{Krum, MultiKrum},
+    median::Median,
+    trimmed_mean::TrimmedMean,
+};
 use super::local::LocalUpdate;
 use crate::config::Config;
 
@@ -12,32 +43,37 @@ pub trait Strategy {
     /// The model after a round that began with `global`. `updates` are in partition order and there is at least one: sums of
     /// floating-point numbers depend on their order.
     ///
-    /// What a strategy remembers from round to round has to be kept with the checkpoint of the round.
-    fn step(&mut self, global: &StateDict, updates: &[LocalUpdate]) -> StateDict;
+    /// What it remembers from round to round is in `state`, empty before the first round, and nowhere else: it is kept with
+    /// the round's checkpoint, so that a resumed run is the same run.
+    fn step(&self, state: &mut ServerState, global: &StateDict, updates: &[LocalUpdate]) -> StateDict;
 }
 
-pub(crate) fn chosen(config: &Config) -> FedAvg {
-    FedAvg { weighting: config.training.weighting }
-}
-
-/// The sum of n_k/n * w_k (McMahan et al., "Communication-Efficient Learning of Deep Networks from Decentralized Data",
-/// 2017). It remembers nothing.
-#[derive(Clone, Copy, Debug)]
-pub struct FedAvg {
-    /// What n_k is.
-    pub weighting: Weighting,
-}
-
-impl Strategy for FedAvg {
-    fn step(&mut self, _: &StateDict, updates: &[LocalUpdate]) -> StateDict {
-        average(updates, self.weighting)
+/// The strategy that the flags name.
+pub(crate) fn chosen(config: &Config) -> Box<dyn Strategy> {
+    let Training { strategy, weighting, .. } = config.training;
+    match strategy {
+        flags::Strategy::FedAvg => Box::new(FedAvg { weighting }),
+        flags::Strategy::FedAvgM { beta, eta } => Box::new(FedAvgM { weighting, beta, eta }),
+        flags::Strategy::FedAdagrad(adaptive) => Box::new(FedAdagrad { weighting, adaptive }),
+        flags::Strategy::FedAdam(adaptive) => Box::new(FedAdam { weighting, adaptive }),
+        flags::Strategy::FedYogi(adaptive) => Box::new(FedYogi { weighting, adaptive }),
+        flags::Strategy::DiLoCo { eta, mu } => Box::new(DiLoCo { weighting, eta, mu }),
+        flags::Strategy::Median => Box::new(Median),
+        flags::Strategy::TrimmedMean { beta } => Box::new(TrimmedMean { beta }),
+        flags::Strategy::Krum { f } => Box::new(Krum { f: f as usize }),
+        flags::Strategy::MultiKrum { f, m } => Box::new(MultiKrum { f: f as usize, m: m.map(|m| m as usize) }),
     }
 }
 
-/// The average of `updates`, which must be in partition order: sums of floating-point numbers depend on their order, so
-/// a fixed one is part of "the same seed gives the same model". Sums are in f64, where the rounding of up to millions of
-/// terms stays below half a unit of f32; the average of equal weights is therefore that weight, bit for bit.
-fn average(updates: &[LocalUpdate], weighting: Weighting) -> StateDict {
+/// The mean loss over the samples that were trained on.
+pub(crate) fn mean_train_loss(updates: &[LocalUpdate]) -> f64 {
+    let total: f64 = updates.iter().map(|update| update.n_samples as f64).sum();
+    updates.iter().map(|update| update.n_samples as f64 * update.train_loss).sum::<f64>() / total
+}
+
+/// The mean of the updates' weights, each update counting by its samples or like every other. Sums of up to millions of f32
+/// in f64 stay exact to half a unit of f32, so the mean of equal weights is that weight, bit for bit.
+fn mean(updates: &[LocalUpdate], weighting: Weighting) -> Vec<f64> {
     assert!(updates.is_sorted_by_key(|update| update.partition), "updates come in partition order");
     let (first, rest) = updates.split_first().expect("every round has at least one partition");
     let weight = |update: &LocalUpdate| match weighting {
@@ -52,16 +88,27 @@ fn average(updates: &[LocalUpdate], weighting: Weighting) -> StateDict {
             *sum += weight(update) * f64::from(w);
         }
     }
-    let mut global = first.state_dict.clone();
-    for (value, sum) in global.values_mut().iter_mut().zip(sums) {
-        *value = (sum / total) as f32;
-    }
-    global
+    sums.iter_mut().for_each(|sum| *sum /= total);
+    sums
 }
 
-pub(crate) fn mean_train_loss(updates: &[LocalUpdate]) -> f64 {
-    let total: f64 = updates.iter().map(|update| update.n_samples as f64).sum();
-    updates.iter().map(|update| update.n_samples as f64 * update.train_loss).sum::<f64>() / total
+/// Δ, the mean change.
+fn mean_change(global: &StateDict, updates: &[LocalUpdate], weighting: Weighting) -> Vec<f64> {
+    let mut change = mean(updates, weighting);
+    change.iter_mut().zip(global.values()).for_each(|(mean, &w)| *mean -= f64::from(w));
+    change
+}
+
+/// A model of these weights, of the kind that `like` is.
+fn model(like: &StateDict, weights: impl IntoIterator<Item = f64>) -> StateDict {
+    let mut model = like.clone();
+    model.values_mut().iter_mut().zip(weights).for_each(|(value, weight)| *value = weight as f32);
+    model
+}
+
+/// What is remembered under this name; `initial` for each weight before the first round.
+fn remembered<'a>(state: &'a mut ServerState, name: &str, initial: f64, global: &StateDict) -> &'a mut Vec<f64> {
+    state.entry(name.to_owned()).or_insert_with(|| vec![initial; global.values().len()])
 }
 
 #[cfg(test)]
@@ -70,7 +117,7 @@ mod tests {
 
     use super::*;
 
-    fn update(partition: u32, n_samples: u64, state_dict: StateDict) -> LocalUpdate {
+    pub(super) fn update(partition: u32, n_samples: u64, state_dict: StateDict) -> LocalUpdate {
         LocalUpdate { partition, state_dict, n_samples, train_loss: f64::from(partition) }
     }
 
@@ -78,6 +125,10 @@ mod tests {
         let mut dict = SIMPLE_CNN.zeros();
         dict.values_mut().fill(value);
         dict
+    }
+
+    fn average(updates: &[LocalUpdate], weighting: Weighting) -> StateDict {
+        FedAvg { weighting }.step(&mut ServerState::default(), &SIMPLE_CNN.zeros(), updates)
     }
 
     #[test]

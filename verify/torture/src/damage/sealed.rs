@@ -5,7 +5,7 @@ use std::{fs, path::Path};
 
 use anyhow::ensure;
 use rayon::prelude::*;
-use run_folder::{Checkpoint, Origin, Sums, record::Record, seal};
+use run_folder::{Checkpoint, Origin, ServerState, Sums, record::Record, seal};
 use weights::SIMPLE_CNN;
 
 use super::{DAMAGED, TOLD};
@@ -77,7 +77,8 @@ fn is_refused(path: &Path, origin: &Origin) -> bool {
 
 /// Whether the bytes are read as a file that is whole.
 fn is_whole(bytes: &[u8]) -> bool {
-    SIMPLE_CNN.from_safetensors(bytes).is_ok_and(|(weights, mut said)| seal::check(&weights, &mut said).is_ok())
+    let read = SIMPLE_CNN.from_safetensors_with(bytes);
+    read.is_ok_and(|(weights, beside, mut said)| seal::check(&weights, &beside, &mut said).is_ok())
 }
 
 fn checkpoint() -> Checkpoint {
@@ -89,5 +90,6 @@ fn checkpoint() -> Checkpoint {
         unlisted: Sums::default(),
         global: SIMPLE_CNN.init(1),
         position: None,
+        server: ServerState::from([("v".into(), vec![0.5; 9])]),
     }
 }

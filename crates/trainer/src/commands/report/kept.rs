@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow};
 use process::exit::{Code, OrExit, failure};
-use run_folder::{Checkpoint, STREAMING, SUMMARY, Streaming, Summary, checkpoint, seal};
+use run_folder::{Checkpoint, STREAMING, SUMMARY, ServerState, Streaming, Summary, checkpoint, seal};
 
 use crate::{config::ARCHITECTURE, folder_failure};
 
@@ -35,7 +35,8 @@ impl Kept {
         let none = || failure(Code::Data, anyhow!("there is no checkpoint in `{}`", folder.display()));
         let path = checkpoint::newest(folder).map_err(folder_failure)?.ok_or_else(none)?;
         let (global, metadata) = seal::read(&path, ARCHITECTURE).map_err(folder_failure)?;
-        let checkpoint = Checkpoint::decode(global, &metadata).map_err(|what| anyhow!("{what}"));
+        let checkpoint =
+            Checkpoint::decode(global, ServerState::default(), &metadata).map_err(|what| anyhow!("{what}"));
         let checkpoint = checkpoint.with_context(|| format!("`{}` is damaged", path.display())).or_exit(Code::Data)?;
         let (streaming, damage) = match Streaming::read(folder) {
             Ok(streaming) => (streaming, None),

@@ -1,0 +1,22 @@
+//! Coordinate-wise trimmed mean: Yin et al., "Byzantine-Robust Distributed Learning: Towards Optimal Statistical Rates", 2018,
+//! arXiv 1803.01498, Definition 2.
+
+use model::StateDict;
+use run_folder::ServerState;
+
+use super::{LocalUpdate, Strategy, median::trimmed, model};
+
+/// The mean of each weight without its smallest and its largest, ⌊βn⌋ of n updates each. Every update counts alike.
+#[derive(Clone, Copy, Debug)]
+pub struct TrimmedMean {
+    /// The share that is left out at either end, below a half.
+    pub beta: f64,
+}
+
+impl Strategy for TrimmedMean {
+    fn step(&self, _: &mut ServerState, global: &StateDict, updates: &[LocalUpdate]) -> StateDict {
+        // 0.2 of 5 is 1, also where 0.2 is a little less: the product of f64 is rounded to the nearest.
+        let left_out = (self.beta * updates.len() as f64).floor() as usize;
+        model(global, trimmed(updates, left_out))
+    }
+}
