@@ -26,7 +26,7 @@ mod training;
 pub use connection::{Listen, Security};
 pub use directory::{Chunking, Directory, Identity};
 pub use engine::{Engine, EngineName, Spark, check_spark_remote};
-pub use live::{Live, Replay};
+pub use live::{Live, LiveTraining, Replay};
 pub use local::{BatchSize, Local, Optimizer, Step};
 pub use output::Output;
 pub use streaming::{Dataset, Streaming};

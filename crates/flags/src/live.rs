@@ -37,21 +37,33 @@ pub struct Live {
     pub drift_delta: Option<f64>,
 }
 
+/// How a live run trains and measures: the flags, with every default written out.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct LiveTraining {
+    /// Samples of a slice.
+    pub samples_per_round: u64,
+    /// What a round trains on beside its slice.
+    pub replay: Replay,
+    /// Fading factor of the prequential accuracy.
+    pub fading_factor: f64,
+    /// The drift detector's δ.
+    pub drift_delta: f64,
+}
+
 impl Live {
-    /// With every default written out, if the run is live.
+    /// How a live run trains; `None` if the run is not live.
     ///
     /// # Errors
     /// When it is not, and one of the other flags was given: a clause.
-    pub fn settled(self) -> Result<Live, String> {
+    pub fn settled(self) -> Result<Option<LiveTraining>, String> {
         let Live { live, samples_per_round, replay, fading_factor, drift_delta } = self;
         if live {
-            return Ok(Live {
-                live,
-                samples_per_round: samples_per_round.or(Some(2000)),
-                replay: replay.or(Some(Replay::None)),
-                fading_factor: fading_factor.or(Some(0.999)),
-                drift_delta: drift_delta.or(Some(0.002)),
-            });
+            return Ok(Some(LiveTraining {
+                samples_per_round: samples_per_round.unwrap_or(2000),
+                replay: replay.unwrap_or(Replay::None),
+                fading_factor: fading_factor.unwrap_or(0.999),
+                drift_delta: drift_delta.unwrap_or(0.002),
+            }));
         }
         let given = [
             ("samples-per-round", samples_per_round.is_some()),
@@ -61,7 +73,23 @@ impl Live {
         ];
         match given.into_iter().find(|(_, is_given)| *is_given) {
             Some((name, _)) => Err(format!("--{name} is for live runs; give --live, too")),
-            None => Ok(self),
+            None => Ok(None),
+        }
+    }
+}
+
+/// The flags that say so.
+impl From<Option<LiveTraining>> for Live {
+    fn from(training: Option<LiveTraining>) -> Self {
+        let Some(LiveTraining { samples_per_round, replay, fading_factor, drift_delta }) = training else {
+            return Live::default();
+        };
+        Live {
+            live: true,
+            samples_per_round: Some(samples_per_round),
+            replay: Some(replay),
+            fading_factor: Some(fading_factor),
+            drift_delta: Some(drift_delta),
         }
     }
 }
