@@ -142,13 +142,9 @@ impl Config {
         }
         // Written out, so that the run's configuration file says what happened on this machine.
         let cores = thread::available_parallelism().map_or(1, |cores| cores.get().try_into().unwrap_or(u32::MAX));
-        config.training.partitions.get_or_insert(cores);
-        config
-            .training
-            .partitions
-            .map_or(Ok(()), |partitions| config.training.strategy.check(partitions))
-            .map_err(Error::Layer)?;
-        config.live = config.live.settled().map_err(Error::Layer)?;
+        let partitions = *config.training.partitions.get_or_insert(cores);
+        config.training.strategy.check(partitions).map_err(Error::Layer)?;
+        config.live = config.live.settled().map_err(Error::Layer)?.into();
         if let Some(slice) =
             config.live.samples_per_round.filter(|slice| *slice > config.streaming.samples && !is_endless)
         {

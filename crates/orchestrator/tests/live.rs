@@ -12,8 +12,11 @@ use support::{Bench, Running};
 /// Five rounds over the bench's 2000 samples, which remember what came before.
 const LIVE: [&str; 4] = ["--live", "--samples-per-round=400", "--replay=reservoir:500", "--samples-per-batch=50"];
 
-/// Time to be seen and killed in: four seconds of streaming.
-const SLOWLY: [&str; 2] = ["--batch-delay=100ms", "--samples-per-chunk=100"];
+/// Forty seconds of streaming, of which the first slice takes eight: a trainer that is slow to start comes to it before the end.
+const SLOWLY: [&str; 2] = ["--batch-delay=1s", "--samples-per-chunk=100"];
+
+/// No faster than a busy machine trains: what has come when it is over is all trained on.
+const ENDLESS: [&str; 4] = ["--endless", "--batch-delay=200ms", "--samples-per-batch=50", "--senders=2"];
 
 fn live<'a>(more: &[&'a str]) -> Vec<&'a str> {
     [&LIVE[..], more].concat()
@@ -61,7 +64,7 @@ fn whoever_is_killed_in_a_live_run_is_not_seen_in_the_model() {
     undisturbed.run(&live(&["--batch-delay=0ms"])).assert_code(0);
     let bench = Bench::new();
     let mut run = bench.start(&live(&["--batch-delay=200ms", "--samples-per-chunk=100", "--senders=2"]));
-    for (chunks, victim) in [(1, "/trainer "), (6, "/receiver "), (8, "--stream=sender-1 "), (12, "/trainer ")] {
+    for (chunks, victim) in [(1, "/trainer "), (3, "--stream=sender-1 "), (6, "/receiver "), (12, "/trainer ")] {
         run.wait_for_chunks(&bench, chunks);
         run.wait_for_child(&bench, victim);
         bench.kill_and_wait(victim);
@@ -99,8 +102,7 @@ fn a_live_run_that_is_stopped_goes_on_where_it_was() {
 fn a_stream_without_an_end_is_over_at_the_first_ctrl_c_and_what_there_is_of_it_is_trained_on() {
     let bench = Bench::new();
     let training = ["--live", "--samples-per-round=200", "--replay=sliding:100"];
-    let streaming = ["--endless", "--batch-delay=30ms", "--samples-per-batch=50", "--senders=2"];
-    let mut run = bench.start(&[&training[..], &streaming].concat());
+    let mut run = bench.start(&[&training[..], &ENDLESS].concat());
     run.read_stdout_until("round 12 "); // More than the dataset holds.
     run.signal("INT");
     let run = run.finish();
@@ -119,8 +121,7 @@ fn a_stream_without_an_end_is_over_at_the_first_ctrl_c_and_what_there_is_of_it_i
 fn a_stream_without_an_end_goes_on_after_whatever_else_stopped_the_run() {
     let bench = Bench::new();
     let training = ["--live", "--samples-per-round=200", "--replay=sliding:100"];
-    let streaming = ["--endless", "--batch-delay=30ms", "--samples-per-batch=50", "--senders=2"];
-    let mut run = bench.start(&[&training[..], &streaming].concat());
+    let mut run = bench.start(&[&training[..], &ENDLESS].concat());
     for (signal, code, round) in [("TERM", Some(143), 2), ("HUP", Some(129), 4), ("KILL", None, 6)] {
         run.read_stdout_until(&format!("round {round} "));
         run.signal(signal);
@@ -144,8 +145,8 @@ fn a_stream_without_an_end_goes_on_after_whatever_else_stopped_the_run() {
 #[test]
 fn a_second_ctrl_c_stops_the_training_on_a_stream_that_the_first_has_ended() {
     let bench = Bench::new();
-    // A round takes longer than anybody waits here.
-    let training = ["--live", "--samples-per-round=200", "--local-epochs=10000"];
+    // Any chunk holds a slice, and a round takes longer than anybody waits here.
+    let training = ["--live", "--samples-per-round=50", "--local-epochs=100000"];
     let mut run =
         bench.start(&[&training[..], &["--endless", "--batch-delay=30ms", "--samples-per-batch=50"]].concat());
     run.wait_for_chunks(&bench, 1);

@@ -10,7 +10,7 @@ use process::{exit::Code, shutdown::Cause};
 use receiver::{Config, Outcome};
 use sample::{Extent, Share};
 use sender::Source;
-use store::Manifest;
+use store::{Follower, Manifest};
 use tokio::task::JoinHandle;
 
 /// Samples that are sent over and over.
@@ -49,8 +49,12 @@ async fn a_receiver_that_is_stopped_seals_what_has_no_end_and_its_senders_know()
         let source = endless(&format!("share-{}", share.index()), share.endless(3, 7));
         keep_sending(source, sending(receiver.address))
     });
-    send(source("closed", 0, 20), sending(receiver.address)).await;
-    receiver.stored(5 * CYCLE).await;
+    send(source("closed", 0, 3), sending(receiver.address)).await;
+    let mut follower = Follower::open(dir.path(), 0).unwrap();
+    while follower.durable() < 5 * CYCLE {
+        receiver.stored(0).await; // One more chunk, of any of them.
+        follower.advance(usize::MAX).unwrap();
+    }
     receiver.trigger.stop(Cause::Terminate);
     let outcome = receiver.ended().await.unwrap();
     let manifest = sealed(dir.path());
@@ -141,7 +145,7 @@ async fn a_sender_that_is_away_when_its_stream_is_sealed_comes_back_and_hears_of
     receiver.listening().await;
     let address = receiver.address;
     receiver.trigger.stop(Cause::Terminate);
-    while !matches!(receiver.events.recv().await, Some(Event::Complete { .. })) {}
+    receiver.completed().await;
     let sender = keep_sending(endless("a", Extent::endless(0)), sending(address));
     assert!(matches!(receiver.ended().await.unwrap(), Outcome::Complete { .. }));
     assert_eq!(sender.await.unwrap(), sealed(dir.path()).samples);

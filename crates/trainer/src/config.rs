@@ -4,7 +4,7 @@
 use std::{num::NonZero, path::PathBuf, thread, time::Duration};
 
 use anyhow::Context;
-use flags::{Directory, Live, Local, Strategy, Training};
+use flags::{Directory, Live, LiveTraining, Local, Strategy, Training};
 use model::{Architecture, SIMPLE_CNN};
 use process::exit::{Code, OrExit};
 
@@ -27,8 +27,8 @@ pub struct Config {
     pub training: Training,
     /// Disjoint parts of the data.
     pub partitions: u32,
-    /// Whether to train while data arrives, and how; with every default written out.
-    pub live: Live,
+    /// How to train while data arrives, if that is what to do.
+    pub live: Option<LiveTraining>,
     /// Where the first slice of a live run begins.
     pub offset: u64,
     /// Where partitions train.
@@ -67,7 +67,7 @@ impl Config {
         let cores = || thread::available_parallelism().map_or(1, NonZero::get) as u32;
         let partitions = *training.partitions.get_or_insert_with(cores);
         training.strategy.check(partitions).map_err(anyhow::Error::msg).or_exit(Code::Usage)?;
-        let effective = effective(&directory, &training, (&live, offset), &engine)
+        let effective = effective(&directory, &training, (live, offset), &engine)
             .context("failed to represent the flags in `config.toml`")?;
         Ok(Self {
             dir: directory.dir,
@@ -107,7 +107,7 @@ impl Config {
             .chain([own("weighting")])
             // Before there were others, none was named.
             .chain((self.training.strategy != Strategy::FedAvg).then(|| own("strategy")))
-            .chain(self.live.live.then(|| LIVE.map(own)).into_iter().flatten())
+            .chain(self.live.map(|_| LIVE.map(own)).into_iter().flatten())
             .collect()
     }
 }
@@ -127,13 +127,13 @@ fn fields(local: &Local) -> Vec<(String, String)> {
 fn effective(
     directory: &Directory,
     training: &Training,
-    (live, offset): (&Live, u64),
+    (live, offset): (Option<LiveTraining>, u64),
     engine: &flags::Engine,
 ) -> Result<toml::Table, toml::ser::Error> {
     let mut table = toml::Table::try_from(directory)?;
     table.extend(toml::Table::try_from(engine)?);
-    if live.live {
-        table.extend(toml::Table::try_from(live)?);
+    if let Some(live) = live {
+        table.extend(toml::Table::try_from(Live::from(Some(live)))?);
         table.insert("offset".into(), toml::Value::try_from(offset)?);
     }
     // TOML's integers end at i64::MAX, a seed at u64::MAX; as text any seed fits and is read back all the same.

@@ -52,8 +52,8 @@ pub mod round;
 /// When data, test set, run folder or checkpoint are not what they must be, training diverges, or the run is
 /// stopped. Each error carries the exit code for it.
 pub fn run(config: &Config, shutdown: &Shutdown) -> anyhow::Result<()> {
-    if config.live.live {
-        return live::run(config, shutdown);
+    if let Some(live) = &config.live {
+        return live::run(config, live, shutdown);
     }
     let held = data::wait(&config.dir, config.run.as_deref(), config.wait, !config.json, shutdown)?;
     let started = Instant::now();

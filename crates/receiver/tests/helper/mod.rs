@@ -182,15 +182,17 @@ impl Running {
 
     /// Waits until so many samples are durable.
     pub(crate) async fn stored(&mut self, at_least: u64) {
-        let reached = async {
-            while let Some(event) = self.events.recv().await {
-                if matches!(event, Event::Stored { samples, .. } if samples >= at_least) {
-                    return;
-                }
-            }
-            panic!("the receiver ended before {at_least} samples were durable");
-        };
-        timeout(LIMIT, reached).await.expect("samples become durable in time");
+        self.hears(|event| matches!(event, Event::Stored { samples, .. } if *samples >= at_least)).await;
+    }
+
+    /// Waits until the directory is complete.
+    pub(crate) async fn completed(&mut self) {
+        self.hears(|event| matches!(event, Event::Complete { .. })).await;
+    }
+
+    async fn hears(&mut self, is_it: impl Fn(&Event) -> bool) {
+        let heard = async { while !is_it(&self.events.recv().await.expect("the receiver ended")) {} };
+        timeout(LIMIT, heard).await.expect("the receiver goes on in time");
     }
 }
 

@@ -73,7 +73,7 @@ impl Plan {
             engine: Engine,
         }
         let Args { streaming, training, live, engine } = clap::Parser::parse_from(["x"].iter().chain(flags));
-        let (live, listen, run_dir) = (live.settled().unwrap(), "127.0.0.1:0".into(), "runs".into());
+        let (live, listen, run_dir) = (live.settled().unwrap().into(), "127.0.0.1:0".into(), "runs".into());
         Plan { streaming, training, live, engine, listen, dir: dir.into(), run_dir }
     }
 }

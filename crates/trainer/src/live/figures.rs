@@ -1,10 +1,11 @@
 //! What the figures of a live run go on from. It is in each checkpoint, so it may come from anybody, and is looked at
 //! before it is used.
 
+use flags::LiveTraining;
 use serde::{Deserialize, Serialize};
 
 use super::{adwin::Adwin, prequential::PrequentialState};
-use crate::{config::Config, round::journal::Journal};
+use crate::round::journal::Journal;
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Figures {
@@ -13,14 +14,13 @@ pub(super) struct Figures {
 }
 
 impl Figures {
-    /// Those that a run goes on from.
+    /// Those that a run goes on from whose stream begins at seq `offset`.
     ///
     /// # Errors
     /// When its checkpoint has none, or such that no run has; it is named.
-    pub(super) fn of(config: &Config, journal: &Journal<'_>) -> anyhow::Result<Self> {
-        let [fading_factor, delta] =
-            [config.live.fading_factor, config.live.drift_delta].map(|setting| setting.unwrap_or_default());
-        let new = Self { prequential: PrequentialState::new(fading_factor), detector: Adwin::new(delta) };
+    pub(super) fn of(live: &LiveTraining, offset: u64, journal: &Journal<'_>) -> anyhow::Result<Self> {
+        let new =
+            Self { prequential: PrequentialState::new(live.fading_factor), detector: Adwin::new(live.drift_delta) };
         let Some(position) = journal.position() else {
             return match journal.next_round() {
                 1 => Ok(new),
@@ -29,7 +29,7 @@ impl Figures {
         };
         let stored = Self::deserialize(&position.figures)
             .map_err(|error| journal.damaged(format!("its figures are not those of this version: {error}")))?;
-        match position.seq.checked_sub(config.offset) {
+        match position.seq.checked_sub(offset) {
             Some(samples) if stored.are_sound(&new, samples) => Ok(stored),
             _ => Err(journal.damaged(format!("its figures cannot be those of a stream up to {}", position.seq))),
         }

@@ -5,7 +5,7 @@ use std::{ops::Range, time::Instant};
 
 use anyhow::Context;
 use event::{Event, Prequential};
-use flags::Replay;
+use flags::{LiveTraining, Replay};
 use model::{StateDict, best, logits, measure};
 use process::{
     exit::{Code, code_of},
@@ -46,28 +46,28 @@ struct Behind {
 }
 
 /// Trains on slices until the stream ends, or until told to stop.
-pub(crate) fn run(config: &Config, shutdown: &Shutdown) -> anyhow::Result<()> {
-    let mut slices = Slices::open(config, shutdown)?;
+pub(crate) fn run(config: &Config, live: &LiveTraining, shutdown: &Shutdown) -> anyhow::Result<()> {
+    let mut slices = Slices::open(config, live.samples_per_round, shutdown)?;
     let dataset = slices.dataset()?;
     let started = Instant::now();
     let test_set = test_set::load_for(&dataset, config.training.test_data.as_deref())?;
-    partition::check_count(config.partitions, config.live.samples_per_round.unwrap_or_default())?;
+    partition::check_count(config.partitions, live.samples_per_round)?;
     let engine = engine::open_live(config, shutdown)?;
 
     let (flags, initial) = initial_weights(config)?;
     let origin = Origin { flags, data: dataset.digest.clone(), dataset: dataset.name.clone() };
     let mut journal = Journal::open(config, origin, initial, shutdown)?;
     let earlier = journal.sums().seconds();
-    let mut stream = Stream::new(config, &journal)?;
+    let mut stream = Stream::new(config, live, &journal)?;
     stream.read_again(&mut slices, &journal)?;
     let behind = Behind::before(&journal);
-    journal.start_live(&dataset.name, &test_set)?;
+    journal.start_live(live, &dataset.name, &test_set)?;
 
     let rounds = TrainingLoop { config, test_set: &test_set, shutdown };
-    let mut live = Live { slices, stream, engine, rounds, strategy: strategy::chosen(config), behind };
-    let result = live.train(&mut journal);
+    let mut run = Live { slices, stream, engine, rounds, strategy: strategy::chosen(config), behind };
+    let result = run.train(&mut journal);
     let result = result.map_err(|error| shutdown.requested().map_or(error, |cause| journal.stopped(cause)))?;
-    let manifest = live.slices.manifest().context("the stream ended without a manifest")?;
+    let manifest = run.slices.manifest().context("the stream ended without a manifest")?;
     journal.finish(RunInputs { manifest, test_set: &test_set }, &result, earlier + started.elapsed().as_secs_f64())
 }
 
@@ -120,7 +120,7 @@ impl Live<'_> {
 /// What is known of the stream up to where the run stands.
 struct Stream<'a> {
     config: &'a Config,
-    replay: Replay,
+    live: &'a LiveTraining,
     reservoir: Option<Reservoir>,
     /// One past the last sample's seq.
     seq: u64,
@@ -130,14 +130,13 @@ struct Stream<'a> {
 
 impl<'a> Stream<'a> {
     /// The beginning of the stream, with the figures that the journal goes on from.
-    fn new(config: &'a Config, journal: &Journal<'_>) -> anyhow::Result<Self> {
-        let replay = config.live.replay.unwrap_or(Replay::None);
-        let figures = Figures::of(config, journal)?;
-        let reservoir = match replay {
+    fn new(config: &'a Config, live: &'a LiveTraining, journal: &Journal<'_>) -> anyhow::Result<Self> {
+        let figures = Figures::of(live, config.offset, journal)?;
+        let reservoir = match live.replay {
             Replay::Reservoir(samples) => Some(Reservoir::new(config.training.seed, samples as usize)),
             _ => None,
         };
-        Ok(Stream { config, replay, reservoir, seq: config.offset, digest: Digest::default(), figures })
+        Ok(Stream { config, live, reservoir, seq: config.offset, digest: Digest::default(), figures })
     }
 
     /// Takes a slice into the digest.
@@ -218,7 +217,7 @@ impl<'a> Stream<'a> {
 
     /// What the round of a slice trains on.
     fn round_samples<'b>(&'b self, seqs: &Range<u64>, slice: &'b Samples, slices: &'b Slices<'_>) -> RoundSamples<'b> {
-        let first = match self.replay {
+        let first = match self.live.replay {
             Replay::None | Replay::Reservoir(_) => seqs.start,
             Replay::Landmark => self.config.offset,
             Replay::Sliding(samples) => seqs.start.saturating_sub(samples).max(self.config.offset),
@@ -233,8 +232,8 @@ impl<'a> Stream<'a> {
         let prequential = &self.figures.prequential;
         LiveSummary {
             samples: self.seq - self.config.offset,
-            samples_per_round: self.config.live.samples_per_round.unwrap_or_default(),
-            replay: self.replay.to_string(),
+            samples_per_round: self.live.samples_per_round,
+            replay: self.live.replay.to_string(),
             prequential_accuracy: prequential.accuracy(),
             prequential_loss: prequential.loss(),
             prequential_kappa: prequential.kappa(),

@@ -38,11 +38,11 @@ pub(crate) struct Slices<'a> {
 }
 
 impl<'a> Slices<'a> {
-    /// The slices of the chunk directory from the first one on. Waits until the directory is there.
+    /// The slices of the chunk directory, of so many samples each, from the first one on. Waits until the directory is there.
     ///
     /// # Errors
     /// When it does not come, holds another run's samples, or the program is told to stop.
-    pub(crate) fn open(config: &'a Config, shutdown: &'a Shutdown) -> anyhow::Result<Self> {
+    pub(crate) fn open(config: &'a Config, samples_per_round: u64, shutdown: &'a Shutdown) -> anyhow::Result<Self> {
         let (started, mut told) = (Instant::now(), config.json);
         let follower = loop {
             match Follower::open(&config.dir, config.offset) {
@@ -58,7 +58,6 @@ impl<'a> Slices<'a> {
         if let Some(manifest) = store::read_manifest(&config.dir).map_err(store_failure)? {
             check_run(config, &manifest)?; // Before anything is trained on.
         }
-        let samples_per_round = config.live.samples_per_round.unwrap_or(1);
         Ok(Slices { config, shutdown, follower, next: config.offset, samples_per_round, told })
     }
 

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use anyhow::anyhow;
 use dataset::Dataset;
 use event::Event;
-use flags::{Training, When};
+use flags::{LiveTraining, Training, When};
 use model::StateDict;
 use process::{
     exit::{Code, failure},
@@ -63,7 +63,7 @@ impl<'a> Journal<'a> {
         };
         let (path, done) = (folder.path().display(), state.rounds());
         // A live run has as many as its stream has slices.
-        let rounds = (!config.live.live).then_some(config.training.rounds);
+        let rounds = config.live.is_none().then_some(config.training.rounds);
         if rounds.is_some_and(|rounds| rounds < done) {
             let (done, rounds) = (count(done, "round"), config.training.rounds);
             fail!(Code::Usage, "run folder `{path}` already has {done}; --rounds {rounds} is fewer");
@@ -82,9 +82,9 @@ impl<'a> Journal<'a> {
         if rounds.is_some() {
             folder.write_config(&config.effective)?;
         }
-        let tables = Tables::open(folder.path(), config.live.live, &state.history)?;
+        let tables = Tables::open(folder.path(), config.live.is_some(), &state.history)?;
         let board = Board::open(folder.path(), &state)?;
-        if config.live.live {
+        if config.live.is_some() {
             folder.keep_checkpoints(KEPT)?; // A kill may have left one more.
         }
         Ok(Self { config, folder, tables, board, state })
@@ -161,11 +161,11 @@ impl<'a> Journal<'a> {
     }
 
     /// Says that slices are trained on from here. Until the run ends, earlier results would be those of a shorter one.
-    pub(crate) fn start_live(&mut self, dataset: &str, test_set: &Dataset) -> anyhow::Result<()> {
+    pub(crate) fn start_live(&mut self, live: &LiveTraining, dataset: &str, test_set: &Dataset) -> anyhow::Result<()> {
         self.folder.remove_results()?;
         self.folder.write_config(&self.config.effective)?;
         let Config { training: Training { seed, .. }, partitions, .. } = self.config;
-        let [samples_per_round, replay] = ["samples-per-round", "replay"].map(|name| self.config.flag(name));
+        let LiveTraining { samples_per_round, replay, .. } = live;
         let text = format!(
             "{dataset}: live, a round for each {samples_per_round} samples, replay {replay}, {}{}\n\
              partitions {partitions}{}, engine {}, seed {seed}; results in {}\n\n{}",
@@ -179,8 +179,8 @@ impl<'a> Journal<'a> {
         let event = Event::Live {
             partitions: (*partitions).into(),
             first_round: self.next_round(),
-            samples_per_round: self.config.live.samples_per_round.unwrap_or_default(),
-            replay,
+            samples_per_round: *samples_per_round,
+            replay: replay.to_string(),
             run_dir: self.folder.path().to_owned(),
         };
         self.show(&event, &text)?;
@@ -220,14 +220,14 @@ impl<'a> Journal<'a> {
         self.board.record(&record, &global, confusion)?; // Before the checkpoint; `Board` says why.
         let (event, text) = (event_of(&record), record.line(self.columns()));
         self.state.history.push(record);
-        if self.config.live.live {
+        if self.config.live.is_some() {
             let Checkpoint { unlisted, history, .. } = &mut self.state;
             unlisted.take_over(history, Listed::LIVE);
         }
         (self.state.global, self.state.server) = (global, server);
         self.state.position = position;
         self.folder.write_checkpoint(&self.state)?;
-        if self.config.live.live {
+        if self.config.live.is_some() {
             self.folder.keep_checkpoints(KEPT)?;
         }
         self.tables.record(&self.state.history)?;
@@ -271,7 +271,7 @@ impl<'a> Journal<'a> {
 
     fn columns(&self) -> Columns {
         let Config { live, training, .. } = self.config;
-        Columns { prequential: live.live, received: training.received_accuracy == When::EachRound }
+        Columns { prequential: live.is_some(), received: training.received_accuracy == When::EachRound }
     }
 
     fn show(&mut self, event: &Event, text: &str) -> anyhow::Result<()> {
