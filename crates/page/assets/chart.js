@@ -36,11 +36,12 @@ export function chart(element, { id, title, description, x: xName, unit = "", ro
     { class: "chart", viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img", "aria-labelledby": `${id}-title`, "aria-describedby": `${id}-description` },
     shape("title", { id: `${id}-title` }, title),
     shape("desc", { id: `${id}-description` }, description),
-    ...axes(x, y, right, unit, xName),
+    ...axes(x, kept.length ? y : { ...y, ticks: [] }, right, unit, xName),
     ...rules.map(x.at).filter((at) => at >= LEFT && at <= right + 0.1).map((at) => line("event", at, TOP, at, BOTTOM)),
     ...kept.flatMap((one) => curve(one, x, y, rounds)),
     ...labels(kept, x, y),
   );
+  if (!kept.length) picture.append(text((LEFT + right) / 2, (TOP + BOTTOM) / 2, "middle", "nothing yet"));
   element.replaceChildren(picture);
 }
 

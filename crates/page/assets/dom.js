@@ -44,7 +44,7 @@ export function fill(bar, share) {
 }
 
 const SIGNS = {
-  wait: "M8 2.5v5.5l3.5 2", // a clock's hands
+  wait: "M8 1.8a6.2 6.2 0 1 0 .01 0M8 4.8V8l2.3 1.6",
   run: "M5 3.2v9.6l8-4.8z",
   down: "M3.5 3.5l9 9M12.5 3.5l-9 9",
   back: "M12.7 6.2A5 5 0 1 0 13 9M13 2.6v3.8H9.2",

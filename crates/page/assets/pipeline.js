@@ -10,6 +10,7 @@ const FLOW = 1.2;
 const MOST = 24;
 /** So many squares at most stand for the chunks. */
 const SQUARES = 60;
+const [WAITS, DONE] = [{ sign: "wait", words: "waits" }, { sign: "done", words: "done" }];
 
 /** The picture within this element. */
 export function pipeline(river) {
@@ -59,7 +60,7 @@ export function pipeline(river) {
     for (const { bed, dots, from, to, kind } of links) {
       const [a, b] = [from, to].map((end) => within(end.element.getBoundingClientRect(), origin));
       const path = kind.includes("loop") ? loop(a, b, origin.width) : course(a, b);
-      put(bed, "d", path);
+      put(bed, "d", kind.includes("loop") ? path + head(path) : path);
       put(dots, "d", path);
     }
   });
@@ -112,7 +113,8 @@ function names(all, what) {
 }
 
 function stage(title, name, cards) {
-  const cluster = make("div", `cluster${cards.length > 5 ? " dense" : ""}`, ...cards.map((one) => one.element));
+  const abreast = cards.length > 4 || cards.length === 3 ? 3 : Math.min(2, cards.length);
+  const cluster = make("div", `cluster abreast-${abreast}${cards.length > 5 ? " dense" : ""}`, ...cards.map((one) => one.element));
   const element = make("li", `stage ${name}`, make("h3", "", title), cluster);
   return { element, cards };
 }
@@ -135,12 +137,11 @@ function card(name, bar) {
   return parts;
 }
 
-/** How a part stands; the plain course of things needs no words. */
-function stand(part, { sign: name, words }, quiet = "") {
+/** How a part stands. The line is always there, so that nothing moves when it changes. */
+function stand(part, { sign: name, words }) {
   put(part.element, "class", `card ${name}`);
   setSign(part.mark, name);
-  say(part.word, name === quiet ? "" : words);
-  show(part.state, name !== quiet);
+  say(part.word, words);
 }
 
 function drawSenders({ cards }, state, now) {
@@ -154,31 +155,35 @@ function drawSenders({ cards }, state, now) {
     say(part.value, count(samples));
     const speed = now - Math.max(...some.map((one) => one.at)) < 2 ? some.reduce((total, one) => total + (rate(one.points) || 0), 0) : 0;
     const whole = of > 0 && samples >= of;
-    say(part.more, `${of ? `of ${count(of)}` : "samples"}${speed && !whole ? ` · ${perSecond(speed)}` : ""}`);
+    say(part.more, of ? `of ${count(of)}` : "samples");
     const stands = some.map((one) => state.children.get(one.name)).filter(Boolean).map((one) => standing(one, now));
     const worst = stands.find((one) => one.sign === "down") ?? stands.find((one) => one.sign === "back") ?? stands.find((one) => one.sign === "run");
-    stand(part, worst ?? (whole || stands.length ? { sign: "done", words: "done" } : { sign: "wait", words: "waits" }), "run");
+    if (worst && worst.sign !== "run") stand(part, worst);
+    else if (whole || (stands.length && !worst)) stand(part, DONE);
+    else if (speed) stand(part, { sign: "run", words: perSecond(speed) });
+    else stand(part, WAITS);
   });
 }
 
 function drawReceiver(part, state, now) {
   const { receiver } = state;
-  say(part.value, count(receiver.queued));
-  say(part.more, `queued · ${count(receiver.samples)} durable`);
+  say(part.value, count(receiver.samples));
+  say(part.more, `durable\n${count(receiver.queued)} queued`);
   const process = state.children.get("receiver");
   if (receiver.paused) return stand(part, { sign: "down", words: `paused: ${receiver.paused}` });
-  const stands = process ? standing(process, now) : { sign: "run", words: "" };
-  if (receiver.complete && stands.sign !== "down") return stand(part, { sign: "done", words: "complete" });
-  if (stands.sign === "run" && !receiver.ready) return stand(part, { sign: "wait", words: state.at ? "starts" : "waits" });
-  stand(part, stands, "run");
+  const stands = process ? standing(process, now) : WAITS;
+  if (stands.sign === "down" || stands.sign === "back") return stand(part, stands);
+  if (receiver.complete || state.finished) return stand(part, { sign: "done", words: "complete" });
+  const speed = now - receiver.at < 2 ? rate(receiver.points.slice(-12)) : NaN;
+  stand(part, speed > 0 ? { sign: "run", words: perSecond(speed) } : receiver.ready ? { sign: "run", words: "listens" } : WAITS);
 }
 
 function drawDirectory({ cards: [part], squares }, state) {
   const { receiver, plan, training, slice } = state;
   // Of a run that is shown from its folder alone, only the trainer says how many samples there were.
   const samples = receiver.samples || (training?.samples ?? slice?.position ?? 0);
-  say(part.value, receiver.chunks ? many(receiver.chunks, "chunk") : count(samples));
-  say(part.more, receiver.chunks ? many(samples, "sample") : "samples");
+  say(part.value, count(receiver.chunks || samples));
+  say(part.more, receiver.chunks ? `chunk${receiver.chunks === 1 ? "" : "s"}\n${many(samples, "sample")}` : "samples");
   const each = receiver.chunks ? receiver.samples / receiver.chunks : 0;
   const expected = each && plan?.samples ? Math.max(receiver.chunks, Math.ceil(plan.samples / each - 0.01)) : receiver.chunks;
   const shown = Math.min(SQUARES, expected);
@@ -189,9 +194,9 @@ function drawDirectory({ cards: [part], squares }, state) {
     put(squares, "viewBox", `0 0 108 ${Math.max(1, Math.ceil(shown / 10)) * 11 - 2}`);
   }
   [...squares.children].forEach((square, index) => put(square, "class", index < filled ? "full" : "empty"));
-  const behind = slice && slice.behind_samples ? { sign: "run", words: `${count(slice.behind_samples)} not yet trained on` } : null;
-  if (behind && !state.finished) stand(part, behind);
-  else stand(part, receiver.complete || state.finished ? { sign: "done", words: "complete" } : { sign: "run", words: "" }, "run");
+  if (state.finished || (receiver.complete && !slice)) stand(part, { sign: "done", words: "complete" });
+  else if (slice) stand(part, { sign: "run", words: slice.behind_samples ? `${count(slice.behind_samples)} untrained` : "all trained on" });
+  else stand(part, samples ? { sign: "run", words: "grows" } : { sign: "wait", words: "empty" });
 }
 
 function drawPartitions({ cards, link }, state, now, known) {
@@ -211,8 +216,10 @@ function drawPartitions({ cards, link }, state, now, known) {
     // Which partition has how many is not known where Spark has them: then each shows the whole.
     say(part.value, progress ? (samples === undefined ? `${Math.floor(100 * whole)} %` : count(samples)) : "0");
     say(part.more, samples === undefined && progress ? "of the round" : "samples");
-    const stands = down && down.sign !== "run" ? down : under ? { sign: "run", words: "" } : progress ? { sign: "done", words: "done" } : { sign: "wait", words: "waits" };
-    stand(part, stands.sign === "done" && !state.finished ? { sign: "run", words: "" } : stands, "run");
+    const busy = under && whole < 1 && (samples === undefined || samples > 0);
+    if (down && down.sign !== "run") stand(part, down);
+    else if (busy && !state.finished) stand(part, { sign: "run", words: "trains" });
+    else stand(part, progress && whole >= 1 ? DONE : WAITS);
   });
   show(link, Boolean(spark) || Boolean(tasks));
   if (tasks) say(link, `Spark: ${tasks.done} of ${many(tasks.of, "task")}`);
@@ -223,14 +230,14 @@ function drawModel({ average: { cards: [mean] }, test: { cards: [trial] } }, sta
   const { rounds, training, progress, finished } = state;
   const last = rounds.at(-1);
   const of = training?.rounds || state.plan?.rounds || 0;
-  say(mean.value, last ? `round ${last.round}` : "–");
-  say(mean.more, last && of ? `of ${of}` : last ? "of a stream" : of ? many(of, "round") : "");
+  say(mean.value, last ? count(last.round) : "–");
+  say(mean.more, last && of ? `of ${many(of, "round")}` : of ? many(of, "round") : "rounds");
   const testing = progress && progress.round > (last?.round ?? 0) && progress.samples >= progress.of && !finished;
-  const stands = finished ? { sign: "done", words: "done" } : testing ? { sign: "run", words: "averages" } : { sign: "wait", words: "waits" };
-  stand(mean, stands, "wait");
+  const stands = finished ? DONE : WAITS;
+  stand(mean, testing ? { sign: "run", words: "averages" } : stands);
   say(trial.value, last ? percent(last.test_accuracy) : "–");
   say(trial.more, last ? `loss ${last.test_loss.toFixed(4)}` : "accuracy");
-  stand(trial, testing ? { sign: "run", words: "is measured" } : stands, "wait");
+  stand(trial, testing ? { sign: "run", words: "is measured" } : stands);
 }
 
 const sum = (numbers) => numbers.reduce((total, one) => total + one, 0);
@@ -265,6 +272,13 @@ function loop(a, b, width) {
   }
   const y = Math.max(a.bottom, b.bottom) + 34;
   return `M${px(a.x)} ${px(a.bottom)}C${px(a.x)} ${px(y)} ${px(a.x)} ${px(y)} ${px((a.x + b.x) / 2)} ${px(y)}S${px(b.x)} ${px(y)} ${px(b.x)} ${px(b.bottom + 2)}`;
+}
+
+/** An arrow's head where a path ends, which it does upwards or to the left. */
+function head(path) {
+  const [u, , x, y] = path.match(/[\d.-]+/g).slice(-4).map(Number);
+  const [a, b] = u > x ? [[7, -7], [7, 7]] : [[-7, 7], [7, 7]];
+  return `M${px(x + a[0])} ${px(y + a[1])}L${px(x)} ${px(y)}L${px(x + b[0])} ${px(y + b[1])}`;
 }
 
 const px = (place) => place.toFixed(1);

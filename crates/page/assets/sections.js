@@ -61,7 +61,7 @@ function troubles(state, now) {
   const key = JSON.stringify(some);
   if (list.dataset.key === key) return;
   list.dataset.key = key;
-  list.replaceChildren(...some.map((one) => make("li", one.sign, sign(one.sign), make("span", "", make("b", "", one.name), ` ${one.words}`))));
+  list.replaceChildren(...some.map((one) => make("li", one.sign, sign(one.sign), make("span", "", make("b", "", one.name), ` ${one.words}${one.more ?? ""}`))));
 }
 
 /** What changed, for who does not see it: no more often than every three seconds, and then only the newest. */
@@ -83,7 +83,7 @@ function announce(state, words) {
 
 /** The curves. Each is drawn only when there is more of it. */
 export function curves() {
-  let [rounds, points] = ["", ""];
+  let [rounds, points] = [null, ""];
   return function draw(state) {
     if (rounds !== (rounds = JSON.stringify([state.rounds.at(-1)?.at, state.rounds.length, state.drifts.length]))) byRound(state);
     if (points !== (points = JSON.stringify([state.receiver.points.at(-1), state.receiver.points.length]))) byTime(state);
@@ -91,7 +91,6 @@ export function curves() {
 }
 
 function byRound({ rounds, drifts }) {
-  show(get("curves"), rounds.length > 0);
   const live = rounds.some((round) => round.prequential);
   const line = (name, colour, value) => ({ name, class: colour, points: rounds.map((round) => [round.round, value(round) ?? NaN]) });
   const rules = drifts.map((drift) => drift.round);
@@ -158,10 +157,10 @@ export function processes() {
     for (const process of state.children.values()) {
       if (!rows.has(process.name)) rows.set(process.name, addRow(process.name));
       const row = rows.get(process.name);
-      const { sign: name, words } = standing(process, now);
+      const { sign: name, words, more = "" } = standing(process, now);
       put(row.all[0], "class", `process ${name}`);
       setSign(row.mark, name);
-      say(row.words, words);
+      say(row.words, words + more);
       say(row.pid, process.pid ? `${process.pid}` : "–");
       say(row.restarts, `${process.restarts}`);
       const newest = process.log.at(-1) ?? "";
@@ -204,8 +203,12 @@ export function report() {
     frame.addEventListener("load", () => {
       const inner = frame.contentDocument?.documentElement;
       if (!inner) return;
-      const measure = () => (frame.style.height = `${inner.querySelector("body").getBoundingClientRect().height}px`);
-      new ResizeObserver(measure).observe(inner.querySelector("body"));
+      const body = inner.querySelector("body");
+      // It stands in this page as a part of it.
+      Object.assign(body.style, { margin: "0", padding: "1.6rem 0 1rem", maxWidth: "none" });
+      inner.style.fontSize = getComputedStyle(document.documentElement).fontSize;
+      const measure = () => (frame.style.height = `${Math.ceil(body.getBoundingClientRect().height)}px`);
+      new ResizeObserver(measure).observe(body);
       measure();
     });
     frame.src = wanted;

@@ -74,7 +74,7 @@ const EVENTS = {
     thin(receiver.points);
   },
   receiving(state, { queued }) {
-    state.receiver.queued = queued;
+    if (!state.receiver.complete) state.receiver.queued = queued;
   },
   paused(state, { reason }) {
     state.receiver.paused = reason;
@@ -192,12 +192,12 @@ export function ending(status) {
   return status.replace("exit status:", "exit code") || "ended";
 }
 
-/** A process' sign and words; `now` is in the run's Unix seconds. */
+/** A process' sign and words, and what comes of it; `now` is in the run's Unix seconds. */
 export function standing(process, now) {
   if (process.state === "done") return { sign: "done", words: "done" };
   if (process.state === "down") {
-    const again = process.again ? `, started again (${process.restarts} of ${process.of})` : "";
-    return { sign: "down", words: `${ending(process.status)}${again}` };
+    const more = process.again ? `, is started again (${process.restarts} of ${process.of})` : "";
+    return { sign: "down", words: ending(process.status), more };
   }
   if (process.back && now - process.back < 4) return { sign: "back", words: "is back" };
   return { sign: "run", words: "runs" };
