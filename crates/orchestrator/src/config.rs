@@ -5,9 +5,9 @@ mod preset;
 
 use std::{ffi::OsString, path::PathBuf, thread};
 
-use clap::{Parser, builder::RangedU64ValueParser};
+use clap::{Arg, Parser, builder::RangedU64ValueParser};
 use flags::{
-    Chunking, Dataset, Directory, Engine, Identity, Live, Security, Streaming, Training, address,
+    Chunking, Dataset, Directory, Engine, Identity, Live, Page, Security, Streaming, Training, address,
     layers::{Error, Layer, resolve},
     path,
 };
@@ -21,7 +21,7 @@ pub use self::{file::parse_layer, preset::Preset};
 
 /// A configuration: the flags of a run.
 #[derive(Parser, Clone, Debug, Serialize)]
-#[command(name = "orchestrator")]
+#[command(name = "orchestrator", mut_args(needs_page))]
 #[serde(rename_all = "kebab-case")]
 pub struct Config {
     /// What is streamed, and how fast.
@@ -89,6 +89,10 @@ pub struct Config {
     #[arg(long, value_name = "FILE.toml", help_heading = "Run", value_parser = path::parser())]
     #[serde(skip)]
     pub config: Option<PathBuf>,
+    /// Where it is to be watched.
+    #[command(flatten)]
+    #[serde(skip)]
+    pub page: Page,
 }
 
 impl Config {
@@ -198,6 +202,11 @@ impl Config {
         config.streaming.dataset = Dataset::Auto; // It is what was asked for; `auto` takes it as it is.
         config
     }
+}
+
+/// Without the page, what is said of it says nothing.
+fn needs_page(flag: Arg) -> Arg {
+    if flag.get_id().as_str().starts_with("page_") { flag.requires("page") } else { flag }
 }
 
 #[cfg(test)]
