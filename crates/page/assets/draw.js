@@ -138,10 +138,12 @@ export function drawing(run) {
     else answer(null);
   });
   const changed = () => version++;
+  const busy = (is) => get("digits").setAttribute("aria-busy", is);
 
   /** Asks soon, or at once; while an answer is awaited, once more after it. */
   function ask(now = false) {
     if (!strokes.length) return;
+    busy(true);
     if (asking) return void (again = true);
     clearTimeout(timer);
     timer = setTimeout(post, now ? 0 : Math.max(0, asked + PAUSE - performance.now()));
@@ -164,7 +166,8 @@ export function drawing(run) {
       if (about === version) answer({ error: late ? "No answer came in time." : "The run’s page cannot be reached." });
     }
     asking = false;
-    if (again) ask();
+    if (again && strokes.length) ask();
+    else busy(false);
   }
 
   /** Another run: the drawing stays, and is asked of that one. */

@@ -83,7 +83,11 @@ async function start() {
       return later();
     }
     if (!response.ok) throw new Error(`${response.status}`);
-    choices(await response.json());
+    const runs = await response.json();
+    lost("");
+    // The server is there before its run.
+    if (!runs.length) return void (timer = setTimeout(start, SOON));
+    choices(runs);
     connect();
   } catch {
     lost("The connection is lost. Trying again …");

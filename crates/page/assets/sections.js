@@ -162,7 +162,7 @@ export function processes() {
       setSign(row.mark, name);
       say(row.words, words + more);
       say(row.pid, process.pid ? `${process.pid}` : "–");
-      say(row.restarts, `${process.restarts}`);
+      say(row.restarts, `${Math.max(0, process.starts - 1)}`);
       const newest = process.log.at(-1) ?? "";
       show(row.all[1], Boolean(newest));
       say(row.newest, newest);

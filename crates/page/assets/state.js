@@ -48,13 +48,13 @@ const EVENTS = {
   started(state, { child, pid, at }) {
     const process = child_of(state, child);
     const again = process.state === "down";
-    Object.assign(process, { pid, state: "running", status: "", since: at, back: again ? at : 0 });
+    Object.assign(process, { pid, state: "running", status: "", starts: process.starts + 1, back: again ? at : 0 });
   },
-  ended(state, { child, ok, status, at }) {
-    Object.assign(child_of(state, child), { state: ok ? "done" : "down", status, since: at, again: false });
+  ended(state, { child, ok, status }) {
+    Object.assign(child_of(state, child), { state: ok ? "done" : "down", status, again: false });
   },
   restarting(state, { child, count, of }) {
-    Object.assign(child_of(state, child), { restarts: count, of, again: true, state: "down" });
+    Object.assign(child_of(state, child), { count, of, again: true, state: "down" });
   },
   log(state, { child, text }) {
     const lines = child_of(state, child ?? "orchestrator").log;
@@ -137,7 +137,7 @@ const EVENTS = {
 function child_of(state, name) {
   const known = state.children.get(name);
   if (known) return known;
-  const child = { name, pid: 0, state: "running", status: "", since: 0, back: 0, restarts: 0, of: 0, again: false, log: [] };
+  const child = { name, pid: 0, state: "running", status: "", starts: 0, back: 0, count: 0, of: 0, again: false, log: [] };
   state.children.set(name, child);
   return child;
 }
@@ -196,7 +196,7 @@ export function ending(status) {
 export function standing(process, now) {
   if (process.state === "done") return { sign: "done", words: "done" };
   if (process.state === "down") {
-    const more = process.again ? `, is started again (${process.restarts} of ${process.of})` : "";
+    const more = process.again ? `, is started again (${process.count} of ${process.of})` : "";
     return { sign: "down", words: ending(process.status), more };
   }
   if (process.back && now - process.back < 4) return { sign: "back", words: "is back" };
