@@ -14,12 +14,11 @@ const MARKS = 24;
 const FINE = 400;
 
 /**
- * Draws into an element: `{id, title, description, x, unit, rounds, fromZero, lines: [{name, class, points: [[x, y]]}], rules: [x]}`,
- * whose words mean what those of the report's chart mean.
+ * Draws into an element. The words mean what those of the report's chart mean; a line is `{name, class, points: [[x, y]]}`.
  */
-export function chart(element, { id, title, description, x: xName, unit = "", rounds = false, fromZero = false, lines, rules = [] }) {
-  const drawn = lines.map((line) => ({ ...line, points: line.points.filter(([x, y]) => Number.isFinite(x) && Number.isFinite(y)) }));
-  const kept = drawn.filter((line) => line.points.length);
+export function chart(element, { id, title, description, axis, unit = "", rounds = false, fromZero = false, lines, rules = [] }) {
+  const finite = (points) => points.filter(([x, y]) => Number.isFinite(x) && Number.isFinite(y));
+  const kept = lines.map((line) => ({ ...line, points: finite(line.points) })).filter((line) => line.points.length);
   const longest = Math.max(0, ...kept.map((line) => line.name.length));
   const right = WIDTH - Math.min(150, Math.max(16, longest * LETTER + 16));
   const bounds = (axis, ...also) => {
@@ -31,12 +30,13 @@ export function chart(element, { id, title, description, x: xName, unit = "", ro
   };
   const x = rounds ? whole(...bounds(0), LEFT + 8, right, 6) : around(...bounds(0, 0), LEFT + 8, right, 5);
   const y = around(...bounds(1, ...(fromZero ? [0] : [])), BOTTOM, TOP, 4);
+  const [named, described] = [`${id}-title`, `${id}-description`];
   const picture = shape(
     "svg",
-    { class: "chart", viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img", "aria-labelledby": `${id}-title`, "aria-describedby": `${id}-description` },
-    shape("title", { id: `${id}-title` }, title),
-    shape("desc", { id: `${id}-description` }, description),
-    ...axes(x, kept.length ? y : { ...y, ticks: [] }, right, unit, xName),
+    { class: "chart", viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img", "aria-labelledby": named, "aria-describedby": described },
+    shape("title", { id: named }, title),
+    shape("desc", { id: described }, description),
+    ...axes(x, kept.length ? y : { ...y, ticks: [] }, right, unit, axis),
     ...rules.map(x.at).filter((at) => at >= LEFT && at <= right + 0.1).map((at) => line("event", at, TOP, at, BOTTOM)),
     ...kept.flatMap((one) => curve(one, x, y, rounds)),
     ...labels(kept, x, y),
@@ -85,7 +85,7 @@ function thinned(points) {
 
 /** The names at the lines' ends, clear of each other. */
 function labels(lines, x, y) {
-  const ends = lines.filter((one) => one.name).map((one) => ({ ...one, end: one.points.at(-1), at: y.at(one.points.at(-1)[1]) }));
+  const ends = lines.map((one) => ({ ...one, end: x.at(one.points.at(-1)[0]), at: y.at(one.points.at(-1)[1]) }));
   ends.sort((a, b) => a.at - b.at);
   let free = -Infinity;
   for (const one of ends) {
@@ -98,7 +98,7 @@ function labels(lines, x, y) {
     one.at = Math.min(one.at, limit);
     limit = one.at - LINE_HEIGHT;
   }
-  return ends.map((one) => shape("text", { class: `name ${one.class}`, x: px(x.at(one.end[0]) + 10), y: px(one.at + 4) }, one.name));
+  return ends.map((one) => shape("text", { class: `name ${one.class}`, x: px(one.end + 10), y: px(one.at + 4) }, one.name));
 }
 
 /** An axis for these numbers, widened to round ones. */

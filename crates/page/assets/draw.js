@@ -156,8 +156,9 @@ export function drawing(run) {
     paint();
     try {
       const body = await new Promise((done) => canvas.toBlob(done, "image/png"));
-      const signal = AbortSignal.timeout(LIMIT);
-      const response = await fetch(`/runs/${run()}/digits`, { method: "POST", headers: { "Content-Type": "image/png" }, body, signal });
+      const headers = { "Content-Type": "image/png" };
+      const options = { method: "POST", headers, body, signal: AbortSignal.timeout(LIMIT) };
+      const response = await fetch(`/runs/${run()}/digits`, options);
       const text = await response.text();
       const found = parsed(text) ?? { error: text || `The server answered ${response.status}.` };
       if (about === version) answer(response.ok ? found : { error: found.error ?? "There was no answer." });
@@ -197,7 +198,8 @@ function column() {
   const [label, sure, seen] = [make("p", "label"), make("p", "sure"), make("img", "digit")];
   seen.alt = "What the network saw, 28 by 28 pixels";
   [seen.width, seen.height] = [28, 28];
-  const head = make("div", "said", label, make("div", "", sure, make("figure", "", seen, make("figcaption", "", "what the network saw"))));
+  const figure = make("figure", "", seen, make("figcaption", "", "what the network saw"));
+  const head = make("div", "said", label, make("div", "", sure, figure));
   const list = make("ol", "bars", ...bars.map((one) => one.element));
   list.setAttribute("aria-label", "Probability of each digit");
   return { element: make("div", "one", head, list), bars, label, sure, seen };

@@ -11,7 +11,13 @@ const [SOON, LATE] = [500, 5000];
 /** Motion ends, and seconds pass, without an event. */
 const TICK = 500;
 
-const parts = { headline: headline(), pipeline: pipeline(get("river")), curves: curves(), processes: processes(), report: report() };
+const parts = {
+  headline: headline(),
+  pipeline: pipeline(get("river")),
+  curves: curves(),
+  processes: processes(),
+  report: report(),
+};
 let run = 0;
 let state = fresh();
 let source = null;

@@ -92,18 +92,24 @@ export function pipeline(river) {
     const busy = progress && progress.round > last && !state.finished;
     const trains = busy && progress.samples < progress.of && fresh(progress.at);
     const ends = (busy && progress.samples >= progress.of && fresh(progress.at - 1)) || fresh(state.roundAt);
-    const { receiver, directory, average, test } = parts;
+    const { receiver, directory, partitions, average, test } = parts;
     const [source, store, mean, trial] = [receiver, directory, average, test].map((part) => part.cards[0]);
     return ({ from, to, kind }) => {
       if (kind.includes("loop")) return fresh(state.roundAt);
       if (to === trial) return ends;
       if (to === mean) return ends;
-      if (from === store) return trains;
+      if (from === store) return trains && takes(progress, partitions.cards.indexOf(to), partitions.cards.length);
       if (from === source) return fresh(state.receiver.at);
-      const at = state.senders.get(from.name)?.at ?? Math.max(0, ...[...state.senders.values()].slice(MOST - 1).map((one) => one.at));
-      return fresh(at);
+      const rest = () => [...state.senders.values()].slice(MOST - 1).map((one) => one.at);
+      return fresh(state.senders.get(from.name)?.at ?? Math.max(0, ...rest()));
     };
   }
+}
+
+/** Whether a partition is in the middle of its samples, as far as is known. */
+function takes(progress, index, of) {
+  const own = progress.partitions[index];
+  return own === undefined || (own > 0 && own < progress.of / of - 1);
 }
 
 /** Names of what is drawn: all, or the first of them and how many more there are. */
@@ -133,7 +139,8 @@ function card(name, bar) {
     state: make("p", "state", mark, word),
     bar: make("span"),
   };
-  parts.element = make("div", "card", ...(name ? [parts.title] : []), ...(bar ? [make("div", "track", parts.bar)] : []), parts.value, parts.more, parts.state);
+  const above = [name && parts.title, bar && make("div", "track", parts.bar)].filter(Boolean);
+  parts.element = make("div", "card", ...above, parts.value, parts.more, parts.state);
   return parts;
 }
 
@@ -151,13 +158,16 @@ function drawSenders({ cards }, state, now) {
     const some = rest ? all.slice(index) : all.slice(index, index + 1);
     const sum = (field) => some.reduce((total, one) => total + one[field], 0);
     const [samples, of] = [sum("samples"), sum("of")];
-    fill(part.bar, of ? samples / of : samples ? 1 : 0);
-    say(part.value, count(samples));
-    const speed = now - Math.max(...some.map((one) => one.at)) < 2 ? some.reduce((total, one) => total + (rate(one.points) || 0), 0) : 0;
-    const whole = of > 0 && samples >= of;
-    say(part.more, of ? `of ${count(of)}` : "samples");
-    const stands = some.map((one) => state.children.get(one.name)).filter(Boolean).map((one) => standing(one, now));
-    const worst = stands.find((one) => one.sign === "down") ?? stands.find((one) => one.sign === "back") ?? stands.find((one) => one.sign === "run");
+    // Of a run that is shown from its folder alone, nobody knows what each sender said.
+    const unsaid = !samples && state.finished?.ok;
+    fill(part.bar, of ? samples / of : samples || unsaid ? 1 : 0);
+    say(part.value, unsaid ? "all" : count(samples));
+    say(part.more, unsaid ? "of its share" : of ? `of ${count(of)}` : "samples");
+    const recent = some.filter((one) => now - one.at < 2);
+    const speed = recent.reduce((total, one) => total + (rate(one.points) || 0), 0);
+    const whole = unsaid || (of > 0 && samples >= of);
+    const stands = some.filter((one) => state.children.has(one.name)).map((one) => standing(state.children.get(one.name), now));
+    const worst = ["down", "back", "run"].map((name) => stands.find((one) => one.sign === name)).find(Boolean);
     if (worst && worst.sign !== "run") stand(part, worst);
     else if (whole || (stands.length && !worst)) stand(part, DONE);
     else if (speed) stand(part, { sign: "run", words: perSecond(speed) });
@@ -175,7 +185,8 @@ function drawReceiver(part, state, now) {
   if (stands.sign === "down" || stands.sign === "back") return stand(part, stands);
   if (receiver.complete || state.finished) return stand(part, { sign: "done", words: "complete" });
   const speed = now - receiver.at < 2 ? rate(receiver.points.slice(-12)) : NaN;
-  stand(part, speed > 0 ? { sign: "run", words: perSecond(speed) } : receiver.ready ? { sign: "run", words: "listens" } : WAITS);
+  if (speed > 0) stand(part, { sign: "run", words: perSecond(speed) });
+  else stand(part, receiver.ready ? { sign: "run", words: "listens" } : WAITS);
 }
 
 function drawDirectory({ cards: [part], squares }, state) {
@@ -195,7 +206,7 @@ function drawDirectory({ cards: [part], squares }, state) {
   }
   [...squares.children].forEach((square, index) => put(square, "class", index < filled ? "full" : "empty"));
   if (state.finished || (receiver.complete && !slice)) stand(part, { sign: "done", words: "complete" });
-  else if (slice) stand(part, { sign: "run", words: slice.behind_samples ? `${count(slice.behind_samples)} untrained` : "all trained on" });
+  else if (slice?.behind_samples) stand(part, { sign: "run", words: `${count(slice.behind_samples)} untrained` });
   else stand(part, samples ? { sign: "run", words: "grows" } : { sign: "wait", words: "empty" });
 }
 
@@ -212,14 +223,17 @@ function drawPartitions({ cards, link }, state, now, known) {
     const samples = rest ? sum(progress?.partitions.slice(index) ?? []) : own;
     const of = rest ? share * (known - index) : share;
     const whole = progress && (samples === undefined ? progress.samples / progress.of : samples / of);
-    fill(part.bar, whole);
+    if (progress) fill(part.bar, whole);
     // Which partition has how many is not known where Spark has them: then each shows the whole.
-    say(part.value, progress ? (samples === undefined ? `${Math.floor(100 * whole)} %` : count(samples)) : "0");
-    say(part.more, samples === undefined && progress ? "of the round" : "samples");
+    const unsaid = !progress && state.finished?.ok;
+    if (unsaid) fill(part.bar, 1);
+    if (unsaid) say(part.value, "all");
+    else say(part.value, progress && samples === undefined ? `${Math.floor(100 * whole)} %` : count(samples ?? 0));
+    say(part.more, unsaid ? "of its share" : samples === undefined && progress ? "of the round" : "samples");
     const busy = under && whole < 1 && (samples === undefined || samples > 0);
     if (down && down.sign !== "run") stand(part, down);
     else if (busy && !state.finished) stand(part, { sign: "run", words: "trains" });
-    else stand(part, progress && whole >= 1 ? DONE : WAITS);
+    else stand(part, unsaid || whole >= 1 ? DONE : WAITS);
   });
   show(link, Boolean(spark) || Boolean(tasks));
   if (tasks) say(link, `Spark: ${tasks.done} of ${many(tasks.of, "task")}`);
@@ -255,30 +269,35 @@ function within(box, origin) {
 function course(a, b) {
   if (b.left >= a.right) return sideways(a.right, a.y, b.left, b.y);
   if (b.right <= a.left) return sideways(a.left, a.y, b.right, b.y);
-  const half = (b.top - a.bottom) / 2;
-  return `M${px(a.x)} ${px(a.bottom)}C${px(a.x)} ${px(a.bottom + half)} ${px(b.x)} ${px(b.top - half)} ${px(b.x)} ${px(b.top)}`;
+  const middle = (a.bottom + b.top) / 2;
+  return bend([a.x, a.bottom], [a.x, middle], [b.x, middle], [b.x, b.top]);
 }
 
 function sideways(x, y, u, v) {
-  const half = (u - x) / 2;
-  return `M${px(x)} ${px(y)}C${px(x + half)} ${px(y)} ${px(u - half)} ${px(v)} ${px(u)} ${px(v)}`;
+  const middle = (x + u) / 2;
+  return bend([x, y], [middle, y], [middle, v], [u, v]);
 }
+
+const point = ([x, y]) => `${px(x)} ${px(y)}`;
+const bend = (from, ...rest) => `M${point(from)}C${rest.map(point).join(" ")}`;
 
 /** From the average back to the partitions: below them, or beside them where they stand above. */
 function loop(a, b, width) {
   if (b.bottom <= a.top) {
     const x = Math.min(width, Math.max(a.right, b.right)) + 9;
-    return `M${px(a.right)} ${px(a.y)}C${px(x)} ${px(a.y)} ${px(x)} ${px(a.y)} ${px(x)} ${px((a.y + b.y) / 2)}S${px(x)} ${px(b.y)} ${px(b.right)} ${px(b.y)}`;
+    const [from, turn, middle, end] = [[a.right, a.y], [x, a.y], [x, (a.y + b.y) / 2], [b.right, b.y]].map(point);
+    return `M${from}C${turn} ${turn} ${middle}S${point([x, b.y])} ${end}`;
   }
   const y = Math.max(a.bottom, b.bottom) + 34;
-  return `M${px(a.x)} ${px(a.bottom)}C${px(a.x)} ${px(y)} ${px(a.x)} ${px(y)} ${px((a.x + b.x) / 2)} ${px(y)}S${px(b.x)} ${px(y)} ${px(b.x)} ${px(b.bottom + 2)}`;
+  const [from, turn, middle, end] = [[a.x, a.bottom], [a.x, y], [(a.x + b.x) / 2, y], [b.x, b.bottom + 2]].map(point);
+  return `M${from}C${turn} ${turn} ${middle}S${point([b.x, y])} ${end}`;
 }
 
 /** An arrow's head where a path ends, which it does upwards or to the left. */
 function head(path) {
   const [u, , x, y] = path.match(/[\d.-]+/g).slice(-4).map(Number);
   const [a, b] = u > x ? [[7, -7], [7, 7]] : [[-7, 7], [7, 7]];
-  return `M${px(x + a[0])} ${px(y + a[1])}L${px(x)} ${px(y)}L${px(x + b[0])} ${px(y + b[1])}`;
+  return `M${point([x + a[0], y + a[1]])}L${point([x, y])}L${point([x + b[0], y + b[1]])}`;
 }
 
 const px = (place) => place.toFixed(1);

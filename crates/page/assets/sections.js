@@ -22,7 +22,8 @@ export function headline() {
       say(get("what"), `test accuracy after round ${last.round}, on images never trained on`);
     } else {
       say(get("figure"), state.at ? count(receiver.samples) : "–");
-      say(get("what"), !state.at ? "connecting" : plan?.samples ? `of ${many(plan.samples, "sample")} are durable` : "samples are durable");
+      const of = plan?.samples ? `of ${many(plan.samples, "sample")} are durable` : "samples are durable";
+      say(get("what"), state.at ? of : "connecting");
     }
     setSign(mark, key);
     put(get("now"), "class", `now ${key}`);
@@ -30,7 +31,7 @@ export function headline() {
     say(get("name"), plan?.name ?? "…");
     const title = `${last ? `${get("figure").textContent} – ` : ""}${words} – Tributary`;
     if (document.title !== title) document.title = title;
-    const speed = receiver.points.length && !receiver.complete && now - receiver.at < 3 ? rate(receiver.points.slice(-12)) : NaN;
+    const speed = !receiver.complete && now - receiver.at < 3 ? rate(receiver.points.slice(-12)) : NaN;
     const end = state.finished?.at ?? now;
     const shown = [
       live && ["test accuracy", percent(last.test_accuracy)],
@@ -43,7 +44,8 @@ export function headline() {
       state.children.size && state.began && ["since the start", duration(end - state.began)],
     ].filter(Boolean);
     if (facts !== (facts = JSON.stringify(shown))) {
-      get("headline").replaceChildren(...shown.map(([name, value]) => make("div", "", make("dt", "", name), make("dd", "", value))));
+      const fact = ([name, value]) => make("div", "", make("dt", "", name), make("dd", "", value));
+      get("headline").replaceChildren(...shown.map(fact));
     }
     troubles(state, now);
     show(get("notice"), Boolean(state.notice));
@@ -54,14 +56,17 @@ export function headline() {
 
 /** Processes that are down, or have just come back. */
 function troubles(state, now) {
-  const all = state.finished ? [] : [...state.children.values()].map((process) => ({ ...standing(process, now), name: process.name }));
-  const some = all.filter(({ sign: name }) => name === "down" || name === "back");
+  const all = state.finished ? [] : [...state.children.values()];
+  const some = all
+    .map((process) => ({ ...standing(process, now), name: process.name }))
+    .filter((one) => one.sign === "down" || one.sign === "back");
   const list = get("troubles");
   show(list, some.length > 0);
   const key = JSON.stringify(some);
   if (list.dataset.key === key) return;
   list.dataset.key = key;
-  list.replaceChildren(...some.map((one) => make("li", one.sign, sign(one.sign), make("span", "", make("b", "", one.name), ` ${one.words}${one.more ?? ""}`))));
+  const words = (one) => make("span", "", make("b", "", one.name), ` ${one.words}${one.more ?? ""}`);
+  list.replaceChildren(...some.map((one) => make("li", one.sign, sign(one.sign), words(one))));
 }
 
 /** What changed, for who does not see it: no more often than every three seconds, and then only the newest. */
@@ -71,7 +76,8 @@ function announce(state, words) {
   const down = [...state.children.values()].filter((process) => process.state === "down" && !state.finished);
   const last = state.rounds.at(-1);
   const accuracy = last ? `Round ${last.round}: test accuracy ${percent(last.test_accuracy)}. ` : "";
-  const text = `${down.map((process) => `${process.name} is ${ending(process.status)}. `).join("")}${accuracy}${state.finished || !last ? `${words}.` : ""}`;
+  const troubled = down.map((process) => `${process.name} is ${ending(process.status)}. `).join("");
+  const text = `${troubled}${accuracy}${state.finished || !last ? `${words}.` : ""}`;
   if (text === said || silent) return;
   said = text;
   say(get("status"), text);
@@ -92,12 +98,13 @@ export function curves() {
 
 function byRound({ rounds, drifts }) {
   const live = rounds.some((round) => round.prequential);
-  const line = (name, colour, value) => ({ name, class: colour, points: rounds.map((round) => [round.round, value(round) ?? NaN]) });
-  const rules = drifts.map((drift) => drift.round);
+  const points = (value) => rounds.map((round) => [round.round, value(round) ?? NaN]);
+  const line = (name, colour, value) => ({ name, class: colour, points: points(value) });
+  const rules = [...new Set(drifts.map((drift) => drift.round))];
   const caption = get("accuracy-caption");
   if (!caption.firstChild) caption.append(make("b", "", "Accuracy"), ", share recognised; the axis begins where the figures do");
   chart(get("accuracy"), {
-    id: "accuracy-chart", title: "Accuracy by round", x: "round", unit: " %", rounds: true, rules,
+    id: "accuracy-chart", title: "Accuracy by round", axis: "round", unit: " %", rounds: true, rules,
     description: trend("Test accuracy", rounds, (round) => percent(round.test_accuracy)),
     lines: [
       line("test", "s1", (round) => 100 * round.test_accuracy),
@@ -107,7 +114,7 @@ function byRound({ rounds, drifts }) {
     ],
   });
   chart(get("loss"), {
-    id: "loss-chart", title: "Loss by round", x: "round", rounds: true, fromZero: true, rules,
+    id: "loss-chart", title: "Loss by round", axis: "round", rounds: true, fromZero: true, rules,
     description: trend("Test loss", rounds, (round) => round.test_loss.toFixed(4)),
     lines: [
       line("test", "s1", (round) => round.test_loss),
@@ -117,10 +124,12 @@ function byRound({ rounds, drifts }) {
   });
   show(get("drifts"), live);
   const seen = drifts.slice(-6).map(({ round, seq }) => `${count(seq)} (round ${round})`).join(", ");
+  const most = drifts.length > 6 ? "…, " : "";
   const words = seen
-    ? `The drift detector saw the prequential errors increase at ${drifts.length > 6 ? "samples …, " : drifts.length > 1 ? "samples " : "sample "}${seen}. In the charts, a dashed rule.`
+    ? `The drift detector saw the prequential errors increase at sample ${most}${seen}. In the charts, a dashed rule.`
     : "The drift detector has seen no increase of the prequential errors.";
-  say(get("drifts"), `Prequential: the model of the round before, on the samples of this round’s slice before it was trained on them. ${words}`);
+  const meaning = "Prequential: the model of the round before, on this round’s slice before it was trained on it.";
+  say(get("drifts"), `${meaning} ${words}`);
 }
 
 function trend(what, rounds, value) {
@@ -137,12 +146,14 @@ function byTime({ receiver: { points } }) {
   const [first, last] = [points[0], points.at(-1)];
   const mean = (last[1] - first[1]) / (last[0] - first[0]);
   chart(get("ingest"), {
-    id: "ingest-chart", title: "Durable samples per second over time", x: "seconds since the first samples were durable", fromZero: true,
+    id: "ingest-chart", title: "Durable samples per second over time", fromZero: true,
+    axis: "seconds since the first samples were durable",
     description: `On average ${count(mean)} samples became durable in a second.`,
     // Steps: a rate is the mean of its span.
     lines: [{ name: "samples/s", class: "s1", points: rates.flatMap(([from, to, value]) => [[from, value], [to, value]]) }],
   });
-  say(get("ingest-words"), `On average ${count(mean)} samples per second, simulated latency included. A sample counts when its chunk is written, synced and renamed into place.`);
+  const counts = "A sample counts when its chunk is written, synced and renamed into place.";
+  say(get("ingest-words"), `On average ${count(mean)} samples per second, simulated latency included. ${counts}`);
 }
 
 /** The processes, each with a row, and one below with its newest lines. */
@@ -166,22 +177,28 @@ export function processes() {
       const newest = process.log.at(-1) ?? "";
       show(row.all[1], Boolean(newest));
       say(row.newest, newest);
+      row.log = process.log;
       if (row.details.open) say(row.lines, process.log.join("\n"));
-      else row.log = process.log;
     }
   };
 }
 
+const before = (a, b) => a.localeCompare(b, "en", { numeric: true }) < 0;
+
 function addRow(name) {
-  const row = { mark: sign("wait"), words: make("span"), pid: make("td"), restarts: make("td"), newest: make("code"), lines: make("pre"), log: [] };
+  const row = { mark: sign("wait"), words: make("span"), pid: make("td"), restarts: make("td"), log: [] };
+  Object.assign(row, { newest: make("code"), lines: make("pre") });
   const heading = make("th", "", name);
   heading.scope = "row";
   row.details = make("details", "", make("summary", "", make("span", "hidden", `Log of ${name}: `), row.newest), row.lines);
   row.details.addEventListener("toggle", () => say(row.lines, row.log.join("\n")));
   const cell = make("td", "", row.details);
   cell.colSpan = 4;
-  row.all = [make("tr", "process", heading, make("td", "", row.mark, row.words), row.pid, row.restarts), make("tr", "log", cell)];
-  get("rows").append(...row.all);
+  const process = make("tr", "process", heading, make("td", "", row.mark, row.words), row.pid, row.restarts);
+  row.all = [process, make("tr", "log", cell)];
+  // In the order of their names, not of what they said first.
+  const after = [...get("rows").querySelectorAll(".process")].find((other) => before(name, other.cells[0].textContent));
+  for (const one of row.all) get("rows").insertBefore(one, after ?? null);
   return row;
 }
 
