@@ -328,6 +328,46 @@ def draw(page, strokes):
         page.mouse.up()
 
 
+def by_finger(browser, address, shots):
+    """A phone: a finger draws, and does not move the page."""
+    watcher = Watcher(browser, address, width=390, has_touch=True, is_mobile=True, device_scale_factor=3)
+    page, finger = watcher.page, watcher.context.new_cdp_session(watcher.page)
+    page.locator("#canvas").scroll_into_view_if_needed()
+    touch = lambda kind, *points: finger.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": list(points)})
+    before, box = page.evaluate("scrollY"), page.locator("#canvas").bounding_box()
+    for stroke in next(one for one in json.loads(STROKES.read_text()) if one["digit"] == 4)["strokes"]:
+        unit = box["width"] / SIDE
+        points = [{"x": box["x"] + x * unit, "y": box["y"] + y * unit} for x, y in zip(stroke[::2], stroke[1::2])]
+        touch("touchStart", points[0])
+        for point in points[1:]:
+            touch("touchMove", point)
+        touch("touchEnd")
+    page.wait_for_function(ANSWERED)
+    check("a 4 drawn by a finger is a 4", page.evaluate(LABELS) == ["4"], page.evaluate(LABELS))
+    check("and the page stays where it is", page.evaluate("scrollY") == before, page.evaluate("scrollY"))
+    size = "() => [document.getElementById('canvas').width, document.getElementById('canvas').height]"
+    check("a dense screen draws the same picture", page.evaluate(size) == [SIDE, SIDE], page.evaluate(size))
+    watcher.shoot(shots, "finger-390-light")
+    watcher.close()
+
+
+def long_curves(browser, address):
+    """A chart of more points than any run of a day has."""
+    watcher = Watcher(browser, address)
+    took = watcher.page.evaluate("""async () => { const { chart } = await import('/chart.js');
+        const points = Array.from({length: 5000}, (_, index) => [index + 1, Math.sin(index / 99) + index / 5000]);
+        const place = document.createElement('div');
+        const lines = ['s1', 's2', 's3'].map(name => ({name, class: name, points}));
+        const draw = () => chart(place, {id: 'x', title: 'x', description: 'x', axis: 'x', rounds: true, lines});
+        draw();
+        const since = performance.now();
+        for (let turn = 0; turn < 10; turn++) draw();
+        return (performance.now() - since) / 10; }""")
+    say(f"a chart of three lines of 5000 points is drawn in {took:.1f} ms")
+    check("long curves are cheap", took < 30, took)
+    watcher.close()
+
+
 def draw_all(browser, address, what, shots):
     watcher = Watcher(browser, address)
     page = watcher.page
@@ -458,6 +498,8 @@ def main():
         with Program(bin_dir / "trainer", "page", run, "--page", "127.0.0.1:0") as program:
             draw_all(browser, program.address, what, shots)
             by_keys(browser, program.address, shots)
+            by_finger(browser, program.address, shots)
+            long_curves(browser, program.address)
             for width in WIDTHS:
                 for scheme in SCHEMES:
                     examine(browser, program.address, width, scheme, shots)

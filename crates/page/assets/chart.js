@@ -16,7 +16,7 @@ const FINE = 400;
 /**
  * Draws into an element. The words mean what those of the report's chart mean; a line is `{name, class, points: [[x, y]]}`.
  */
-export function chart(element, { id, title, description, axis, unit = "", rounds = false, fromZero = false, lines, rules = [] }) {
+export function chart(element, { id, title, description, axis, unit = "", rounds = false, fromZero = false, most = Infinity, lines, rules = [] }) {
   const finite = (points) => points.filter(([x, y]) => Number.isFinite(x) && Number.isFinite(y));
   const kept = lines.map((line) => ({ ...line, points: finite(line.points) })).filter((line) => line.points.length);
   const longest = Math.max(0, ...kept.map((line) => line.name.length));
@@ -29,7 +29,7 @@ export function chart(element, { id, title, description, axis, unit = "", rounds
     return low > high ? [0, 1] : [low, high];
   };
   const x = rounds ? whole(...bounds(0), LEFT + 8, right, 6) : around(...bounds(0, 0), LEFT + 8, right, 5);
-  const y = around(...bounds(1, ...(fromZero ? [0] : [])), BOTTOM, TOP, 4);
+  const y = around(...bounds(1, ...(fromZero ? [0] : [])), BOTTOM, TOP, 4, most);
   const [named, described] = [`${id}-title`, `${id}-description`];
   const picture = shape(
     "svg",
@@ -101,11 +101,11 @@ function labels(lines, x, y) {
   return ends.map((one) => shape("text", { class: `name ${one.class}`, x: px(one.end + 10), y: px(one.at + 4) }, one.name));
 }
 
-/** An axis for these numbers, widened to round ones. */
-function around(low, high, from, to, ticks) {
+/** An axis for these numbers, widened to round ones, but to `most` at most. */
+function around(low, high, from, to, ticks, most = Infinity) {
   if (!(high - low > 1e-9 * Math.max(Math.abs(high), 1e-9))) {
     const margin = low === 0 ? 1 : Math.abs(low) * 0.1;
-    [low, high] = [low - margin, high + margin];
+    [low, high] = [low - margin, Math.min(high + margin, Math.max(high, most))];
   }
   const step = roundStep((high - low) / ticks);
   return scale(Math.floor(low / step + 1e-9) * step, Math.ceil(high / step - 1e-9) * step, from, to, step);

@@ -128,14 +128,16 @@ export function drawing(run) {
     changed();
     paint();
     answer(null);
+    canvas.focus({ preventScroll: true });
   });
   get("undo").addEventListener("click", () => {
     strokes.pop();
     lift();
     changed();
     paint();
-    if (strokes.length) ask(true);
-    else answer(null);
+    if (strokes.length) return ask(true);
+    answer(null);
+    canvas.focus({ preventScroll: true });
   });
   const changed = () => version++;
   const busy = (is) => get("digits").setAttribute("aria-busy", is);

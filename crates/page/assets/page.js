@@ -33,7 +33,7 @@ function changed() {
   frame ||= requestAnimationFrame(() => {
     frame = 0;
     const now = Number.isFinite(ahead) ? Date.now() / 1000 - ahead : state.at;
-    parts.headline(state, now);
+    parts.headline(state, now, state.at && document.body.classList.contains("cut"));
     const moves = parts.pipeline(state, now);
     parts.curves(state);
     parts.processes(state, now);
@@ -68,7 +68,6 @@ function connect() {
   own.addEventListener("error", () => {
     if (own !== source) return;
     lost("The connection is lost. Trying again …");
-    changed();
     // The browser itself tries again, with the id of the last event, unless it has given up.
     if (own.readyState === EventSource.CLOSED) later();
   });
@@ -106,7 +105,7 @@ function lost(words) {
   say(place, words);
   show(place, Boolean(words));
   document.body.classList.toggle("cut", Boolean(words));
-  if (words) say(get("status"), words);
+  changed();
 }
 
 function choices(runs) {

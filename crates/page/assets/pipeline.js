@@ -45,7 +45,7 @@ export function pipeline(river) {
       ...parts.partitions.cards.map((to) => link("data", directory, to)),
       ...parts.partitions.cards.map((from) => link("model", from, average)),
       link("model", average, test),
-      link("model loop", average, parts.partitions),
+      link("model loop", average, parts.partitions.cluster),
     ];
     lines.replaceChildren(...links.flatMap((one) => [one.bed, one.dots]));
     watcher.disconnect();
@@ -101,7 +101,8 @@ export function pipeline(river) {
       if (from === store) return trains && takes(progress, partitions.cards.indexOf(to), partitions.cards.length);
       if (from === source) return fresh(state.receiver.at);
       const rest = () => [...state.senders.values()].slice(MOST - 1).map((one) => one.at);
-      return fresh(state.senders.get(from.name)?.at ?? Math.max(0, ...rest()));
+      const down = state.children.get(from.name)?.state === "down";
+      return !down && fresh(state.senders.get(from.name)?.at ?? Math.max(0, ...rest()));
     };
   }
 }
@@ -122,7 +123,7 @@ function stage(title, name, cards) {
   const abreast = cards.length > 4 || cards.length === 3 ? 3 : Math.min(2, cards.length);
   const cluster = make("div", `cluster abreast-${abreast}${cards.length > 5 ? " dense" : ""}`, ...cards.map((one) => one.element));
   const element = make("li", `stage ${name}`, make("h3", "", title), cluster);
-  return { element, cards };
+  return { element, cluster: { element: cluster }, cards };
 }
 
 /** A part: its name, what it holds, how it stands. */

@@ -9,11 +9,11 @@ export function headline() {
   const mark = sign("wait");
   get("sign").replaceWith(mark);
   let facts = "";
-  return function draw(state, now) {
+  return function draw(state, now, lost) {
     const last = state.rounds.at(-1);
     const live = last?.prequential;
     const { receiver, plan, training } = state;
-    const { key, words } = phase(state);
+    const { key, words } = lost ? { key: "down", words: "the connection is lost – trying again" } : phase(state);
     if (live) {
       say(get("figure"), percent(live.fading_accuracy));
       say(get("what"), "prequential accuracy: of the samples last to come, each before it was trained on");
@@ -104,7 +104,7 @@ function byRound({ rounds, drifts }) {
   const caption = get("accuracy-caption");
   if (!caption.firstChild) caption.append(make("b", "", "Accuracy"), ", share recognised; the axis begins where the figures do");
   chart(get("accuracy"), {
-    id: "accuracy-chart", title: "Accuracy by round", axis: "round", unit: " %", rounds: true, rules,
+    id: "accuracy-chart", title: "Accuracy by round", axis: "round", unit: " %", rounds: true, most: 100, rules,
     description: trend("Test accuracy", rounds, (round) => percent(round.test_accuracy)),
     lines: [
       line("test", "s1", (round) => 100 * round.test_accuracy),
