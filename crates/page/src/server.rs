@@ -71,9 +71,16 @@ impl Server {
         };
         let runtime = Builder::new_current_thread().enable_all().max_blocking_threads(WORKERS).build();
         let runtime = runtime.context("failed to start the page").or_exit(Code::Io)?;
-        let listener = {
+        let bound = {
             let _runtime = runtime.enter();
-            bind(*listen).map_err(|error| failure(Code::Unavailable, anyhow!(unavailable(*listen, &error))))?
+            bind(*listen)
+        };
+        let listener = match bound {
+            Ok(listener) => listener,
+            Err(error) => {
+                runtime.shutdown_background(); // The caller may have a runtime, in which none may be waited for.
+                return Err(failure(Code::Unavailable, anyhow!(unavailable(*listen, &error))));
+            }
         };
         let bound = listener.local_addr().context("failed to start the page").or_exit(Code::Io)?;
         let address = format!("http://{}/?token={}", reachable(bound), token.text());

@@ -19,6 +19,7 @@ use crate::output;
 
 /// Serve a page on runs that are over: to look at them, and to draw digits for their models
 #[derive(clap::Args, Clone, Debug)]
+#[group(skip)] // It would have the name of the flags' own.
 pub struct Page {
     /// Run folders, such as runs/latest
     #[arg(required = true, value_name = "RUN", value_parser = path::parser())]
