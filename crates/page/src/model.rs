@@ -104,6 +104,30 @@ mod tests {
         assert_eq!(newest(), Some((Some(4), SIMPLE_CNN.init(10).sha256())));
     }
 
+    /// A live run keeps two; here it is one.
+    #[test]
+    fn checkpoints_may_come_and_go_meanwhile() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = dir.path();
+        let checkpoint = |round: u32| folder.join(CHECKPOINTS).join(format!("round-{round:03}.safetensors"));
+        write(&checkpoint(1), 1, &[("round", "1")]);
+        let is_over = std::sync::atomic::AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let bytes = fs::read(checkpoint(1)).unwrap();
+                for round in 2..200 {
+                    process::file::replace(&checkpoint(round), &bytes).unwrap();
+                    fs::remove_file(checkpoint(round - 1)).unwrap();
+                }
+                is_over.store(true, std::sync::atomic::Ordering::Relaxed);
+            });
+            let mut kept = None;
+            while !is_over.load(std::sync::atomic::Ordering::Relaxed) {
+                assert!(newest(folder, &mut kept).unwrap().is_some());
+            }
+        });
+    }
+
     #[test]
     fn a_file_that_is_no_model_is_an_error_that_names_it_and_what_was_read_is_kept() {
         let dir = tempfile::tempdir().unwrap();
