@@ -96,7 +96,8 @@ impl Server {
         let warning = is_open.then(|| {
             format!(
                 "the page on {bound} is not encrypted: who can listen in on the network sees it, and its token; on a network that \
-                 is not yours, leave it on 127.0.0.1 and reach it by `ssh -L`"
+                 is not yours, serve it on 127.0.0.1:{port} and reach it by `ssh -L {port}:127.0.0.1:{port}`",
+                port = bound.port()
             )
         });
         Ok(Server { address, warning, runs, stopping, thread })
