@@ -23,7 +23,10 @@ const BATCH: usize = 16 << 10;
 const PACE: Duration = Duration::from_millis(40);
 
 /// The body of an answer that goes on.
-pub(crate) struct Events(Pin<Box<dyn Future<Output = Option<(String, Watcher)>> + Send>>);
+pub(crate) struct Events(Pin<Box<dyn Future<Output = Next> + Send>>);
+
+/// What is sent next, and by whom the one after; nothing after the end.
+type Next = Option<(String, Watcher)>;
 
 struct Watcher {
     run: Run,
@@ -54,8 +57,7 @@ impl Events {
 }
 
 impl Watcher {
-    /// The next lines to send; nothing after the end.
-    async fn next(mut self) -> Option<(String, Watcher)> {
+    async fn next(mut self) -> Next {
         loop {
             let is_stopping = *self.stopping.borrow_and_update();
             self.told.borrow_and_update();

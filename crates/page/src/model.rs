@@ -38,17 +38,24 @@ struct Version {
 
 /// The newest model in a run folder, which is `kept` if it is that already; nothing if there is none yet.
 pub(crate) fn newest<'a>(run_folder: &Path, kept: &'a mut Option<Model>) -> anyhow::Result<Option<&'a mut Model>> {
-    let mut attempt = 1;
-    loop {
-        let Some(path) = checkpoint::newest_model(run_folder)? else { return Ok(None) };
-        match renew(&path, kept) {
-            Ok(()) => return Ok(kept.as_mut()),
-            Err(_) if attempt < ATTEMPTS && checkpoint::newest_model(run_folder)?.as_ref() != Some(&path) => {
-                attempt += 1
-            }
-            Err(error) => return Err(error),
+    newest_of(|| Ok(checkpoint::newest_model(run_folder)?), kept)
+}
+
+/// As [`newest`], of what `find` finds: another one, if the one that it found is gone by now.
+fn newest_of(
+    mut find: impl FnMut() -> anyhow::Result<Option<PathBuf>>,
+    kept: &mut Option<Model>,
+) -> anyhow::Result<Option<&mut Model>> {
+    let (mut found, mut attempt) = (find()?, 1);
+    while let Some(path) = &found {
+        let Err(error) = renew(path, kept) else { return Ok(kept.as_mut()) };
+        let other = find()?;
+        if other == found || attempt == ATTEMPTS {
+            return Err(error);
         }
+        (found, attempt) = (other, attempt + 1);
     }
+    Ok(None)
 }
 
 fn renew(path: &Path, kept: &mut Option<Model>) -> anyhow::Result<()> {
@@ -102,6 +109,21 @@ mod tests {
         assert_eq!(newest(), Some((None, SIMPLE_CNN.init(9).sha256())));
         write(&folder.join(FINAL_MODEL), 10, &[("rounds", "4")]);
         assert_eq!(newest(), Some((Some(4), SIMPLE_CNN.init(10).sha256())));
+    }
+
+    #[test]
+    fn a_checkpoint_that_is_removed_before_it_is_read_has_a_newer_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join(FINAL_MODEL);
+        write(&path, 1, &[("round", "3")]);
+        let newest = |found: &[&str]| {
+            let mut found = found.iter().map(|name| dir.path().join(name));
+            newest_of(|| Ok(found.next()), &mut None).map(|model| model.map(|model| model.round))
+        };
+        assert_eq!(newest(&["one", "two", FINAL_MODEL]).unwrap(), Some(Some(3)));
+        assert_eq!(newest(&["one"]).unwrap(), None, "a resumed run has removed it");
+        assert!(newest(&["one", "one", FINAL_MODEL]).is_err(), "it cannot be read");
+        assert!(newest(&["1", "2", "3", "4", "5", "6", FINAL_MODEL]).is_err(), "it does not go on for ever");
     }
 
     #[test]

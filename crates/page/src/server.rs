@@ -71,9 +71,16 @@ impl Server {
         };
         let runtime = Builder::new_current_thread().enable_all().max_blocking_threads(WORKERS).build();
         let runtime = runtime.context("failed to start the page").or_exit(Code::Io)?;
-        let listener = {
+        let bound = {
             let _runtime = runtime.enter();
-            bind(*listen).map_err(|error| failure(Code::Unavailable, anyhow!(unavailable(*listen, &error))))?
+            bind(*listen)
+        };
+        let listener = match bound {
+            Ok(listener) => listener,
+            Err(error) => {
+                runtime.shutdown_background(); // The caller may have a runtime, in which none may be waited for.
+                return Err(failure(Code::Unavailable, anyhow!(unavailable(*listen, &error))));
+            }
         };
         let bound = listener.local_addr().context("failed to start the page").or_exit(Code::Io)?;
         let address = format!("http://{}/?token={}", reachable(bound), token.text());
@@ -89,7 +96,8 @@ impl Server {
         let warning = is_open.then(|| {
             format!(
                 "the page on {bound} is not encrypted: who can listen in on the network sees it, and its token; on a network that \
-                 is not yours, leave it on 127.0.0.1 and reach it by `ssh -L`"
+                 is not yours, serve it on 127.0.0.1:{port} and reach it by `ssh -L {port}:127.0.0.1:{port}`",
+                port = bound.port()
             )
         });
         Ok(Server { address, warning, runs, stopping, thread })

@@ -60,7 +60,7 @@ pub fn read(path: &Path, most: usize) -> Result<Zeroizing<String>, Fault> {
 /// When the file exists or cannot be written, or its file system would open it to other users.
 pub fn create(path: &Path, text: &str) -> Result<(), Fault> {
     let dir = folder(path);
-    let mut file = temporary(dir).map_err(failed("write"))?;
+    let mut file = private_file(dir).map_err(failed("write"))?;
     if is_exposed(file.as_file()).map_err(failed("write"))? {
         return Err(Fault::Unprotectable);
     }
@@ -77,14 +77,14 @@ fn folder(path: &Path) -> &Path {
 }
 
 /// A file that only its owner may read or change.
-fn temporary(dir: &Path) -> io::Result<tempfile::NamedTempFile> {
+fn private_file(dir: &Path) -> io::Result<tempfile::NamedTempFile> {
     tempfile::Builder::new().prefix(".tributary-").tempfile_in(dir)
 }
 
 /// Whether files in this folder can be closed to other users. One is made to see, because file systems that cannot do it
 /// have many names. Where none can be made, the answer is yes.
 fn can_protect(dir: &Path) -> bool {
-    temporary(dir).and_then(|file| is_exposed(file.as_file())).map_or(true, |exposed| !exposed)
+    private_file(dir).and_then(|file| is_exposed(file.as_file())).map_or(true, |exposed| !exposed)
 }
 
 #[cfg(unix)]
