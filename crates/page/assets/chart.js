@@ -16,7 +16,7 @@ const FINE = 400;
 /**
  * Draws into an element. The words mean what those of the report's chart mean; a line is `{name, class, points: [[x, y]]}`.
  */
-export function chart(element, { id, title, description, axis, unit = "", rounds = false, fromZero = false, most = Infinity, lines, rules = [] }) {
+export function chart(element, { id, title, description, axis, unit = "", rounds, fromZero, most = Infinity, lines, rules = [] }) {
   const finite = (points) => points.filter(([x, y]) => Number.isFinite(x) && Number.isFinite(y));
   const kept = lines.map((line) => ({ ...line, points: finite(line.points) })).filter((line) => line.points.length);
   const longest = Math.max(0, ...kept.map((line) => line.name.length));
