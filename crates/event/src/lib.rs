@@ -20,6 +20,11 @@ pub enum Event {
         /// Samples that are already durable from an earlier run.
         samples: u64,
     },
+    /// receiver: samples arrive. Sent about ten times a second at most.
+    Receiving {
+        /// Samples that are here and not durable yet.
+        queued: u64,
+    },
     /// receiver: a chunk became durable.
     Stored {
         /// Durable samples in the directory.
@@ -70,6 +75,11 @@ pub enum Event {
         samples: u64,
         /// All samples of this stream; 0 if it has no end.
         of: u64,
+    },
+    /// trainer: a Spark server answers, on which partitions train.
+    Spark {
+        /// The address of its own pages.
+        ui: String,
     },
     /// trainer: the data is read and training begins.
     Training {
@@ -126,6 +136,15 @@ pub enum Event {
         /// Those of each partition so far; nothing where that is not known.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         partitions: Vec<u64>,
+    },
+    /// trainer: Spark has come further with a round.
+    Tasks {
+        /// The round, from 1.
+        round: u32,
+        /// Tasks of Spark that are done.
+        done: u64,
+        /// Tasks that are known so far; Spark counts those of a stage when it begins.
+        of: u64,
     },
     /// trainer: a round is averaged, evaluated and saved.
     Round {
@@ -196,7 +215,8 @@ mod tests {
         let (samples, chunks, text) = (1, 1, String::new());
         Some(match event {
             None => Event::Listening { address: ([127, 0, 0, 1], 1).into(), samples },
-            Some(Event::Listening { .. }) => Event::Stored { samples, chunks },
+            Some(Event::Listening { .. }) => Event::Receiving { queued: samples },
+            Some(Event::Receiving { .. }) => Event::Stored { samples, chunks },
             Some(Event::Stored { .. }) => Event::Paused { reason: text },
             Some(Event::Paused { .. }) => Event::Resumed,
             Some(Event::Resumed) => Event::Complete { samples, chunks, seconds: 0.0 },
@@ -204,7 +224,8 @@ mod tests {
             Some(Event::Providing { .. }) => Event::Data { dir: PathBuf::new(), digest: text },
             Some(Event::Data { .. }) => Event::Notice { text },
             Some(Event::Notice { .. }) => Event::Acknowledged { samples, of: 1 },
-            Some(Event::Acknowledged { .. }) => {
+            Some(Event::Acknowledged { .. }) => Event::Spark { ui: text },
+            Some(Event::Spark { .. }) => {
                 Event::Training { samples, partitions: 1, first_round: 1, rounds: 1, run_dir: PathBuf::new() }
             }
             Some(Event::Training { .. }) => Event::Live {
@@ -219,7 +240,8 @@ mod tests {
             }
             Some(Event::Slice { .. }) => Event::Drift { round: 1, seq: 0 },
             Some(Event::Drift { .. }) => Event::Progress { round: 1, samples, of: 1, partitions: vec![samples] },
-            Some(Event::Progress { .. }) => Event::Round {
+            Some(Event::Progress { .. }) => Event::Tasks { round: 1, done: 1, of: 1 },
+            Some(Event::Tasks { .. }) => Event::Round {
                 round: 1,
                 train_loss: 0.0,
                 test_loss: 0.0,

@@ -1,6 +1,9 @@
 //! `host:port`, as a user gives it. What can never be reached is refused at once, with what to write instead.
 
-use std::net::SocketAddrV6;
+use std::net::{SocketAddr, SocketAddrV6, ToSocketAddrs};
+
+use anyhow::Context;
+use process::exit::{Code, OrExit};
 
 /// Where a receiver is, for `--connect`.
 ///
@@ -19,6 +22,16 @@ pub fn to_connect(text: &str) -> Result<String, String> {
 /// When it is no `host:port`; one sentence.
 pub fn to_listen(text: &str) -> Result<String, String> {
     check(text).map(|_| text.to_owned())
+}
+
+/// The address to listen on that is meant.
+///
+/// # Errors
+/// When nobody knows the host.
+pub fn resolve(text: &str) -> anyhow::Result<SocketAddr> {
+    let found = text.to_socket_addrs().with_context(|| format!("failed to find the host of `{text}`"));
+    let found = found.and_then(|mut found| found.next().with_context(|| format!("`{text}` has no address")));
+    found.or_exit(Code::Unavailable)
 }
 
 /// The port, if all is well.

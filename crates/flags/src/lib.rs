@@ -2,7 +2,7 @@
 //! field is its help text.
 //!
 //! - [`Streaming`], [`Directory`], [`Identity`], [`Chunking`], [`Training`], [`Local`], [`Live`], [`Engine`], [`Spark`],
-//!   [`Security`], [`Listen`], [`Output`]: the groups;
+//!   [`Security`], [`Listen`], [`Output`], [`Page`]: the groups;
 //! - [`layers`]: flag beats file beats preset beats default;
 //! - [`address`] and [`path`]: what a flag's value may be;
 //! - [`manual`]: completions for shells, and man pages.
@@ -19,6 +19,7 @@ mod local;
 pub mod manual;
 mod number;
 mod output;
+mod page;
 pub mod path;
 mod strategy;
 mod streaming;
@@ -30,6 +31,7 @@ pub use engine::{Engine, EngineName, Spark, check_spark_remote};
 pub use live::{Live, LiveTraining, Replay};
 pub use local::{BatchSize, Local, Optimizer, Step};
 pub use output::Output;
+pub use page::Page;
 pub use strategy::{Adaptive, Strategy};
 pub use streaming::{Dataset, Streaming};
 pub use training::{Training, Weighting, When};

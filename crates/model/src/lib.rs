@@ -12,8 +12,9 @@ mod libtorch;
 #[cfg(test)]
 mod reference;
 
-pub use evaluation::{Evaluation, best, evaluate, logits, measure, probabilities};
+pub use evaluation::{Evaluation, evaluate, logits, measure};
 pub use learner::{ISA, Isa, Learner, Optimizer, Settings, Step, gradient_distance};
+pub use native::{best, probabilities};
 pub use weights::{Architecture, SIMPLE_CNN, StateDict};
 
 /// The version of libtorch that is linked: `tch` takes this one and no other.

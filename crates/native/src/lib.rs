@@ -42,9 +42,11 @@ mod network;
 mod optimizer;
 pub mod peak;
 mod pooling;
+mod softmax;
 mod winograd;
 
 pub use inference::Scorer;
 pub use isa::Isa;
 pub use learner::{Learner, gradients};
 pub use optimizer::Optimizer;
+pub use softmax::{best, cross_entropy, probabilities};

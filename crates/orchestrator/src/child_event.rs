@@ -26,5 +26,14 @@ pub(crate) struct Child {
 pub(crate) enum What {
     Event(Event),
     Log(String),
+    /// Its process was started, for the first time or again.
+    Started {
+        pid: u32,
+    },
     Ended(ExitStatus),
+    /// It ended, and is to be started again: for the `count`th time in a row, of so many.
+    Restarting {
+        count: u32,
+        of: u32,
+    },
 }

@@ -5,9 +5,9 @@ mod preset;
 
 use std::{ffi::OsString, path::PathBuf, thread};
 
-use clap::{Parser, builder::RangedU64ValueParser};
+use clap::{Arg, Parser, builder::RangedU64ValueParser};
 use flags::{
-    Chunking, Dataset, Directory, Engine, Identity, Live, Security, Streaming, Training, address,
+    Chunking, Dataset, Directory, Engine, Identity, Live, Page, Security, Streaming, Training, address,
     layers::{Error, Layer, resolve},
     path,
 };
@@ -21,7 +21,7 @@ pub use self::{file::parse_layer, preset::Preset};
 
 /// A configuration: the flags of a run.
 #[derive(Parser, Clone, Debug, Serialize)]
-#[command(name = "orchestrator")]
+#[command(name = "orchestrator", mut_args(needs_page))]
 #[serde(rename_all = "kebab-case")]
 pub struct Config {
     /// What is streamed, and how fast.
@@ -89,6 +89,10 @@ pub struct Config {
     #[arg(long, value_name = "FILE.toml", help_heading = "Run", value_parser = path::parser())]
     #[serde(skip)]
     pub config: Option<PathBuf>,
+    /// Where it is to be watched.
+    #[command(flatten)]
+    #[serde(skip)]
+    pub page: Page,
 }
 
 impl Config {
@@ -201,6 +205,11 @@ impl Config {
     }
 }
 
+/// Without the page, what is said of it says nothing.
+fn needs_page(flag: Arg) -> Arg {
+    if flag.get_id().as_str().starts_with("page_") { flag.requires("page") } else { flag }
+}
+
 #[cfg(test)]
 pub(crate) mod tests {
     use std::fs;
@@ -247,6 +256,8 @@ pub(crate) mod tests {
             ("round = 7", "unknown key `round` in `FILE`; did you mean `rounds`?"),
             ("rounds = 5\nseed == 3", "`FILE` line 2: extra `=`, expected nothing"),
             ("resume = \"x\"", "`resume` cannot stand in `FILE`; give it as a flag"),
+            ("page = \"127.0.0.1:1\"", "`page` cannot stand in `FILE`; give it as a flag"),
+            ("page-token = \"x\"", "`page-token` cannot stand in `FILE`; give it as a flag"),
             ("quiet = true", "`quiet` cannot stand in `FILE`; give it as a flag"),
             ("rounds = 0", "`FILE`: invalid value '0' for '--rounds <N>': give a whole number, at least 1"),
             (
@@ -260,6 +271,23 @@ pub(crate) mod tests {
             assert_eq!(load(&["--config", name]).unwrap_err(), expect.replace("FILE", name));
         }
         assert!(load(&["--config", "no/such/file"]).unwrap_err().starts_with("failed to read `no/such/file`: "));
+    }
+
+    #[test]
+    fn a_page_is_for_the_one_who_asks_for_it_and_in_no_file() {
+        let page = |flags: &[&str]| load(flags).map(|config| config.page.page);
+        assert_eq!(page(&[]), Ok(None));
+        for flags in [&["--page"][..], &["--page", "--samples=9"], &["--page", "127.0.0.1:0"], &["--page=127.0.0.1:0"]]
+        {
+            assert_eq!(page(flags), Ok(Some("127.0.0.1:0".into())), "{flags:?}");
+        }
+        assert_eq!(page(&["--page=localhost:4000", "--page-linger=1m"]), Ok(Some("localhost:4000".into())));
+        for flag in ["--page-token=x", "--page-linger=1m"] {
+            assert_eq!(page(&[flag]).unwrap_err(), "error: the following required arguments were not provided:");
+        }
+        assert!(page(&["--page=http://x"]).unwrap_err().contains("leave out `http://`"));
+        let config = config(&["--page", "--page-token=x", "--page-linger=1m"]);
+        assert!(file::values(&config).unwrap().keys().all(|key| !key.starts_with("page")));
     }
 
     #[test]

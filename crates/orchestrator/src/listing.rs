@@ -10,10 +10,10 @@ use flags::{
 };
 use toml::Value;
 
-use crate::config::{Config, file::values};
-
-/// Flags that no file can have: they say where a configuration comes from, where results go, or what is printed.
-const NOT_KEYS: [&str; 6] = ["config", "resume", "run-dir", "json", "quiet", "help"];
+use crate::config::{
+    Config,
+    file::{NOT_KEYS, values},
+};
 
 /// Width of the lines that explain a key.
 const WIDTH: usize = 100;

@@ -2,13 +2,14 @@
 //! same order.
 
 pub(crate) mod disk;
+pub(crate) mod page;
 pub(crate) mod progress;
 mod stage;
 pub(crate) mod streaming;
 
 use terminal::Console;
 
-use self::{disk::Disk, progress::Progress, streaming::StreamingLog};
+use self::{disk::Disk, page::Page, progress::Progress, streaming::StreamingLog};
 use crate::child_event::{ChildEvent, What};
 
 #[derive(Debug)]
@@ -21,11 +22,14 @@ pub(crate) struct Observers {
     pub(crate) streaming: StreamingLog,
     /// Watches the disk under a stream that has no end.
     pub(crate) disk: Option<Disk>,
+    /// Shows it in browsers.
+    pub(crate) page: Option<Page>,
 }
 
 impl Observers {
     pub(crate) fn new(console: Console) -> Self {
-        Self { progress: Progress::new(console.clone()), console, streaming: StreamingLog::default(), disk: None }
+        let (streaming, disk, page) = (StreamingLog::default(), None, None);
+        Self { progress: Progress::new(console.clone()), console, streaming, disk, page }
     }
 
     pub(crate) fn hear(&mut self, event: &ChildEvent) {
@@ -33,12 +37,15 @@ impl Observers {
         match &event.what {
             What::Event(event) => self.console.event(name, event),
             What::Log(line) => self.console.log(event.child.number, name, line),
-            What::Ended(_) => {}
+            What::Started { .. } | What::Ended(_) | What::Restarting { .. } => {}
         }
         self.progress.hear(event);
         self.streaming.hear(event);
         if let Some(disk) = &mut self.disk {
             disk.hear(event);
+        }
+        if let Some(page) = &self.page {
+            page.hear(event);
         }
     }
 }

@@ -2,6 +2,7 @@
 //! starts during the streaming, because it takes a while to load; it waits there for the chunk directory to be complete.
 //! In a live run it does not wait: it trains while samples are streamed, and the last phase is what is left to train then.
 
+mod page;
 mod streaming;
 
 use std::{
@@ -19,6 +20,7 @@ use process::{
 use setup::{Setup, siblings::Program};
 use terminal::Console;
 
+use self::page::Served;
 use crate::{
     child_event::{ChildEvent, What},
     chunk_directory::{self, ChunkDirectory},
@@ -46,14 +48,34 @@ const AHEAD_LIMIT: Duration = Duration::from_secs(60 * 60);
 pub async fn run(config: &Config, console: Console, trigger: Trigger, shutdown: Shutdown) -> anyhow::Result<()> {
     // Before the set-up, which may take long: whenever this process is killed, there is a run to resume.
     config.run_dir.as_deref().map_or(Ok(()), folder::ensure_unicode)?; // Before anything is made.
+    let server = page::serve(&config.page)?; // As this.
     let directory = ChunkDirectory::hold(&config.directory.dir)?;
     let folder = folder::open(config)?;
     directory.name_holder(&folder)?;
+    let served = server.map(|server| Served::begin(server, config, &folder, &console));
+    let mut observers = Observers::new(console);
+    observers.page = served.as_ref().map(Served::observer);
+    let result = in_folder(folder, config, observers, trigger, shutdown.clone()).await;
+    drop(directory); // Another run may have it while this one is still looked at.
+    if let Some(served) = served {
+        served.end(&result, shutdown).await;
+    }
+    result.map(drop)
+}
+
+/// The run with this folder. Returns the line of its summary that matters.
+async fn in_folder(
+    folder: PathBuf,
+    config: &Config,
+    observers: Observers,
+    trigger: Trigger,
+    shutdown: Shutdown,
+) -> anyhow::Result<String> {
     let config = Config { identity: Identity { run_id: run_folder::identity(&folder)? }, ..config.clone() };
     let (start, mut phases) = (Instant::now(), Phases::default());
-    let setup = Setup::begin(&config.engine, &console, &shutdown).await?;
+    let setup = Setup::begin(&config.engine, &observers.console, &shutdown).await?;
     phases.end("set-up", start);
-    let supervisor = Supervisor::new(&setup.directory, Observers::new(console), shutdown);
+    let supervisor = Supervisor::new(&setup.directory, observers, shutdown);
     let (spark, trainer, rounds) = (None, None, Rounds(0));
     let mut run = Run { config, folder, setup, supervisor, trigger, phases, spark, trainer, rounds };
     let result = run.all_phases().await;
@@ -101,8 +123,8 @@ impl Run {
         Ok(())
     }
 
-    /// Stops what still runs, and shows what came of the run.
-    async fn end(mut self, result: anyhow::Result<()>) -> anyhow::Result<()> {
+    /// Stops what still runs, and shows what came of the run. Returns the line of it that matters.
+    async fn end(mut self, result: anyhow::Result<()>) -> anyhow::Result<String> {
         let console = self.supervisor.observers.console.clone();
         self.supervisor.observers.progress.end();
         self.supervisor.stop(STOP_LIMIT).await;
@@ -115,8 +137,9 @@ impl Run {
             }
         }
         result?;
-        self.supervisor.observers.progress.summarise(&self.phases);
-        Ok(())
+        let Observers { progress, .. } = &self.supervisor.observers;
+        progress.summarise(&self.phases);
+        Ok(progress.result())
     }
 
     fn start_spark(&mut self) -> anyhow::Result<()> {
@@ -141,7 +164,7 @@ impl Run {
                 What::Event(Event::Data { dir, digest }) => data = Some((dir, digest)),
                 What::Ended(status) if status.success() => break,
                 What::Ended(status) => self.supervisor.restart(child.number, status)?,
-                What::Event(_) | What::Log(_) => {}
+                _ => {}
             }
         }
         self.supervisor.observers.progress.clear();

@@ -63,7 +63,7 @@ impl Supervisor {
     pub(crate) fn start(&mut self, invocation: Invocation) -> anyhow::Result<usize> {
         let (number, path) = (self.children.len(), siblings::path(&self.programs, invocation.program));
         let mut child = Child::new(number, path, invocation);
-        child.spawn(&self.environment, &self.sender)?;
+        self.observers.hear(&child.spawn(&self.environment, &self.sender)?);
         self.children.push(child);
         Ok(number)
     }
@@ -91,6 +91,8 @@ impl Supervisor {
         child.due = Some(Instant::now() + wait);
         let (name, Restarts(count)) = (&child.tag.name, child.restarts);
         console.warn(&format!("{name} died ({status}); starting it again ({count} of {RESTARTS})"));
+        let restarting = child.tell(What::Restarting { count, of: RESTARTS });
+        self.observers.hear(&restarting);
         Ok(())
     }
 
@@ -124,7 +126,10 @@ impl Supervisor {
             tokio::select! {
                 biased;
                 cause = shutdown.wait() => return Err(resumable(cause)),
-                number = due => self.children[number].spawn(&self.environment, &self.sender)?,
+                number = due => {
+                    let started = self.children[number].spawn(&self.environment, &self.sender)?;
+                    self.observers.hear(&started);
+                }
                 event = timeout(limit, self.event()) => {
                     return event.unwrap_or_else(|_| Err(gave_up(limit, doing)));
                 }
@@ -149,7 +154,7 @@ impl Supervisor {
         match &event.what {
             What::Log(line) => child.logged(line),
             What::Ended(status) => child.exit = Some(*status),
-            What::Event(_) => {}
+            What::Event(_) | What::Started { .. } | What::Restarting { .. } => {}
         }
         self.observers.hear(&event);
         Ok(event)

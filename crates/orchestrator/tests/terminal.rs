@@ -235,6 +235,19 @@ fn the_live_view_fits_into_forty_columns_and_into_a_window_that_changes() {
 }
 
 #[test]
+fn a_page_stays_on_a_terminal_until_ctrl_c_which_is_a_good_end() {
+    let bench = Bench::built();
+    let mut terminal = Terminal::start(run(&bench, &[], &["--batch-delay=0ms", "--rounds=1", "--page"]), 100);
+    while !terminal.next().unwrap().contains("the page is served until Ctrl-C") {}
+    bench.assert_no_child();
+    let id = terminal.child.id().to_string();
+    assert!(Command::new("kill").args(["-INT", &id]).status().unwrap().success());
+    let screen = terminal.finish();
+    assert_eq!(screen.matches("watch this run: http://127.0.0.1:").count(), 1, "{screen}");
+    assert!(screen.trim_end().ends_with("the page is served until Ctrl-C"), "{screen}");
+}
+
+#[test]
 fn no_color_means_no_colour_and_a_dumb_terminal_gets_plain_lines() {
     let bench = Bench::built();
     let flags = ["--batch-delay=0s", "--rounds=1"];

@@ -7,9 +7,10 @@
 use std::{
     io::{self, BufRead},
     thread,
+    time::Duration,
 };
 
-use tokio::sync::watch;
+use tokio::{runtime::Builder, sync::watch, time::timeout};
 
 use crate::exit::{Code, failure};
 
@@ -95,6 +96,21 @@ impl Shutdown {
             _ => std::future::pending().await,
         }
     }
+
+    /// Keeps this thread until the program is told to stop, no longer than `limit`, if there is one.
+    ///
+    /// # Errors
+    /// When the system has no means to wait.
+    pub fn block(&mut self, limit: Option<Duration>) -> io::Result<()> {
+        let runtime = Builder::new_current_thread().enable_time().build()?;
+        runtime.block_on(async {
+            match limit {
+                Some(limit) => drop(timeout(limit, self.wait()).await),
+                None => drop(self.wait().await),
+            }
+        });
+        Ok(())
+    }
 }
 
 /// Listens for signals and, if `lifeline` is set, to stdin, on threads of its own.
@@ -103,7 +119,7 @@ impl Shutdown {
 /// When the signal handlers or the threads cannot be set up.
 pub fn listen(lifeline: bool) -> io::Result<(Trigger, Shutdown)> {
     let (trigger, shutdown) = Shutdown::manual();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
+    let runtime = Builder::new_current_thread().enable_io().build()?;
     let on_signal = trigger.clone();
     // Registered before returning: a signal that comes right after start must not find the default handler.
     let mut signals = runtime.block_on(async { signals() })?;
@@ -245,6 +261,16 @@ mod tests {
         assert_eq!(shutdown.requested(), None);
         trigger.stop(Cause::Terminate);
         assert_eq!(shutdown.wait().await, Cause::Terminate);
+    }
+
+    #[test]
+    fn a_thread_is_kept_until_a_stop_or_the_limit() {
+        let (trigger, mut shutdown) = Shutdown::manual();
+        shutdown.block(Some(Duration::ZERO)).unwrap();
+        trigger.stop(Cause::Interrupt);
+        for limit in [None, Some(Duration::MAX)] {
+            shutdown.block(limit).unwrap();
+        }
     }
 
     #[test]

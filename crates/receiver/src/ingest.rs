@@ -18,10 +18,12 @@ use proto::{
 };
 use store::Durable;
 
+use self::queue::Queue;
 use crate::config::{Config, Outcome};
 
 mod conclusion;
 mod interface;
+mod queue;
 mod stream;
 #[cfg(test)]
 mod tests;
@@ -43,6 +45,8 @@ pub(crate) struct Ingest {
     arrived: VecDeque<(LeaseId, Samples)>,
     /// Samples that are appended and wait for their chunk.
     pending: Option<Pending>,
+    /// All that are not durable yet.
+    queue: Queue,
     first_sample: Option<Instant>,
     durable: Totals,
     /// The effects of the input that is being handled.
@@ -89,6 +93,7 @@ impl Ingest {
             streams,
             arrived: VecDeque::new(),
             pending: None,
+            queue: Queue::default(),
             first_sample: None,
             durable,
             effects: Vec::new(),
@@ -98,6 +103,12 @@ impl Ingest {
     /// When [`Input::Tick`] is due, if nothing happens before. Once the store has answered every effect, this is later than the
     /// `now` of the last input, so the actor never spins.
     pub(crate) fn deadline(&self) -> Option<Instant> {
+        let telling = if self.tells_of_queue() { self.queue.due() } else { None };
+        self.due().into_iter().chain(telling).min()
+    }
+
+    /// When there is something to do, beside telling of the queue.
+    fn due(&self) -> Option<Instant> {
         match self.state {
             State::Receiving => {
                 let sealing = self.pending.as_ref().map(|pending| pending.since + self.config.linger);
@@ -124,13 +135,30 @@ impl Ingest {
             Input::Failed(error) => self.failed(now, error),
         }
         self.advance(now);
+        self.tell_of_queue(now);
         mem::take(&mut self.effects)
+    }
+
+    fn tells_of_queue(&self) -> bool {
+        matches!(self.state, State::Receiving | State::Paused { .. })
+    }
+
+    fn tell_of_queue(&mut self, now: Instant) {
+        if self.tells_of_queue()
+            && let Some(event) = self.queue.news(now)
+        {
+            let is_answered = self.effects.last().is_some_and(Effect::is_answered);
+            self.effects.insert(self.effects.len() - usize::from(is_answered), Effect::Report(event));
+        }
     }
 
     fn request(&mut self, now: Instant, lease: LeaseId, request: Request) {
         let Some((name, stream)) = leased(&mut self.streams, lease) else { return };
         match request {
-            Request::Data(samples) => self.arrived.push_back((lease, samples)),
+            Request::Data(samples) => {
+                self.queue.samples += samples.batch.count() as u64;
+                self.arrived.push_back((lease, samples));
+            }
             Request::End(end) => stream.set_end(end),
             Request::Bye => stream.confirmed = Some(now),
             Request::Close => {
@@ -204,6 +232,7 @@ impl Ingest {
             self.effects.extend(stream.lease().map(|lease| Effect::Reply(lease, Message::Ack(position))));
         }
         self.durable.samples += sealed;
+        self.queue.samples = self.queue.samples.saturating_sub(sealed);
         self.durable.chunks += 1;
         let left = self.pending.take().map_or(0, |pending| pending.samples - sealed);
         self.pending = (left > 0).then_some(Pending { samples: left, since: now });
@@ -276,10 +305,14 @@ impl Ingest {
 
     /// Appends samples, unless a newer connection holds the stream.
     fn append(&mut self, now: Instant, lease: LeaseId, samples: Samples) {
-        let Some((name, stream)) = leased(&mut self.streams, lease) else { return };
+        let count = samples.batch.count() as u64;
+        let Some((name, stream)) = leased(&mut self.streams, lease) else {
+            self.queue.samples = self.queue.samples.saturating_sub(count);
+            return;
+        };
         stream.accept(&samples.batch);
         self.first_sample.get_or_insert(now);
-        self.pending.get_or_insert(Pending { samples: 0, since: now }).samples += samples.batch.count() as u64;
+        self.pending.get_or_insert(Pending { samples: 0, since: now }).samples += count;
         self.effects.push(Effect::Append { stream: name.clone(), samples });
     }
 

@@ -87,6 +87,7 @@ fn run(flags: &Flags, shutdown: Shutdown) -> anyhow::Result<()> {
     let report = move |event: &Event| match event {
         // A parent that is gone is noticed by the lifeline.
         _ if json => drop(event::emit(event)),
+        Event::Receiving { .. } => {}
         Event::Stored { .. } if Instant::now() < quiet_until.get() => {}
         _ => {
             quiet_until.set(Instant::now() + Duration::from_secs(1));

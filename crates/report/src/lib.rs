@@ -11,6 +11,9 @@ pub mod chart;
 mod number;
 mod sections;
 
+/// The style sheet of the page, which is in it.
+pub const STYLE: &str = include_str!("page.css");
+
 /// Classes that a sample can be of.
 pub const CLASSES: usize = 10;
 

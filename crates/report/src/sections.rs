@@ -10,7 +10,7 @@ use base64::{Engine, prelude::BASE64_STANDARD};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use picture::Picture;
 
-use crate::{Report, number};
+use crate::{Report, STYLE, number};
 
 pub(crate) fn page(report: &Report) -> Markup {
     html! {
@@ -23,7 +23,7 @@ pub(crate) fn page(report: &Report) -> Markup {
                 title { (report.name) " – Tributary" }
                 // Without one in the page, a browser asks a server for it.
                 link rel="icon" href="data:,";
-                style { (PreEscaped(include_str!("page.css"))) }
+                style { (PreEscaped(STYLE)) }
             }
             body {
                 a class="skip" href="#main" { "Skip to the figures" }

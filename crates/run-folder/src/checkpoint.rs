@@ -12,7 +12,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 use weights::{Architecture, Beside, StateDict};
 
-use crate::{CHECKPOINTS, Error, Sums, older, record::Record, seal};
+use crate::{CHECKPOINTS, Error, FINAL_MODEL, Sums, older, record::Record, seal};
 
 /// The next is for what an older trainer would misread: a checkpoint with the state of a server.
 const FORMATS: [&str; 2] = ["tributary checkpoint 1", "tributary checkpoint 2"];
@@ -195,6 +195,15 @@ fn check_rounds(unlisted: &Sums, history: &[Record]) -> Result<(), String> {
 /// When the directory of checkpoints exists but cannot be read.
 pub fn newest(run_folder: &Path) -> Result<Option<PathBuf>, Error> {
     Ok(all(run_folder)?.pop())
+}
+
+/// The newest model of a run folder: the final one, else the newest checkpoint.
+///
+/// # Errors
+/// As [`newest`].
+pub fn newest_model(run_folder: &Path) -> Result<Option<PathBuf>, Error> {
+    let model = run_folder.join(FINAL_MODEL);
+    if model.is_file() { Ok(Some(model)) } else { newest(run_folder) }
 }
 
 /// All checkpoints in a run folder, the newest last.

@@ -1,7 +1,7 @@
 //! A record is the figures of one round. Records are kept in the checkpoints and shown as a line on the console, an
 //! event, and a row of `rounds.csv`.
 
-use event::Prequential;
+use event::{Event, Prequential};
 use serde::{Deserialize, Serialize};
 
 /// The figures of one round.
@@ -63,6 +63,20 @@ impl Record {
     /// Seconds that the round took.
     pub fn seconds(&self) -> f64 {
         self.train_seconds + self.evaluate_seconds
+    }
+
+    /// The record as it is told.
+    pub fn event(&self) -> Event {
+        Event::Round {
+            round: self.round,
+            train_loss: self.train_loss,
+            test_loss: self.test_loss,
+            test_accuracy: self.test_accuracy,
+            received_accuracy: self.received_accuracy,
+            prequential: self.prequential,
+            model_sha256: self.model_sha256.clone(),
+            seconds: self.seconds(),
+        }
     }
 
     /// The record as a line under [`header`]; of the hash it shows the start.

@@ -100,6 +100,11 @@ impl Console {
         }
     }
 
+    /// What was asked for, on stderr, however little is shown.
+    pub fn tell(&self, line: &str) {
+        self.stderr(line);
+    }
+
     /// Something that nobody should miss, on stderr.
     pub fn warn(&self, line: &str) {
         self.stderr(&self.paint(line, "1;33"));

@@ -10,7 +10,7 @@ use flags::{
 };
 use process::exit;
 use trainer::{
-    commands::{import::Import, predict::Predict},
+    commands::{import::Import, page::Page, predict::Predict},
     config::{Config, Folder},
     engine::worker,
     folder_failure,
@@ -73,6 +73,7 @@ pub(crate) enum Command {
         #[arg(long, value_name = "DIR", value_parser = path::parser())]
         test_data: Option<PathBuf>,
     },
+    Page(Page),
     /// Train partitions of samples from stdin: what Spark's executors run
     #[command(hide = true)]
     Worker(worker::Arguments),

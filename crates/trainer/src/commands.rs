@@ -11,7 +11,9 @@ use anyhow::Context;
 pub mod evaluate;
 pub mod import;
 pub mod inspect;
+mod kept;
 pub(crate) mod model_file;
+pub mod page;
 pub mod predict;
 pub mod report;
 

@@ -6,7 +6,7 @@
 //! - [`round`]: the loop, and what happens in it: partitions, local training, strategy, evaluation, and what is kept of it
 //!   in the run folder;
 //! - [`engine`]: where partitions train: on threads, or on a Spark cluster, whose machines run [`engine::worker`];
-//! - [`commands`]: what the trainer does beside training: evaluate, predict, inspect, verify, import, report.
+//! - [`commands`]: what the trainer does beside training: evaluate, predict, inspect, verify, import, report, page.
 //!
 //! The same seed, partitions and binary give the same model, bit by bit: nothing here asks a clock, a thread or a global
 //! random generator for anything that reaches a weight. Tensors stay inside `model`; the only socket is the engine

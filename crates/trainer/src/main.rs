@@ -34,6 +34,7 @@ fn run(args: Args) -> anyhow::Result<()> {
         Some(Command::Report { runs, out, test_data }) => {
             return report::run(&runs, out.as_deref(), test_data.as_deref());
         }
+        Some(Command::Page(page)) => return page.run(&mut shutdown::listen(false)?.1),
         Some(Command::Worker(job)) => return worker::run(&job, io::stdin().lock(), io::stdout().lock()),
         None => {}
     }

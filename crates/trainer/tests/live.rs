@@ -10,7 +10,7 @@ use std::{
 };
 
 use model::SIMPLE_CNN;
-use run_folder::{Checkpoint, Listed, checkpoint, seal};
+use run_folder::{Checkpoint, Listed, ServerState, checkpoint, seal};
 use sample::Extent;
 use serde_json::{Value, json};
 use store::{Mode, Store};
@@ -221,7 +221,7 @@ fn a_resumed_run_whose_earlier_slices_have_changed_is_refused() {
 fn rewrite(place: &Place, run: &str, change: impl FnOnce(&mut Checkpoint)) -> String {
     let path = checkpoint::newest(&place.path(run)).unwrap().unwrap();
     let (global, metadata) = seal::read(&path, &SIMPLE_CNN).unwrap();
-    let mut checkpoint = Checkpoint::decode(global, &metadata).unwrap();
+    let mut checkpoint = Checkpoint::decode(global, ServerState::default(), &metadata).unwrap();
     change(&mut checkpoint);
     fs::write(&path, checkpoint.to_bytes().unwrap()).unwrap();
     path.file_name().unwrap().to_str().unwrap().to_owned()

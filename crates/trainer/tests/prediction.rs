@@ -5,6 +5,8 @@ mod support;
 
 use std::{
     fs,
+    io::{Read, Write},
+    net::TcpStream,
     path::{Path, PathBuf},
 };
 
@@ -69,12 +71,47 @@ fn pictures_of_many_kinds_are_recognised_and_explained() {
     assert_eq!(right.count(), (accuracy * labels.len() as f64).round() as usize);
 
     several_digits(&place);
+    the_page_says_the_same(&place, &lines);
 
     // For people.
     let one = digits().join("0-pen.png");
     let one = one.to_str().unwrap();
     let said = place.says(&["predict", one, "--model", "run"]);
     assert!(said.starts_with(&format!("{one}  {}  ", drawn(one))) && said.contains(" %  then "), "{said}");
+}
+
+/// What the page answers to a picture is what was predicted of it, to the bit.
+fn the_page_says_the_same(place: &Place, predicted: &[Value]) {
+    let options = page::Options { listen: ([127, 0, 0, 1], 0).into(), token_file: None };
+    let server = page::Server::start(&options, vec![page::Run::new("run", &place.path("run"))]).unwrap();
+    let (host, token) = server.address().strip_prefix("http://").unwrap().split_once("/?token=").unwrap();
+    let (_, port) = host.split_once(':').unwrap();
+    let mut compared = 0;
+    for line in predicted {
+        let png = fs::read(line["file"].as_str().unwrap()).unwrap();
+        if !png.starts_with(b"\x89PNG") {
+            continue;
+        }
+        let mut stream = TcpStream::connect(host).unwrap();
+        let head = format!("Host: {host}\r\nCookie: tributary-{port}={token}\r\nContent-Type: image/png\r\n");
+        let rest = format!("Content-Length: {}\r\nConnection: close\r\n\r\n", png.len());
+        stream.write_all(&[format!("POST /runs/0/digits HTTP/1.1\r\n{head}{rest}").as_bytes(), &png].concat()).unwrap();
+        let mut said = String::new();
+        stream.read_to_string(&mut said).unwrap();
+        if said.starts_with("HTTP/1.1 413 ") {
+            continue; // Photographs are larger than a drawing may be.
+        }
+        assert!(said.starts_with("HTTP/1.1 200 "), "{line}: {said}");
+        let answer: Value = serde_json::from_str(said.split_once("\r\n\r\n").unwrap().1).unwrap();
+        let digits = answer["digits"].as_array().unwrap();
+        assert_eq!(digits.len(), 1, "{said}");
+        for field in ["label", "probabilities"] {
+            assert_eq!(digits[0][field], line[field], "{line}");
+        }
+        assert_eq!(answer["model_sha256"], place.summary("run")["model_sha256"]);
+        compared += 1;
+    }
+    assert!(compared >= 14, "{compared}");
 }
 
 /// Two pictures as one, the second on the right.

@@ -3,16 +3,18 @@
 //! what is in it.
 
 use std::{
-    fs::{self, File},
-    io::{self, Read, Write},
+    fs, io,
     path::{Path, PathBuf},
 };
 
+use process::private::{self, Fault};
 use proto::Key;
 use zeroize::Zeroizing;
 
 /// What the line begins with; the number is the format's version.
 const PREFIX: &str = "tributary-key-1 ";
+/// More bytes than the line has.
+const MOST: usize = 128;
 
 /// Why there is no key. Every variant names the file.
 #[derive(Debug, thiserror::Error)]
@@ -60,9 +62,16 @@ impl Error {
         }
     }
 
-    /// For `map_err`.
-    fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Error {
-        move |source| Error::Io { action, path: path.to_owned(), source }
+    fn of(path: &Path, fault: Fault) -> Error {
+        let path = path.to_owned();
+        match fault {
+            Fault::Missing => Error::Missing(path),
+            Fault::Exists => Error::Exists(path),
+            Fault::Exposed => Error::Exposed(path),
+            Fault::Unprotectable => Error::Unprotectable(path),
+            Fault::Malformed => Error::Malformed(path),
+            Fault::Io(action, source) => Error::Io { action, path, source },
+        }
     }
 }
 
@@ -71,22 +80,7 @@ impl Error {
 /// # Errors
 /// When there is none, when it holds something else, and when other users may read it.
 pub fn read(path: &Path) -> Result<Key, Error> {
-    match fs::metadata(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(Error::Missing(path.to_owned())),
-        // Opening a pipe would wait for somebody to write to it.
-        Ok(other) if !other.is_file() => return Err(Error::Malformed(path.to_owned())),
-        found => found.map_err(Error::io("open", path))?,
-    };
-    let file = File::open(path).map_err(Error::io("open", path))?;
-    if is_exposed(&file).map_err(Error::io("read", path))? {
-        let error = if can_protect(folder(path)) { Error::Exposed } else { Error::Unprotectable };
-        return Err(error(path.to_owned()));
-    }
-    let mut text = Zeroizing::new(String::with_capacity(128));
-    match file.take(128).read_to_string(&mut text) {
-        Err(error) if error.kind() == io::ErrorKind::InvalidData => return Err(Error::Malformed(path.to_owned())),
-        read => read.map_err(Error::io("read", path))?,
-    };
+    let text = private::read(path, MOST).map_err(|fault| Error::of(path, fault))?;
     parse(&text).ok_or_else(|| Error::Malformed(path.to_owned()))
 }
 
@@ -96,40 +90,17 @@ pub fn read(path: &Path) -> Result<Key, Error> {
 /// # Errors
 /// When the file exists or cannot be written, or its file system would open it to other users.
 pub fn create(path: &Path) -> Result<Key, Error> {
-    let dir = folder(path);
-    fs::create_dir_all(dir).map_err(Error::io("create", dir))?;
+    let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    fs::create_dir_all(dir).map_err(|source| Error::Io { action: "create", path: dir.to_owned(), source })?;
     let mut bytes = Zeroizing::new([0; 32]);
-    getrandom::fill(&mut *bytes).map_err(|error| Error::io("make a key for", path)(error.into()))?;
-    let mut file = private_file(dir).map_err(Error::io("write", path))?;
-    if is_exposed(file.as_file()).map_err(Error::io("write", path))? {
-        return Err(Error::Unprotectable(path.to_owned()));
-    }
-    file.write_all(line(&bytes).as_bytes()).map_err(Error::io("write", path))?;
-    file.as_file().sync_all().map_err(Error::io("write", path))?;
-    match file.persist_noclobber(path) {
-        Ok(_) => Ok(Key::new(*bytes)),
-        Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => Err(Error::Exists(path.to_owned())),
-        Err(error) => Err(Error::io("write", path)(error.error)),
-    }
-}
-
-fn folder(path: &Path) -> &Path {
-    path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."))
-}
-
-/// A temporary file that only its owner may read or change.
-fn private_file(dir: &Path) -> io::Result<tempfile::NamedTempFile> {
-    tempfile::Builder::new().prefix(".tributary-key-").tempfile_in(dir)
-}
-
-/// Whether files in this folder can be closed to other users. One is made to see, because file systems that cannot do it
-/// have many names. Where none can be made, the answer is yes.
-fn can_protect(dir: &Path) -> bool {
-    private_file(dir).and_then(|file| is_exposed(file.as_file())).map_or(true, |exposed| !exposed)
+    let action = "make a key for";
+    getrandom::fill(&mut *bytes).map_err(|error| Error::of(path, Fault::Io(action, error.into())))?;
+    private::create(path, &line(&bytes)).map_err(|fault| Error::of(path, fault))?;
+    Ok(Key::new(*bytes))
 }
 
 fn line(key: &[u8; 32]) -> Zeroizing<String> {
-    let mut line = Zeroizing::new(String::with_capacity(128)); // Enough, so that no copy is left behind.
+    let mut line = Zeroizing::new(String::with_capacity(MOST)); // Enough, so that no copy is left behind.
     let digits = Zeroizing::new(hex::encode(key));
     [PREFIX, &digits, "\n"].into_iter().for_each(|part| line.push_str(part));
     line
@@ -140,37 +111,6 @@ fn parse(text: &str) -> Option<Key> {
     let mut bytes = Zeroizing::new([0; 32]);
     hex::decode_to_slice(digits, &mut *bytes).ok()?;
     Some(Key::new(*bytes))
-}
-
-#[cfg(unix)]
-fn is_exposed(file: &File) -> io::Result<bool> {
-    use std::os::unix::fs::MetadataExt;
-
-    use rustix::process::{getegid, geteuid, getgroups};
-
-    let found = file.metadata()?;
-    let groups = getgroups()?;
-    let in_group = groups.into_iter().chain([getegid()]).any(|group| group.as_raw() == found.gid());
-    Ok(!is_private(found.mode(), found.uid(), geteuid().as_raw(), in_group))
-}
-
-/// Whether a file with this mode and owner is closed to other users, as user `us` sees it. A secret that is mounted into a
-/// container may belong to root and be readable by a group of ours: it cannot be changed from here, and was made so on
-/// purpose.
-#[cfg(unix)]
-fn is_private(mode: u32, owner: u32, us: u32, in_group: bool) -> bool {
-    let is_mounted = owner == 0 && in_group && (us != owner || mode & 0o222 == 0);
-    match mode & 0o077 {
-        0 => true,
-        0o040 => is_mounted,
-        _ => false,
-    }
-}
-
-/// Elsewhere, a user's files are closed to others by default, and no mode says so.
-#[cfg(not(unix))]
-fn is_exposed(_: &File) -> io::Result<bool> {
-    Ok(false)
 }
 
 #[cfg(test)]
@@ -243,49 +183,8 @@ mod tests {
         assert!(matches!(read(Path::new("no/such/file")), Err(Error::Missing(_))));
     }
 
-    #[cfg(unix)]
     #[test]
-    fn what_is_no_file_is_refused_without_opening_it() {
-        let dir = tempfile::tempdir().unwrap();
-        let pipe = dir.path().join("pipe");
-        assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
-        for path in [&pipe, dir.path()] {
-            assert!(matches!(read(path), Err(Error::Malformed(_))), "{}", path.display());
-        }
-    }
-
-    #[cfg(unix)]
-    #[test]
-    fn a_key_is_private_to_its_owner_or_mounted_for_our_group() {
-        for (mode, owner, us, in_group, private) in [
-            (0o600, 1000, 1000, false, true),
-            (0o400, 0, 1000, false, true),
-            // Mounted.
-            (0o440, 0, 1000, true, true),
-            (0o640, 0, 1000, true, true),
-            (0o440, 0, 0, true, true),
-            // Of others, or open to them.
-            (0o440, 0, 1000, false, false),
-            (0o440, 1001, 1000, true, false),
-            (0o444, 0, 1000, true, false),
-            (0o460, 0, 1000, true, false),
-            // Ours: `chmod` helps.
-            (0o440, 1000, 1000, true, false),
-            (0o640, 1000, 1000, true, false),
-            (0o640, 0, 0, true, false),
-            (0o620, 1000, 1000, false, false),
-            (0o601, 1000, 1000, false, false),
-        ] {
-            assert_eq!(is_private(mode, owner, us, in_group), private, "{mode:o} of {owner}, seen by {us}, {in_group}");
-        }
-    }
-
-    #[cfg(unix)]
-    #[test]
-    fn a_folder_protects_its_files_unless_one_is_seen_to_be_exposed() {
-        let dir = tempfile::tempdir().unwrap();
-        assert!(can_protect(dir.path()) && can_protect(&dir.path().join("absent")));
-        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0, "nothing is left behind");
+    fn where_no_file_can_be_closed_the_advice_is_another_place() {
         let error = Error::Unprotectable("drive/key".into());
         assert_eq!(error.exit_code(), 78);
         assert!(error.to_string().contains("--key") && !error.to_string().contains("chmod"), "{error}");

@@ -13,6 +13,7 @@ mod ingest;
 mod live;
 mod measurement;
 mod memory;
+mod page;
 mod programs;
 mod python;
 mod record;
@@ -63,6 +64,8 @@ enum Kind {
     Run,
     /// Live runs: waiting, time of all, and memory of a stream without an end
     Live,
+    /// Watchers of a run, and what they cost it
+    Page,
     /// Peak memory of trainer, receiver and sender
     Memory,
     /// `--help` of each program
@@ -109,6 +112,7 @@ fn measure(kind: Kind, turns: u32) -> anyhow::Result<Measurement> {
         Kind::Accuracy => accuracy::measure(),
         Kind::Run => run::measure(turns),
         Kind::Live => live::measure(turns),
+        Kind::Page => page::measure(turns),
         Kind::Memory => memory::measure(turns),
         Kind::Startup => startup::measure(turns),
         Kind::Scaling => scaling::measure(turns),

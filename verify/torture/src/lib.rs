@@ -1,4 +1,4 @@
-//! Trouble, made on purpose: killed processes, power cuts, full disks, faulty networks, forged handshakes, floods. Each
+//! Trouble, made on purpose: killed processes, power cuts, full disks, faulty networks, forged handshakes, hostile requests, floods. Each
 //! module makes one kind and checks that nothing was lost, nothing doubled and nobody let in. Tests run each briefly;
 //! `scripts/torture` runs each at length and writes the figures into `RELIABILITY.md`.
 //!
@@ -12,6 +12,7 @@ pub mod crash;
 pub mod damage;
 pub mod forgery;
 pub mod fuzz;
+pub mod intruders;
 mod kept;
 #[cfg(target_os = "linux")]
 pub mod kill;

@@ -5,7 +5,7 @@ use std::{io::Write, process::ExitCode, time::Instant};
 use anyhow::ensure;
 use clap::{Parser, ValueEnum};
 use torture::{
-    Finding, bugs, crash, damage, forgery, fuzz, kill, load, network, programs,
+    Finding, bugs, crash, damage, forgery, fuzz, intruders, kill, load, network, programs,
     record::{self, Origin, Record},
 };
 
@@ -42,6 +42,8 @@ enum Kind {
     Network,
     /// Thirty thousand handshakes without the key, at a receiver's sockets
     Forgery,
+    /// A hundred thousand hostile requests at a page that is watched
+    Page,
     /// Every bit, length and name of the files of a small chunk directory, and of a checkpoint
     Damage,
     /// Every fuzz target; needs a nightly compiler and cargo-fuzz
@@ -115,6 +117,7 @@ async fn torture(kind: Kind, flags: &Flags) -> (&'static str, u64, anyhow::Resul
             ("Faulty network", seed, network::run(config).await)
         }
         Kind::Forgery => ("Forged handshakes", SEED, forgery::run(30_000, SEED).await),
+        Kind::Page => ("Hostile requests at the page", SEED, intruders::run(100_000, SEED).await),
         Kind::Damage => ("Damaged files", 0, damage::run(100_000)),
         Kind::Fuzz => ("Hostile bytes", SEED, fuzz::run(flags.inputs, SEED, only)),
         Kind::Load => {

@@ -10,6 +10,10 @@ use serde_json::{Map, Value};
 
 use super::Config;
 
+/// Flags that no file can have: they say where a configuration comes from, where results go, or what is printed and shown.
+pub(crate) const NOT_KEYS: [&str; 9] =
+    ["config", "resume", "run-dir", "json", "quiet", "page", "page-token", "page-linger", "help"];
+
 /// The values in a configuration file, or in that of a run.
 pub(super) fn read_layer(path: &Path, is_run: bool) -> Result<Layer, Error> {
     let name = path.display().to_string();
@@ -19,7 +23,7 @@ pub(super) fn read_layer(path: &Path, is_run: bool) -> Result<Layer, Error> {
         Error::Layer(format!("failed to read `{name}`: {error}{hint}"))
     })?;
     let layer = parse_layer(&name, &text)?;
-    match ["config", "resume", "run-dir", "json", "quiet"].into_iter().find(|key| layer.values.contains_key(*key)) {
+    match NOT_KEYS.into_iter().find(|key| layer.values.contains_key(*key)) {
         Some(key) => Err(Error::Layer(format!("`{key}` cannot stand in `{name}`; give it as a flag"))),
         None => Ok(layer),
     }

@@ -106,6 +106,12 @@ impl Progress {
         }
     }
 
+    /// The number that matters, in its line; nothing before the trainer's summary.
+    pub(crate) fn result(&self) -> String {
+        let last = self.summary.as_deref().and_then(|text| text.trim().lines().last());
+        last.map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).unwrap_or_default()
+    }
+
     fn show(&mut self, child: usize, event: &Event) {
         match event {
             Event::Providing { what, done, of } => self.provide(what, *done, *of),
@@ -165,8 +171,9 @@ impl Progress {
                 self.clear();
                 self.summary = Some(text.clone());
             }
-            // The run acts on these.
-            Event::Listening { .. } | Event::Data { .. } => {}
+            // The run acts on these, or there is a page that shows them.
+            Event::Listening { .. } | Event::Data { .. } | Event::Receiving { .. } => {}
+            Event::Spark { .. } | Event::Tasks { .. } => {}
         }
     }
 

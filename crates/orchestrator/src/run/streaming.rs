@@ -99,10 +99,10 @@ impl Run {
                 let ChildEvent { child, what, .. } = self.supervisor.next(limit, doing).await?;
                 match what {
                     What::Event(Event::Listening { address, .. }) => return Ok(Some(address)),
-                    What::Event(_) | What::Log(_) => {}
                     What::Ended(_) if self.is_streamed()? => return Ok(None),
                     What::Ended(status) if status.success() => bail!("the receiver ended before it listened"),
                     What::Ended(status) => self.supervisor.restart(child.number, status)?,
+                    _ => {}
                 }
             }
         };
@@ -178,7 +178,7 @@ impl Run {
     }
 
     async fn end_streaming(&mut self) {
-        let Observers { console, progress, streaming, disk } = &mut self.supervisor.observers;
+        let Observers { console, progress, streaming, disk, .. } = &mut self.supervisor.observers;
         progress.end_streaming();
         *disk = None;
         // At once: the trainer, which is at work by now, reads it when it is done.

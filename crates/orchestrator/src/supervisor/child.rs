@@ -68,8 +68,8 @@ impl Child {
         }
     }
 
-    /// Starts its process, with these environment variables beside ours.
-    pub(super) fn spawn(&mut self, environment: &[(&str, String)], sender: &Sender) -> anyhow::Result<()> {
+    /// Starts its process, with these environment variables beside ours. Returns what to tell of it.
+    pub(super) fn spawn(&mut self, environment: &[(&str, String)], sender: &Sender) -> anyhow::Result<ChildEvent> {
         let mut command = Command::new(&self.path);
         command.args(&self.invocation.arguments).envs(environment.iter().cloned()).kill_on_drop(true);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -78,12 +78,19 @@ impl Child {
         }
         ::process::group::begin(command.as_std_mut());
         let mut process = command.spawn().with_context(|| format!("failed to start `{}`", self.path.display()))?;
+        let pid = process.id().unwrap_or_default(); // It is always there until the process is waited for.
         let (kill, killed) = oneshot::channel();
         (self.lifeline, self.kill) = (process.stdin.take(), Some(kill));
         (self.exit, self.due) = (None, None);
         self.last_lines.clear();
+        let started = self.tell(What::Started { pid });
         tokio::spawn(follow(process, killed, self.tag.clone(), sender.clone()));
-        Ok(())
+        Ok(started)
+    }
+
+    /// What happens to it now.
+    pub(super) fn tell(&self, what: What) -> ChildEvent {
+        ChildEvent { child: self.tag.clone(), at: std::time::Instant::now(), what }
     }
 
     /// Whether it is of this program, and runs.

@@ -3,6 +3,8 @@
 
 #![allow(dead_code, reason = "each test file needs another part of it")]
 
+pub(crate) mod watch;
+
 use std::{
     fs,
     io::{BufRead, BufReader, Read},
@@ -188,6 +190,16 @@ impl Running {
         self.stderr.read_until(text);
     }
 
+    /// The next line on stdout with this text.
+    pub(crate) fn stdout_line(&mut self, text: &str) -> String {
+        self.stdout.read_until(text)
+    }
+
+    /// The next line on stderr with this text.
+    pub(crate) fn stderr_line(&mut self, text: &str) -> String {
+        self.stderr.read_until(text)
+    }
+
     pub(crate) fn signal(&self, signal: &str) {
         kill(self.child.id(), signal);
     }
@@ -224,13 +236,13 @@ impl Lines {
     }
 
     #[track_caller]
-    fn read_until(&mut self, text: &str) {
+    fn read_until(&mut self, text: &str) -> String {
         loop {
             let line = self.lines.recv_timeout(LIMIT).unwrap_or_else(|_| panic!("no `{text}` in:\n{}", self.text));
             let found = line.contains(text);
             self.text += &format!("{line}\n");
             if found {
-                return;
+                return line;
             }
         }
     }

@@ -2,6 +2,7 @@
 
 mod disk;
 mod endless;
+mod queue;
 mod random;
 mod streams;
 
@@ -70,7 +71,7 @@ impl Play {
     fn step(&mut self, millis: u64, input: Input, expect: &str) {
         let now = self.start + Duration::from_millis(millis);
         let effects = self.ingest.handle(now, input);
-        let words: Vec<String> = effects.iter().map(words).collect();
+        let words: Vec<String> = effects.iter().filter(|effect| !is_of_queue(effect)).map(words).collect();
         assert_eq!(words.join(", "), expect, "at {millis} ms");
         let answered = effects.iter().position(Effect::is_answered);
         assert!(answered.is_none_or(|at| at + 1 == effects.len()), "nothing comes after what is answered");
@@ -96,9 +97,14 @@ impl Play {
 
     #[track_caller]
     fn deadline(&self, millis: Option<u64>) {
-        let deadline = self.ingest.deadline().map(|at| (at - self.start).as_millis() as u64);
+        let deadline = self.ingest.due().map(|at| (at - self.start).as_millis() as u64);
         assert_eq!(deadline, millis);
     }
+}
+
+/// Whether an effect tells of the queue, which has a table of its own.
+fn is_of_queue(effect: &Effect) -> bool {
+    matches!(effect, Effect::Report(Event::Receiving { .. }))
 }
 
 /// An effect in a few words.

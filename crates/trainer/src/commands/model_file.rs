@@ -8,7 +8,7 @@ use std::{
 use anyhow::anyhow;
 use model::StateDict;
 use process::exit::{Code, failure};
-use run_folder::{FINAL_MODEL, checkpoint, seal};
+use run_folder::{checkpoint, seal};
 
 use crate::{config::ARCHITECTURE, folder_failure};
 
@@ -44,10 +44,6 @@ impl ModelFile {
 }
 
 fn model_in(run_folder: &Path) -> anyhow::Result<PathBuf> {
-    let model = run_folder.join(FINAL_MODEL);
-    if model.is_file() {
-        return Ok(model);
-    }
     let none = || failure(Code::Data, anyhow!("there is no model in `{}`", run_folder.display()));
-    checkpoint::newest(run_folder).map_err(folder_failure)?.ok_or_else(none)
+    checkpoint::newest_model(run_folder).map_err(folder_failure)?.ok_or_else(none)
 }

@@ -1,8 +1,6 @@
 //! Reporting makes `report.html` of what a run folder holds: at the end of a run, and again whenever `trainer report`
 //! is asked to, also of several runs beside each other.
 
-mod kept;
-
 use std::{
     ffi::OsStr,
     path::{Path, PathBuf},
@@ -19,7 +17,7 @@ use run_folder::{
 use sample::{CLASSES, PIXELS};
 use terminal::{count, shell};
 
-use self::kept::Kept;
+use super::kept::Kept;
 use crate::{config::as_typed, data::test_set, live::text, output};
 
 /// What several runs are compared in, in the first one's folder.

@@ -19,6 +19,7 @@ mod wait;
 use std::{cell::RefCell, collections::BTreeSet, env, fs, path::Path, rc::Rc, time::Duration};
 
 use anyhow::{Context, anyhow, ensure};
+use event::Event;
 use model::StateDict;
 use process::{
     exit::{Code, OrExit, failure},
@@ -37,6 +38,7 @@ use super::{
 use crate::{
     config::{ARCHITECTURE, Config},
     data::digest::Digest,
+    output,
     round::local::{LocalUpdate, OnSamples, Updates},
 };
 use cluster::Cluster;
@@ -85,6 +87,10 @@ impl Driver {
         let remote = flags.spark_remote.clone().or_else(from_environment).unwrap_or("sc://127.0.0.1:15002".into());
         let go_on = || on_samples(None, 0);
         let cluster = Cluster::connect(&remote, flags.spark_patience, &go_on)?;
+        if let Some(ui) = cluster.ui(&go_on) {
+            tracing::info!("Spark UI: {ui}");
+            tell(config, || Event::Spark { ui });
+        }
         check_result_size(&cluster, config.partitions, &go_on)?;
         let dir = tempfile::tempdir().context("failed to create a directory for temporary files")?;
         let command = match &flags.worker_command {
@@ -177,7 +183,12 @@ impl Spark {
         cluster.query(sql, &|| on_samples(None, 0), &mut |news| {
             let done = match news {
                 News::Row(row) => return self.take(&row, &mut replies),
-                News::Tasks(done, of) => share(all, done, of),
+                News::Tasks(done, of) => {
+                    if let Job::Train { round, .. } = job {
+                        tell(config, || tasks(*round, done, of));
+                    }
+                    share(all, done, of)
+                }
             };
             // Stages that begin later make the share smaller for a while; a bar does not run backwards.
             let more = done.saturating_sub(told);
@@ -337,6 +348,18 @@ fn guarded(command: &str, patience: Duration) -> String {
     format!("timeout -k 5 {seconds} bash -c {command}; status=$?; cat > /dev/null; exit $status")
 }
 
+/// Tells an event to whoever started this program; people have a bar.
+fn tell(config: &Config, event: impl FnOnce() -> Event) {
+    if config.json {
+        output::show(true, &event(), "");
+    }
+}
+
+fn tasks(round: u32, done: i64, of: i64) -> Event {
+    let of = of.max(0);
+    Event::Tasks { round, done: done.clamp(0, of) as u64, of: of as u64 }
+}
+
 /// What so many tasks `done` are of `all` samples. Spark counts a task twice that it had to run again.
 fn share(all: u64, done: i64, of: i64) -> u64 {
     let of = of.max(1);
@@ -365,6 +388,13 @@ mod tests {
     fn progress_never_exceeds_the_whole() {
         let shares = [(0, 0), (-1, 4), (1, 4), (4, 4), (5, 4)].map(|(done, of)| share(100, done, of));
         assert_eq!(shares, [0, 0, 25, 100, 100]);
+    }
+
+    #[test]
+    fn tasks_that_are_done_are_never_more_than_there_are() {
+        for ((done, of), expect) in [((0, 0), (0, 0)), ((-1, 4), (0, 4)), ((3, 4), (3, 4)), ((5, 4), (4, 4))] {
+            assert_eq!(tasks(2, done, of), Event::Tasks { round: 2, done: expect.0, of: expect.1 });
+        }
     }
 
     #[test]

@@ -191,7 +191,7 @@ impl<'a> Journal<'a> {
         // Of a resumed run the whole table is shown. A kill may have come between a checkpoint and its event.
         let logged = self.folder.logged_rounds()?;
         for record in &self.state.history {
-            let event = event_of(record);
+            let event = record.event();
             if !logged.contains(&(record.round, record.model_sha256.clone())) {
                 self.folder.append_event(&event)?;
             }
@@ -218,7 +218,7 @@ impl<'a> Journal<'a> {
         confusion: &Confusion,
     ) -> anyhow::Result<()> {
         self.board.record(&record, &global, confusion)?; // Before the checkpoint; `Board` says why.
-        let (event, text) = (event_of(&record), record.line(self.columns()));
+        let (event, text) = (record.event(), record.line(self.columns()));
         self.state.history.push(record);
         if self.config.live.is_some() {
             let Checkpoint { unlisted, history, .. } = &mut self.state;
@@ -278,18 +278,5 @@ impl<'a> Journal<'a> {
         self.folder.append_event(event)?;
         output::show(self.config.json, event, text);
         Ok(())
-    }
-}
-
-fn event_of(record: &Record) -> Event {
-    Event::Round {
-        round: record.round,
-        train_loss: record.train_loss,
-        test_loss: record.test_loss,
-        test_accuracy: record.test_accuracy,
-        received_accuracy: record.received_accuracy,
-        prequential: record.prequential,
-        model_sha256: record.model_sha256.clone(),
-        seconds: record.seconds(),
     }
 }

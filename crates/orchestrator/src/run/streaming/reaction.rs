@@ -46,7 +46,7 @@ pub(super) fn decide(program: Program, what: &What, case: Case) -> Reaction {
         What::Event(_) if case.is_new_round => Reaction::Progress(&[Program::Trainer]),
         // It was being started again when it was to be told.
         What::Event(Event::Listening { .. }) if case.is_ending => Reaction::Interrupt,
-        What::Event(_) | What::Log(_) => Reaction::Nothing,
+        What::Event(_) | What::Log(_) | What::Started { .. } | What::Restarting { .. } => Reaction::Nothing,
         What::Ended(status) => ended(program, *status, case),
     }
 }

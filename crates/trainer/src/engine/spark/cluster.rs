@@ -58,9 +58,6 @@ impl Cluster {
             fail!(Code::Unavailable, "the server at {endpoint} is Spark {version}; {major}.{minor} or newer is needed");
         }
         tracing::info!("connected to Spark {version} at {endpoint}");
-        if let Some(ui) = cluster.ui(go_on) {
-            tracing::info!("Spark UI: {ui}");
-        }
         Ok(cluster)
     }
 
@@ -135,7 +132,7 @@ impl Cluster {
     }
 
     /// The address of Spark's own pages, where the server knows it or they can be found.
-    fn ui(&self, go_on: GoOn<'_>) -> Option<String> {
+    pub(super) fn ui(&self, go_on: GoOn<'_>) -> Option<String> {
         let address = self.setting("spark.driver.appUIAddress", go_on).filter(|address| !address.is_empty());
         let find = || {
             let host = self.setting("spark.driver.host", go_on)?;

@@ -1,0 +1,304 @@
+// The pipeline as a picture: what each part holds, and lines between them along which dots move while something flows. The parts
+// are text in a grid, which reflows; the lines are drawn behind them, from where the parts are.
+
+import { count, fill, make, many, percent, perSecond, put, say, setSign, shape, show, sign } from "./dom.js";
+import { rate, standing } from "./state.js";
+
+/** A line flows for so many seconds after something went along it. */
+const FLOW = 1.2;
+/** So many senders, or partitions, are drawn; the rest are one more. */
+const MOST = 24;
+/** So many squares at most stand for the chunks. */
+const SQUARES = 60;
+const [WAITS, DONE] = [{ sign: "wait", words: "waits" }, { sign: "done", words: "done" }];
+
+/** The picture within this element. */
+export function pipeline(river) {
+  const lines = shape("svg", { class: "links", "aria-hidden": "true" });
+  let parts = null;
+  let links = [];
+  let built = "";
+
+  function build(senders, partitions, hidden) {
+    parts = {
+      senders: stage("Senders", "senders", senders.map((name) => card(name, true))),
+      receiver: stage("Receiver", "receiver", [card("", false)]),
+      directory: stage("Chunk directory", "directory", [card("", false)]),
+      partitions: stage("Partitions", "partitions", partitions.map((name) => card(name, true))),
+      average: stage("Average", "average", [card("", false)]),
+      test: stage("Test", "test", [card("", false)]),
+    };
+    parts.directory.squares = shape("svg", { class: "squares", "aria-hidden": "true" });
+    parts.directory.cards[0].element.append(parts.directory.squares);
+    parts.partitions.link = make("a", "spark");
+    Object.assign(parts.partitions.link, { target: "_blank", rel: "noreferrer", textContent: "Spark’s own pages" });
+    parts.partitions.element.append(parts.partitions.link);
+    parts.senders.more = hidden;
+    const list = make("ol", "parts-of-river");
+    list.setAttribute("role", "list");
+    list.append(...Object.values(parts).map((part) => part.element));
+    river.replaceChildren(lines, list);
+    const [receiver, directory, average, test] = ["receiver", "directory", "average", "test"].map((name) => parts[name].cards[0]);
+    links = [
+      ...parts.senders.cards.map((from) => link("data", from, receiver)),
+      link("data", receiver, directory),
+      ...parts.partitions.cards.map((to) => link("data", directory, to)),
+      ...parts.partitions.cards.map((from) => link("model", from, average)),
+      link("model", average, test),
+      link("model loop", average, parts.partitions.cluster),
+    ];
+    lines.replaceChildren(...links.flatMap((one) => [one.bed, one.dots]));
+    watcher.disconnect();
+    watcher.observe(river);
+    for (const part of Object.values(parts)) watcher.observe(part.element);
+  }
+
+  // Lines begin and end where the parts are.
+  const watcher = new ResizeObserver(() => {
+    const origin = river.getBoundingClientRect();
+    put(lines, "viewBox", `0 0 ${Math.max(1, origin.width)} ${Math.max(1, origin.height)}`);
+    for (const { bed, dots, from, to, kind } of links) {
+      const [a, b] = [from, to].map((end) => within(end.element.getBoundingClientRect(), origin));
+      const path = kind.includes("loop") ? loop(a, b, origin.width) : course(a, b);
+      put(bed, "d", kind.includes("loop") ? path + head(path) : path);
+      put(dots, "d", path);
+    }
+  });
+
+  /** Draws the state; `now` is in the run's Unix seconds. True while something moves. */
+  return function draw(state, now) {
+    const senders = names([...state.senders.keys()], "senders");
+    const known = Math.max(state.plan?.partitions ?? 0, state.training?.partitions ?? 0, 1);
+    const partitions = names(Array.from({ length: known }, (_, index) => `partition ${index}`), "partitions");
+    const shape_of = JSON.stringify([senders, partitions]);
+    if (shape_of !== built) {
+      build(senders, partitions);
+      built = shape_of;
+    }
+    const flow = flows(state, now);
+    drawSenders(parts.senders, state, now);
+    drawReceiver(parts.receiver.cards[0], state, now);
+    drawDirectory(parts.directory, state);
+    drawPartitions(parts.partitions, state, now, known);
+    drawModel(parts, state);
+    for (const one of links) put(one.dots, "class", `dots ${one.kind}${flow(one) ? " on" : ""}`);
+    return links.some(flow);
+  };
+
+  function flows(state, now) {
+    const fresh = (at) => !state.finished && at > 0 && now - at < FLOW;
+    const last = state.rounds.at(-1)?.round ?? 0;
+    const { progress } = state;
+    const busy = progress && progress.round > last && !state.finished;
+    const trains = busy && progress.samples < progress.of && fresh(progress.at);
+    const ends = (busy && progress.samples >= progress.of && fresh(progress.at - 1)) || fresh(state.roundAt);
+    const { receiver, directory, partitions, average, test } = parts;
+    const [source, store, mean, trial] = [receiver, directory, average, test].map((part) => part.cards[0]);
+    return ({ from, to, kind }) => {
+      if (kind.includes("loop")) return fresh(state.roundAt);
+      if (to === trial) return ends;
+      if (to === mean) return ends;
+      if (from === store) return trains && takes(progress, partitions.cards.indexOf(to), partitions.cards.length);
+      if (from === source) return fresh(state.receiver.at);
+      const rest = () => [...state.senders.values()].slice(MOST - 1).map((one) => one.at);
+      const down = state.children.get(from.name)?.state === "down";
+      return !down && fresh(state.senders.get(from.name)?.at ?? Math.max(0, ...rest()));
+    };
+  }
+}
+
+/** Whether a partition is in the middle of its samples, as far as is known. */
+function takes(progress, index, of) {
+  const own = progress.partitions[index];
+  return own === undefined || (own > 0 && own < progress.of / of - 1);
+}
+
+/** Names of what is drawn: all, or the first of them and how many more there are. */
+function names(all, what) {
+  if (all.length <= MOST) return all;
+  return [...all.slice(0, MOST - 1), `${count(all.length - MOST + 1)} more ${what}`];
+}
+
+function stage(title, name, cards) {
+  const abreast = cards.length > 4 || cards.length === 3 ? 3 : Math.min(2, cards.length);
+  const cluster = make("div", `cluster abreast-${abreast}${cards.length > 5 ? " dense" : ""}`, ...cards.map((one) => one.element));
+  const element = make("li", `stage ${name}`, make("h3", "", title), cluster);
+  return { element, cluster: { element: cluster }, cards };
+}
+
+/** A part: its name, what it holds, how it stands. */
+function card(name, bar) {
+  const mark = sign("wait");
+  const word = make("span", "word");
+  const parts = {
+    name,
+    mark,
+    word,
+    title: make("p", "title", name),
+    value: make("p", "value"),
+    more: make("p", "more"),
+    state: make("p", "state", mark, word),
+    bar: make("span"),
+  };
+  const above = [name && parts.title, bar && make("div", "track", parts.bar)].filter(Boolean);
+  parts.element = make("div", "card", ...above, parts.value, parts.more, parts.state);
+  return parts;
+}
+
+/** How a part stands. The line is always there, so that nothing moves when it changes. */
+function stand(part, { sign: name, words }) {
+  put(part.element, "class", `card ${name}`);
+  setSign(part.mark, name);
+  say(part.word, words);
+}
+
+function drawSenders({ cards }, state, now) {
+  const all = [...state.senders.values()];
+  cards.forEach((part, index) => {
+    const rest = index === MOST - 1 && all.length > MOST;
+    const some = rest ? all.slice(index) : all.slice(index, index + 1);
+    const sum = (field) => some.reduce((total, one) => total + one[field], 0);
+    const [samples, of] = [sum("samples"), sum("of")];
+    // Of a run that is shown from its folder alone, nobody knows what each sender said.
+    const unsaid = !samples && state.finished?.ok;
+    fill(part.bar, of ? samples / of : samples || unsaid ? 1 : 0);
+    say(part.value, unsaid ? "all" : count(samples));
+    say(part.more, unsaid ? "of its share" : of ? `of ${count(of)}` : "samples");
+    const recent = some.filter((one) => now - one.at < 2);
+    const speed = recent.reduce((total, one) => total + (rate(one.points) || 0), 0);
+    const whole = unsaid || (of > 0 && samples >= of);
+    const stands = some.filter((one) => state.children.has(one.name)).map((one) => standing(state.children.get(one.name), now));
+    const worst = ["down", "back", "run"].map((name) => stands.find((one) => one.sign === name)).find(Boolean);
+    if (worst && worst.sign !== "run") stand(part, worst);
+    else if (whole || (stands.length && !worst)) stand(part, DONE);
+    else if (speed) stand(part, { sign: "run", words: perSecond(speed) });
+    else stand(part, WAITS);
+  });
+}
+
+function drawReceiver(part, state, now) {
+  const { receiver } = state;
+  say(part.value, count(receiver.samples));
+  say(part.more, `durable\n${count(receiver.queued)} queued`);
+  const process = state.children.get("receiver");
+  if (receiver.paused) return stand(part, { sign: "down", words: `paused: ${receiver.paused}` });
+  const stands = process ? standing(process, now) : WAITS;
+  if (stands.sign === "down" || stands.sign === "back") return stand(part, stands);
+  if (receiver.complete || state.finished) return stand(part, { sign: "done", words: "complete" });
+  const speed = now - receiver.at < 2 ? rate(receiver.points.slice(-12)) : NaN;
+  if (speed > 0) stand(part, { sign: "run", words: perSecond(speed) });
+  else stand(part, receiver.ready ? { sign: "run", words: "listens" } : WAITS);
+}
+
+function drawDirectory({ cards: [part], squares }, state) {
+  const { receiver, plan, training, slice } = state;
+  // Of a run that is shown from its folder alone, only the trainer says how many samples there were.
+  const samples = receiver.samples || (training?.samples ?? slice?.position ?? 0);
+  say(part.value, count(receiver.chunks || samples));
+  say(part.more, receiver.chunks ? `chunk${receiver.chunks === 1 ? "" : "s"}\n${many(samples, "sample")}` : "samples");
+  const each = receiver.chunks ? receiver.samples / receiver.chunks : 0;
+  const expected = each && plan?.samples ? Math.max(receiver.chunks, Math.ceil(plan.samples / each - 0.01)) : receiver.chunks;
+  const shown = Math.min(SQUARES, expected);
+  const filled = expected ? Math.round((shown * receiver.chunks) / expected) : 0;
+  if (squares.children.length !== shown) {
+    const at = (index) => ({ x: (index % 10) * 11, y: Math.floor(index / 10) * 11, width: 9, height: 9, rx: 1.5 });
+    squares.replaceChildren(...Array.from({ length: shown }, (_, index) => shape("rect", at(index))));
+    put(squares, "viewBox", `0 0 108 ${Math.max(1, Math.ceil(shown / 10)) * 11 - 2}`);
+  }
+  [...squares.children].forEach((square, index) => put(square, "class", index < filled ? "full" : "empty"));
+  if (state.finished || (receiver.complete && !slice)) stand(part, { sign: "done", words: "complete" });
+  else if (slice?.behind_samples) stand(part, { sign: "run", words: `${count(slice.behind_samples)} untrained` });
+  else stand(part, samples ? { sign: "run", words: "grows" } : { sign: "wait", words: "empty" });
+}
+
+function drawPartitions({ cards, link }, state, now, known) {
+  const { progress, tasks, spark } = state;
+  const last = state.rounds.at(-1)?.round ?? 0;
+  const under = progress && progress.round > last ? progress : null;
+  const trainer = state.children.get("trainer");
+  const down = trainer && trainer.state !== "done" ? standing(trainer, now) : null;
+  cards.forEach((part, index) => {
+    const own = progress?.partitions[index];
+    const rest = index === MOST - 1 && known > MOST;
+    const share = progress ? progress.of / known : 0;
+    const samples = rest ? sum(progress?.partitions.slice(index) ?? []) : own;
+    const of = rest ? share * (known - index) : share;
+    const whole = progress && (samples === undefined ? progress.samples / progress.of : samples / of);
+    if (progress) fill(part.bar, whole);
+    // Which partition has how many is not known where Spark has them: then each shows the whole.
+    const unsaid = !progress && state.finished?.ok;
+    if (unsaid) fill(part.bar, 1);
+    if (unsaid) say(part.value, "all");
+    else say(part.value, progress && samples === undefined ? `${Math.floor(100 * whole)} %` : count(samples ?? 0));
+    say(part.more, unsaid ? "of its share" : samples === undefined && progress ? "of the round" : "samples");
+    const busy = under && whole < 1 && (samples === undefined || samples > 0);
+    if (down && down.sign !== "run") stand(part, down);
+    else if (busy && !state.finished) stand(part, { sign: "run", words: "trains" });
+    else stand(part, unsaid || whole >= 1 ? DONE : WAITS);
+  });
+  show(link, Boolean(spark) || Boolean(tasks));
+  if (tasks) say(link, `Spark: ${tasks.done} of ${many(tasks.of, "task")}`);
+  put(link, "href", /^https?:\/\//.test(spark) ? spark : null);
+}
+
+function drawModel({ average: { cards: [mean] }, test: { cards: [trial] } }, state) {
+  const { rounds, training, progress, finished } = state;
+  const last = rounds.at(-1);
+  const of = training?.rounds || state.plan?.rounds || 0;
+  say(mean.value, last ? count(last.round) : "–");
+  say(mean.more, last && of ? `of ${many(of, "round")}` : of ? many(of, "round") : "rounds");
+  const testing = progress && progress.round > (last?.round ?? 0) && progress.samples >= progress.of && !finished;
+  const stands = finished ? DONE : WAITS;
+  stand(mean, testing ? { sign: "run", words: "averages" } : stands);
+  say(trial.value, last ? percent(last.test_accuracy) : "–");
+  say(trial.more, last ? `loss ${last.test_loss.toFixed(4)}` : "accuracy");
+  stand(trial, testing ? { sign: "run", words: "is measured" } : stands);
+}
+
+const sum = (numbers) => numbers.reduce((total, one) => total + one, 0);
+
+function link(kind, from, to) {
+  return { kind, from, to, bed: shape("path", { class: `bed ${kind}` }), dots: shape("path", { class: `dots ${kind}` }) };
+}
+
+function within(box, origin) {
+  const [left, top] = [box.left - origin.left, box.top - origin.top];
+  return { left, top, right: left + box.width, bottom: top + box.height, x: left + box.width / 2, y: top + box.height / 2 };
+}
+
+/** From one part to the next: sideways where they stand side by side, else down. */
+function course(a, b) {
+  if (b.left >= a.right) return sideways(a.right, a.y, b.left, b.y);
+  if (b.right <= a.left) return sideways(a.left, a.y, b.right, b.y);
+  const middle = (a.bottom + b.top) / 2;
+  return bend([a.x, a.bottom], [a.x, middle], [b.x, middle], [b.x, b.top]);
+}
+
+function sideways(x, y, u, v) {
+  const middle = (x + u) / 2;
+  return bend([x, y], [middle, y], [middle, v], [u, v]);
+}
+
+const point = ([x, y]) => `${px(x)} ${px(y)}`;
+const bend = (from, ...rest) => `M${point(from)}C${rest.map(point).join(" ")}`;
+
+/** From the average back to the partitions: below them, or beside them where they stand above. */
+function loop(a, b, width) {
+  if (b.bottom <= a.top) {
+    const x = Math.min(width, Math.max(a.right, b.right)) + 9;
+    const [from, turn, middle, end] = [[a.right, a.y], [x, a.y], [x, (a.y + b.y) / 2], [b.right, b.y]].map(point);
+    return `M${from}C${turn} ${turn} ${middle}S${point([x, b.y])} ${end}`;
+  }
+  const y = Math.max(a.bottom, b.bottom) + 34;
+  const [from, turn, middle, end] = [[a.x, a.bottom], [a.x, y], [(a.x + b.x) / 2, y], [b.x, b.bottom + 2]].map(point);
+  return `M${from}C${turn} ${turn} ${middle}S${point([b.x, y])} ${end}`;
+}
+
+/** An arrow's head where a path ends, which it does upwards or to the left. */
+function head(path) {
+  const [u, , x, y] = path.match(/[\d.-]+/g).slice(-4).map(Number);
+  const [a, b] = u > x ? [[7, -7], [7, 7]] : [[-7, 7], [7, 7]];
+  return `M${point([x + a[0], y + a[1]])}L${point([x, y])}L${point([x + b[0], y + b[1]])}`;
+}
+
+const px = (place) => place.toFixed(1);
