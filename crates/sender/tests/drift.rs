@@ -16,7 +16,8 @@ use tempfile::TempDir;
 use tokio::{sync::mpsc::unbounded_channel, time::timeout};
 use transport::key_file;
 
-const LIMIT: Duration = Duration::from_secs(60);
+/// A busy machine draws a dataset for a while.
+const LIMIT: Duration = Duration::from_secs(300);
 
 fn sender(dir: &Path, flags: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_sender"));
