@@ -27,10 +27,10 @@ LATENCY = 0.250  # seconds from an event to its pixel, for 95 of 100
 ANSWER = 1.0  # seconds from the end of a stroke to its answer, for half of them, on a machine that is busy
 RIGHT = {"MNIST": 0.9, "generated digits": 0.5}  # share of the stored digits
 
-# From when an event happened to when the frame that shows it is over.
-WATCH = """() => { window.latencies = []; let last = '';
+# From when an event happened to when the frame that shows it is over; of those that happen from here on.
+WATCH = """() => { window.latencies = []; let last = `${Date.now() / 1000}`;
     new MutationObserver(() => { const at = document.getElementById('main').dataset.at;
-        if (at === last) return;
+        if (Number(at) <= Number(last)) return;
         last = at;
         requestAnimationFrame(() => setTimeout(() => latencies.push(Date.now() / 1000 - Number(at))));
     }).observe(document.getElementById('main'), {attributes: true, attributeFilter: ['data-at']}); }"""
@@ -479,7 +479,7 @@ def by_tab(browser, address):
             break
         reached.add(focused[0])
         visible &= focused[1] != "none"
-    check(f"Tab reaches all of {expected}", len(reached) >= expected > 5, [len(reached), expected])
+    check(f"Tab reaches all of {expected}", len(reached) >= expected > 2, [len(reached), expected])
     check("the focus can be seen", visible)
     watcher.close()
 
