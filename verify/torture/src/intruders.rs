@@ -43,8 +43,9 @@ const CROWD: (u64, usize) = (500, 100);
 /// What stands in files that are not to be read: in the run folder, and beside it.
 const SECRET: &str = "nothing that a page shows";
 
-/// What is counted beside the kinds.
+/// What becomes of requests: it is counted beside the kinds.
 const REFUSED: &str = "refused";
+const DROPPED: &str = "dropped without an answer";
 
 /// Makes so many hostile requests, and tells a watcher of each.
 pub async fn run(count: u64, seed: u64) -> anyhow::Result<Finding> {
@@ -88,7 +89,7 @@ pub async fn run(count: u64, seed: u64) -> anyhow::Result<Finding> {
                 let attempt = Attempt::any(&target, &mut random);
                 finding.count(attempt.name);
                 match make(&target, &attempt).await {
-                    Ok(()) => finding.count(REFUSED),
+                    Ok(how) => finding.count(how),
                     Err(error) => {
                         finding.violations.push(format!("{}: {error:#}, case {case} of seed {seed}", attempt.name));
                     }
@@ -112,15 +113,19 @@ pub async fn run(count: u64, seed: u64) -> anyhow::Result<Finding> {
         (0, Duration::ZERO)
     });
     all.violations.extend(panics::take());
-    let (cases, refused) = (all.cases, all.counts.remove(REFUSED).unwrap_or_default());
-    all.figure("let in", cases - refused);
+    let [refused, dropped] = [REFUSED, DROPPED].map(|how| all.counts.remove(how).unwrap_or_default());
+    let cases = all.cases;
+    all.hold(refused > cases / 2, || format!("{refused} of {cases} requests were answered"));
+    all.figure(REFUSED, refused);
+    all.figure(DROPPED, dropped);
+    all.figure("let in", cases - refused - dropped);
     all.figure("events that a watcher was told meanwhile", format!("{events} of {cases}"));
     all.figure("the latest of them", format!("after {:.0} ms", latest.as_secs_f64() * 1000.0));
     Ok(all)
 }
 
-/// Makes a request, and hears the answer to the end.
-async fn make(target: &Target, attempt: &Attempt) -> anyhow::Result<()> {
+/// Makes a request, and hears the answer to the end. What became of it.
+async fn make(target: &Target, attempt: &Attempt) -> anyhow::Result<&'static str> {
     let mut stream = connect(target.address).await?;
     let answer = timeout(LIMIT, async {
         let _ = stream.write_all(&attempt.bytes).await; // It may have heard enough.
@@ -131,7 +136,9 @@ async fn make(target: &Target, attempt: &Attempt) -> anyhow::Result<()> {
         let _ = stream.read_to_end(&mut answer).await; // A reset is an end as well.
         answer
     });
-    attempt.judge(target, &answer.await.context("the server does not hang up")?)
+    let answer = answer.await.context("the server does not hang up")?;
+    attempt.judge(target, &answer)?;
+    Ok(if answer.is_empty() { DROPPED } else { REFUSED })
 }
 
 /// Many come at once and say nothing, and one who has the token asks.
