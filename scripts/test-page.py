@@ -19,18 +19,19 @@ from playwright.sync_api import sync_playwright
 
 WIDTHS = [390, 768, 1440]
 SCHEMES = ["light", "dark"]
-LIMIT = 30_000  # milliseconds, for whatever the browser does
+LIMIT = 120_000  # milliseconds, for whatever the browser or a run does
 STROKES = pathlib.Path(__file__).parent.parent / "crates/page/tests/strokes.json"
+STORED = {one["digit"]: one["strokes"] for one in reversed(json.loads(STROKES.read_text()))}  # one of each
 SIDE = 560  # of the paper that the strokes are on
 BYTES = 150_000  # of all that the page loads, its report included
 LATENCY = 0.250  # seconds from an event to its pixel, for 95 of 100
 ANSWER = 1.0  # seconds from the end of a stroke to its answer, for half of them, on a machine that is busy
-RIGHT = {"MNIST": 0.9, "generated digits": 0.5}  # share of the stored digits
+RIGHT = {"MNIST": 0.9, "generated digits": 0.8}  # share of the stored digits
 
-# From when an event happened to when the frame that shows it is over.
-WATCH = """() => { window.latencies = []; let last = '';
+# From when an event happened to when the frame that shows it is over; of those that happen from here on.
+WATCH = """() => { window.latencies = []; let last = `${Date.now() / 1000}`;
     new MutationObserver(() => { const at = document.getElementById('main').dataset.at;
-        if (at === last) return;
+        if (Number(at) <= Number(last)) return;
         last = at;
         requestAnimationFrame(() => setTimeout(() => latencies.push(Date.now() / 1000 - Number(at))));
     }).observe(document.getElementById('main'), {attributes: true, attributeFilter: ['data-at']}); }"""
@@ -223,6 +224,8 @@ def watch_a_run(browser, bin_dir, work, data, page_flags, shots):
         early.shoot(shots, "streaming-1440-light")
         cell = lambda place: page.evaluate(f"name => ({ROW})(name).cells[{place}].textContent", "sender-1")
         pid = cell(2)
+        draw(page, STORED[7])
+        early.wait("who draws too soon is told so", "() => /no model yet/.test(document.getElementById('model').textContent)")
         os.kill(int(pid), signal.SIGKILL)
         killed = time.monotonic()
         early.wait("a sender that is killed is seen", card_is("down", "killed"), "sender-1")
@@ -239,13 +242,14 @@ def watch_a_run(browser, bin_dir, work, data, page_flags, shots):
         late = Watcher(browser, program.address, width=390, scheme="dark")
         late.shoot(shots, "training-390-dark")
         # Who draws while the run goes on is answered by ever newer models.
-        draw(late.page, [one for one in json.loads(STROKES.read_text()) if one["digit"] == 7][0]["strokes"])
+        draw(late.page, STORED[7])
         late.page.wait_for_function(ANSWERED)
         first = late.text("#model")
         check("a model of a round answers", re.search(r"round \d|final model", first) is not None, first)
         for watcher in early, late:
             watcher.wait("the end is seen", FINISHED)
             watcher.wait("and the report", REPORTED)
+        check("what was drawn too soon is answered after all", page.evaluate(LABELS) == ["7"], page.evaluate(LABELS))
         late.wait("the drawing is asked again", "first => document.getElementById('model').textContent !== first", first)
         say(f"the drawing was answered thus: {first} Then: {late.text('#model')}")
         page.wait_for_timeout(800)
@@ -336,7 +340,7 @@ def by_finger(browser, address, shots):
     page.locator("#canvas").scroll_into_view_if_needed()
     touch = lambda kind, *points: finger.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": list(points)})
     before, box = page.evaluate("scrollY"), page.locator("#canvas").bounding_box()
-    for stroke in next(one for one in json.loads(STROKES.read_text()) if one["digit"] == 4)["strokes"]:
+    for stroke in STORED[4]:
         unit = box["width"] / SIDE
         points = [{"x": box["x"] + x * unit, "y": box["y"] + y * unit} for x, y in zip(stroke[::2], stroke[1::2])]
         touch("touchStart", points[0])
@@ -479,7 +483,7 @@ def by_tab(browser, address):
             break
         reached.add(focused[0])
         visible &= focused[1] != "none"
-    check(f"Tab reaches all of {expected}", len(reached) >= expected > 5, [len(reached), expected])
+    check(f"Tab reaches all of {expected}", len(reached) >= expected > 2, [len(reached), expected])
     check("the focus can be seen", visible)
     watcher.close()
 

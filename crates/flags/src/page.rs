@@ -18,7 +18,8 @@ pub struct Page {
     /// where other machines reach the page
     #[arg(long, value_name = "FILE", value_parser = path::parser())]
     pub page_token: Option<PathBuf>,
-    /// How long to serve the page after the end [default: until Ctrl-C; no longer than the run where there is no terminal]
+    /// How long to serve the page when the run is over [default: until Ctrl-C; of an orchestrator without a terminal, not at
+    /// all]
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
     pub page_linger: Option<Duration>,
 }

@@ -10,8 +10,6 @@ const LINE_HEIGHT = 16;
 const LETTER = 6.6;
 /** Marks on more points than these would run into each other. */
 const MARKS = 24;
-/** More points than these no eye tells apart on so many pixels. */
-const FINE = 400;
 
 /**
  * Draws into an element. The words mean what those of the report's chart mean; a line is `{name, class, points: [[x, y]]}`.
@@ -60,26 +58,11 @@ function axes(x, y, right, unit, name) {
 }
 
 function curve({ name, class: colour, points }, x, y, rounds) {
-  const places = thinned(points).map(([a, b]) => [px(x.at(a)), px(y.at(b))]);
+  const places = points.map(([a, b]) => [px(x.at(a)), px(y.at(b))]);
   const out = places.length > 1 ? [shape("polyline", { class: `line ${colour}`, points: places.join(" ") })] : [];
   if (rounds && places.length <= MARKS && (places.length === 1 || name)) {
     out.push(...places.map(([cx, cy]) => shape("circle", { class: `mark ${colour}`, cx, cy, r: 3 })));
   }
-  return out;
-}
-
-/** Of each stretch its lowest and its highest point, so that no peak is lost. */
-function thinned(points) {
-  if (points.length <= FINE) return points;
-  const size = Math.ceil((2 * points.length) / FINE);
-  const out = [];
-  for (let from = 0; from < points.length; from += size) {
-    const stretch = points.slice(from, from + size);
-    const by = (better) => stretch.reduce((best, point) => (better(point[1], best[1]) ? point : best));
-    const [low, high] = [by((a, b) => a < b), by((a, b) => a > b)];
-    out.push(...(low === high ? [low] : low[0] < high[0] ? [low, high] : [high, low]));
-  }
-  if (out.at(-1) !== points.at(-1)) out.push(points.at(-1));
   return out;
 }
 

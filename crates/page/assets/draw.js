@@ -9,13 +9,18 @@ const PEN = 40;
 const [INK, PAPER] = ["#14171c", "#ffffff"];
 /** While a stroke is drawn, the model is asked this often at most, in milliseconds. */
 const PAUSE = 150;
+/** And only when it is longer than a dot. */
+const LENGTH = 60;
 /** How long an answer may take. */
 const LIMIT = 10_000;
 /** How far a key moves the pen, and with Shift. */
 const [STEP, LEAP] = [14, 70];
 
-/** The paper, the pen and the answer. `run()` is the number of the run that is asked; the result asks anew after a round. */
-export function drawing(run) {
+/**
+ * The paper, the pen and the answer. `run()` is the number of the run that is asked, `ready()` whether it has a model; the result
+ * is called after a round, to ask anew.
+ */
+export function drawing(run, ready) {
   const canvas = get("canvas");
   const context = canvas.getContext("2d");
   const pen = { x: SIDE / 2, y: SIDE / 4, down: false };
@@ -70,7 +75,6 @@ export function drawing(run) {
     lift();
     strokes.push([place(event)]);
     soon();
-    ask();
   });
   canvas.addEventListener("pointermove", (event) => {
     if (event.pointerId !== pointer) return;
@@ -142,9 +146,15 @@ export function drawing(run) {
   const changed = () => version++;
   const busy = (is) => get("digits").setAttribute("aria-busy", is);
 
+  const long = () => [0, 1].some((axis) => {
+    const values = strokes.flat().map((point) => point[axis]);
+    return Math.max(...values) - Math.min(...values) > LENGTH;
+  });
+
   /** Asks soon, or at once; while an answer is awaited, once more after it. */
   function ask(now = false) {
-    if (!strokes.length) return;
+    if (!strokes.length || !(now || long())) return;
+    if (!ready()) return answer({ error: "There is no model yet. It is asked as soon as the first round is over." });
     busy(true);
     if (asking) return void (again = true);
     clearTimeout(timer);

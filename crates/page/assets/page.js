@@ -26,7 +26,8 @@ let timer = 0;
 // Of the server's clock, as far as events tell: one that has just happened comes soonest.
 let ahead = Infinity;
 let round = "";
-const askAgain = drawing(() => run);
+const trained = () => state.rounds.length > 0 || state.finished || state.training?.first_round > 1;
+const askAgain = drawing(() => run, trained);
 
 let frame = 0;
 function changed() {

@@ -6,7 +6,7 @@ import { rate, standing } from "./state.js";
 
 /** A line flows for so many seconds after something went along it. */
 const FLOW = 1.2;
-/** So many senders, or partitions, are drawn; the rest are one more. */
+/** So many senders, or partitions, are drawn; of the rest their number is said. */
 const MOST = 24;
 /** So many squares at most stand for the chunks. */
 const SQUARES = 60;
@@ -19,26 +19,25 @@ export function pipeline(river) {
   let links = [];
   let built = "";
 
-  function build(senders, partitions, hidden) {
+  function build(senders, partitions) {
     parts = {
-      senders: stage("Senders", "senders", senders.map((name) => card(name, true))),
-      receiver: stage("Receiver", "receiver", [card("", false)]),
-      directory: stage("Chunk directory", "directory", [card("", false)]),
-      partitions: stage("Partitions", "partitions", partitions.map((name) => card(name, true))),
-      average: stage("Average", "average", [card("", false)]),
-      test: stage("Test", "test", [card("", false)]),
+      senders: stage("Senders", "senders", senders),
+      receiver: stage("Receiver", "receiver"),
+      directory: stage("Chunk directory", "directory"),
+      partitions: stage("Partitions", "partitions", partitions),
+      average: stage("Average", "average"),
+      test: stage("Test", "test"),
     };
     parts.directory.squares = shape("svg", { class: "squares", "aria-hidden": "true" });
     parts.directory.cards[0].element.append(parts.directory.squares);
     parts.partitions.link = make("a", "spark");
     Object.assign(parts.partitions.link, { target: "_blank", rel: "noreferrer", textContent: "Spark’s own pages" });
     parts.partitions.element.append(parts.partitions.link);
-    parts.senders.more = hidden;
     const list = make("ol", "parts-of-river");
     list.setAttribute("role", "list");
     list.append(...Object.values(parts).map((part) => part.element));
     river.replaceChildren(lines, list);
-    const [receiver, directory, average, test] = ["receiver", "directory", "average", "test"].map((name) => parts[name].cards[0]);
+    const [receiver, directory, average, test] = [parts.receiver, parts.directory, parts.average, parts.test].map(only);
     links = [
       ...parts.senders.cards.map((from) => link("data", from, receiver)),
       link("data", receiver, directory),
@@ -67,17 +66,14 @@ export function pipeline(river) {
 
   /** Draws the state; `now` is in the run's Unix seconds. True while something moves. */
   return function draw(state, now) {
-    const senders = names([...state.senders.keys()], "senders");
+    const senders = [...state.senders.keys()];
     const known = Math.max(state.plan?.partitions ?? 0, state.training?.partitions ?? 0, 1);
-    const partitions = names(Array.from({ length: known }, (_, index) => `partition ${index}`), "partitions");
-    const shape_of = JSON.stringify([senders, partitions]);
-    if (shape_of !== built) {
-      build(senders, partitions);
-      built = shape_of;
+    if (built !== (built = JSON.stringify([senders, known]))) {
+      build(senders, Array.from({ length: known }, (_, index) => `partition ${index}`));
     }
     const flow = flows(state, now);
     drawSenders(parts.senders, state, now);
-    drawReceiver(parts.receiver.cards[0], state, now);
+    drawReceiver(only(parts.receiver), state, now);
     drawDirectory(parts.directory, state);
     drawPartitions(parts.partitions, state, now, known);
     drawModel(parts, state);
@@ -92,17 +88,13 @@ export function pipeline(river) {
     const busy = progress && progress.round > last && !state.finished;
     const trains = busy && progress.samples < progress.of && fresh(progress.at);
     const ends = (busy && progress.samples >= progress.of && fresh(progress.at - 1)) || fresh(state.roundAt);
-    const { receiver, directory, partitions, average, test } = parts;
-    const [source, store, mean, trial] = [receiver, directory, average, test].map((part) => part.cards[0]);
+    const [source, store, mean, trial] = [parts.receiver, parts.directory, parts.average, parts.test].map(only);
     return ({ from, to, kind }) => {
       if (kind.includes("loop")) return fresh(state.roundAt);
-      if (to === trial) return ends;
-      if (to === mean) return ends;
-      if (from === store) return trains && takes(progress, partitions.cards.indexOf(to), partitions.cards.length);
+      if (to === trial || to === mean) return ends;
+      if (from === store) return trains && takes(progress, parts.partitions.cards.indexOf(to), parts.partitions.of);
       if (from === source) return fresh(state.receiver.at);
-      const rest = () => [...state.senders.values()].slice(MOST - 1).map((one) => one.at);
-      const down = state.children.get(from.name)?.state === "down";
-      return !down && fresh(state.senders.get(from.name)?.at ?? Math.max(0, ...rest()));
+      return state.children.get(from.name)?.state !== "down" && fresh(state.senders.get(from.name)?.at);
     };
   }
 }
@@ -113,21 +105,20 @@ function takes(progress, index, of) {
   return own === undefined || (own > 0 && own < progress.of / of - 1);
 }
 
-/** Names of what is drawn: all, or the first of them and how many more there are. */
-function names(all, what) {
-  if (all.length <= MOST) return all;
-  return [...all.slice(0, MOST - 1), `${count(all.length - MOST + 1)} more ${what}`];
-}
-
-function stage(title, name, cards) {
+/** A stage, with a card for each of these names, or one without a name. */
+function stage(title, name, names = [""]) {
+  const cards = names.slice(0, MOST).map(card);
   const abreast = cards.length > 4 || cards.length === 3 ? 3 : Math.min(2, cards.length);
   const cluster = make("div", `cluster abreast-${abreast}${cards.length > 5 ? " dense" : ""}`, ...cards.map((one) => one.element));
   const element = make("li", `stage ${name}`, make("h3", "", title), cluster);
-  return { element, cluster: { element: cluster }, cards };
+  if (names.length > MOST) element.append(make("p", "remark", `and ${count(names.length - MOST)} more`));
+  return { element, cluster: { element: cluster }, cards, of: names.length };
 }
 
+const only = (stage) => stage.cards[0];
+
 /** A part: its name, what it holds, how it stands. */
-function card(name, bar) {
+function card(name) {
   const mark = sign("wait");
   const word = make("span", "word");
   const parts = {
@@ -140,7 +131,7 @@ function card(name, bar) {
     state: make("p", "state", mark, word),
     bar: make("span"),
   };
-  const above = [name && parts.title, bar && make("div", "track", parts.bar)].filter(Boolean);
+  const above = name ? [parts.title, make("div", "track", parts.bar)] : [];
   parts.element = make("div", "card", ...above, parts.value, parts.more, parts.state);
   return parts;
 }
@@ -153,27 +144,20 @@ function stand(part, { sign: name, words }) {
 }
 
 function drawSenders({ cards }, state, now) {
-  const all = [...state.senders.values()];
-  cards.forEach((part, index) => {
-    const rest = index === MOST - 1 && all.length > MOST;
-    const some = rest ? all.slice(index) : all.slice(index, index + 1);
-    const sum = (field) => some.reduce((total, one) => total + one[field], 0);
-    const [samples, of] = [sum("samples"), sum("of")];
+  for (const part of cards) {
+    const { samples, of, at, points } = state.senders.get(part.name);
     // Of a run that is shown from its folder alone, nobody knows what each sender said.
     const unsaid = !samples && state.finished?.ok;
     fill(part.bar, of ? samples / of : samples || unsaid ? 1 : 0);
     say(part.value, unsaid ? "all" : count(samples));
     say(part.more, unsaid ? "of its share" : of ? `of ${count(of)}` : "samples");
-    const recent = some.filter((one) => now - one.at < 2);
-    const speed = recent.reduce((total, one) => total + (rate(one.points) || 0), 0);
-    const whole = unsaid || (of > 0 && samples >= of);
-    const stands = some.filter((one) => state.children.has(one.name)).map((one) => standing(state.children.get(one.name), now));
-    const worst = ["down", "back", "run"].map((name) => stands.find((one) => one.sign === name)).find(Boolean);
-    if (worst && worst.sign !== "run") stand(part, worst);
-    else if (whole || (stands.length && !worst)) stand(part, DONE);
-    else if (speed) stand(part, { sign: "run", words: perSecond(speed) });
-    else stand(part, WAITS);
-  });
+    const process = state.children.get(part.name);
+    const stands = process ? standing(process, now) : WAITS;
+    const speed = now - at < 2 ? rate(points) : NaN;
+    if (stands.sign === "down" || stands.sign === "back") stand(part, stands);
+    else if (unsaid || stands.sign === "done" || (of > 0 && samples >= of)) stand(part, DONE);
+    else stand(part, speed > 0 ? { sign: "run", words: perSecond(speed) } : WAITS);
+  }
 }
 
 function drawReceiver(part, state, now) {
@@ -218,16 +202,11 @@ function drawPartitions({ cards, link }, state, now, known) {
   const trainer = state.children.get("trainer");
   const down = trainer && trainer.state !== "done" ? standing(trainer, now) : null;
   cards.forEach((part, index) => {
-    const own = progress?.partitions[index];
-    const rest = index === MOST - 1 && known > MOST;
-    const share = progress ? progress.of / known : 0;
-    const samples = rest ? sum(progress?.partitions.slice(index) ?? []) : own;
-    const of = rest ? share * (known - index) : share;
-    const whole = progress && (samples === undefined ? progress.samples / progress.of : samples / of);
-    if (progress) fill(part.bar, whole);
+    const samples = progress?.partitions[index];
     // Which partition has how many is not known where Spark has them: then each shows the whole.
+    const whole = progress && (samples === undefined ? progress.samples / progress.of : (samples * known) / progress.of);
     const unsaid = !progress && state.finished?.ok;
-    if (unsaid) fill(part.bar, 1);
+    fill(part.bar, unsaid ? 1 : whole);
     if (unsaid) say(part.value, "all");
     else say(part.value, progress && samples === undefined ? `${Math.floor(100 * whole)} %` : count(samples ?? 0));
     say(part.more, unsaid ? "of its share" : samples === undefined && progress ? "of the round" : "samples");
@@ -254,8 +233,6 @@ function drawModel({ average: { cards: [mean] }, test: { cards: [trial] } }, sta
   say(trial.more, last ? `loss ${last.test_loss.toFixed(4)}` : "accuracy");
   stand(trial, testing ? { sign: "run", words: "is measured" } : stands);
 }
-
-const sum = (numbers) => numbers.reduce((total, one) => total + one, 0);
 
 function link(kind, from, to) {
   return { kind, from, to, bed: shape("path", { class: `bed ${kind}` }), dots: shape("path", { class: `dots ${kind}` }) };

@@ -20,7 +20,7 @@ use crate::run::Run;
 /// As many bytes are taken of the log at a time.
 const BATCH: usize = 16 << 10;
 /// Between two looks at the log, for which screens are fast enough. What comes in between is sent together.
-const PACE: Duration = Duration::from_millis(40);
+const PACE: Duration = Duration::from_millis(50);
 
 /// The body of an answer that goes on.
 pub(crate) struct Events(Pin<Box<dyn Future<Output = Next> + Send>>);

@@ -71,7 +71,7 @@ impl Default for Limits {
             heartbeat: Duration::from_secs(10),
             stop: Duration::from_secs(2),
             members: 384,
-            strangers: 128,
+            strangers: 256,
         }
     }
 }

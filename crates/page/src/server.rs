@@ -14,7 +14,7 @@ use tokio::{
     net::{TcpListener, TcpSocket},
     runtime::Builder,
     sync::{Semaphore, watch},
-    task::JoinSet,
+    task::{JoinSet, yield_now},
     time::{sleep, timeout},
 };
 
@@ -193,6 +193,8 @@ async fn serve(listener: TcpListener, site: Arc<Site>) {
                 Ok((stream, _)) => {
                     let (place, must_leave) = places.enter();
                     connections.spawn(connection::serve(Arc::clone(&site), stream, place, must_leave));
+                    // It may have said already what makes it a member, and is heard before others come.
+                    yield_now().await;
                 }
                 Err(_) => sleep(BREATH).await,
             },

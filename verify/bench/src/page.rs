@@ -3,6 +3,7 @@
 mod watcher;
 
 use std::{
+    fs,
     io::{BufRead, BufReader},
     path::Path,
     process::{Command, Stdio},
@@ -62,6 +63,10 @@ pub(crate) fn measure(turns: u32) -> anyhow::Result<Measurement> {
     Ok(Measurement { title: "Page".into(), about, series: results.series, targets, notes: Vec::new() })
 }
 
+fn processor(name: &str) -> String {
+    format!("{name}: processor time of the orchestrator")
+}
+
 fn memory(name: &str) -> String {
     format!("{name}: memory of the orchestrator")
 }
@@ -84,9 +89,10 @@ fn run(orchestrator: &Path, name: &str, reading: usize, silent: usize) -> anyhow
         let kinds = std::iter::repeat_n(Kind::Reads, reading).chain(std::iter::repeat_n(Kind::NeverReads, silent));
         watchers = kinds.map(|kind| Watcher::start(&page, kind)).collect::<anyhow::Result<_>>()?;
     }
-    let mut peak = 0;
+    let (mut peak, mut busy) = (0, 0.0);
     let status = loop {
         peak = peak_memory(child.0.id()).map_or(peak, |now| peak.max(now));
+        busy = processor_time(child.0.id()).unwrap_or(busy);
         if let Some(status) = child.0.try_wait()? {
             break status;
         }
@@ -98,7 +104,20 @@ fn run(orchestrator: &Path, name: &str, reading: usize, silent: usize) -> anyhow
     ensure!(status.success(), "the run failed ({status}): {}", torture::last_lines(&lines));
     watchers.into_iter().try_for_each(Watcher::end)?;
     check_model(&folder.path().join("runs/latest"))?;
-    Ok(vec![Series::one(name, Unit::Seconds, seconds), Series::one(memory(name), Unit::Megabytes, peak as f64 / 1e6)])
+    Ok(vec![
+        Series::one(name, Unit::Seconds, seconds),
+        Series::one(memory(name), Unit::Megabytes, peak as f64 / 1e6),
+        Series::one(processor(name), Unit::Milliseconds, busy * 1e3),
+    ])
+}
+
+/// Seconds that processors have worked for a process, not for its children; none when it is gone.
+fn processor_time(id: u32) -> Option<f64> {
+    const TICKS: f64 = 100.0; // A second's, in what Linux tells.
+    let stat = fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
+    let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
+    let of = |index: usize| fields.get(index)?.parse::<f64>().ok();
+    Some((of(11)? + of(12)?) / TICKS).filter(|time| *time > 0.0)
 }
 
 /// Where the page is, as soon as that is said, and all that is said on stderr.

@@ -21,6 +21,7 @@ use sample::random::Stream;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
+    sync::Mutex,
     task::JoinSet,
     time::{sleep, timeout},
 };
@@ -35,10 +36,16 @@ const LIMIT: Duration = Duration::from_secs(20);
 const PATIENCE: Duration = Duration::from_millis(300);
 /// Requests at the same time.
 const AT_ONCE: u64 = 16;
-/// After so many requests a crowd comes, of more than there are places for strangers.
-const CROWD: (u64, usize) = (500, 200);
+/// Places for strangers.
+const STRANGERS: usize = 64;
+/// After so many requests a crowd comes, of so many that there are no places for all.
+const CROWD: (u64, usize) = (500, 100);
 /// What stands in files that are not to be read: in the run folder, and beside it.
 const SECRET: &str = "nothing that a page shows";
+
+/// What becomes of requests: it is counted beside the kinds.
+const REFUSED: &str = "refused";
+const DROPPED: &str = "dropped without an answer";
 
 /// Makes so many hostile requests, and tells a watcher of each.
 pub async fn run(count: u64, seed: u64) -> anyhow::Result<Finding> {
@@ -51,15 +58,16 @@ pub async fn run(count: u64, seed: u64) -> anyhow::Result<Finding> {
     }
     fs::write(folder.join(run_folder::REPORT), "<!doctype html>")?;
     let told = Run::new("run", &folder);
-    let limits = Limits { head: PATIENCE, body: PATIENCE, ..Limits::default() };
+    let limits = Limits { head: PATIENCE, body: PATIENCE, strangers: STRANGERS, ..Limits::default() };
     let options = Options { listen: ([127, 0, 0, 1], 0).into(), token_file: None };
     let server = Server::start_within(&options, vec![told.clone()], limits)?;
     let target = Arc::new(Target::of(server.address())?);
     let watcher = Watcher::start(&target)?;
+    let crowds = Arc::new(Mutex::new(()));
     let (next, mut crew, mut all) = (Arc::new(AtomicU64::new(0)), JoinSet::new(), Finding::default());
     for _ in 0..AT_ONCE {
         let (next, target) = (Arc::clone(&next), Arc::clone(&target));
-        let (told, seen) = (told.clone(), watcher.seen());
+        let (told, seen, crowds) = (told.clone(), watcher.seen(), Arc::clone(&crowds));
         crew.spawn(async move {
             let mut finding = Finding::default();
             loop {
@@ -80,11 +88,14 @@ pub async fn run(count: u64, seed: u64) -> anyhow::Result<Finding> {
                 let mut random = Stream::keyed("tributary intruders", &[seed, case]);
                 let attempt = Attempt::any(&target, &mut random);
                 finding.count(attempt.name);
-                if let Err(error) = make(&target, &attempt).await {
-                    finding.violations.push(format!("{}: {error:#}, case {case} of seed {seed}", attempt.name));
+                match make(&target, &attempt).await {
+                    Ok(how) => finding.count(how),
+                    Err(error) => {
+                        finding.violations.push(format!("{}: {error:#}, case {case} of seed {seed}", attempt.name));
+                    }
                 }
                 if case % CROWD.0 == 0
-                    && let Err(error) = crowd(&target).await
+                    && let Err(error) = crowd(&target, &crowds).await
                 {
                     finding.violations.push(format!("in a crowd: {error:#}, case {case} of seed {seed}"));
                 }
@@ -102,14 +113,19 @@ pub async fn run(count: u64, seed: u64) -> anyhow::Result<Finding> {
         (0, Duration::ZERO)
     });
     all.violations.extend(panics::take());
-    all.figure("let in", all.violations.len());
-    all.figure("events that a watcher was told meanwhile", format!("{events} of {}", all.cases));
+    let [refused, dropped] = [REFUSED, DROPPED].map(|how| all.counts.remove(how).unwrap_or_default());
+    let cases = all.cases;
+    all.hold(refused > cases / 2, || format!("{refused} of {cases} requests were answered"));
+    all.figure(REFUSED, refused);
+    all.figure(DROPPED, dropped);
+    all.figure("let in", cases - refused - dropped);
+    all.figure("events that a watcher was told meanwhile", format!("{events} of {cases}"));
     all.figure("the latest of them", format!("after {:.0} ms", latest.as_secs_f64() * 1000.0));
     Ok(all)
 }
 
-/// Makes a request, and hears the answer to the end.
-async fn make(target: &Target, attempt: &Attempt) -> anyhow::Result<()> {
+/// Makes a request, and hears the answer to the end. What became of it.
+async fn make(target: &Target, attempt: &Attempt) -> anyhow::Result<&'static str> {
     let mut stream = connect(target.address).await?;
     let answer = timeout(LIMIT, async {
         let _ = stream.write_all(&attempt.bytes).await; // It may have heard enough.
@@ -120,11 +136,14 @@ async fn make(target: &Target, attempt: &Attempt) -> anyhow::Result<()> {
         let _ = stream.read_to_end(&mut answer).await; // A reset is an end as well.
         answer
     });
-    attempt.judge(target, &answer.await.context("the server does not hang up")?)
+    let answer = answer.await.context("the server does not hang up")?;
+    attempt.judge(target, &answer)?;
+    Ok(if answer.is_empty() { DROPPED } else { REFUSED })
 }
 
 /// Many come at once and say nothing, and one who has the token asks.
-async fn crowd(target: &Target) -> anyhow::Result<()> {
+async fn crowd(target: &Target, one_at_a_time: &Mutex<()>) -> anyhow::Result<()> {
+    let _turn = one_at_a_time.lock().await;
     let mut strangers = Vec::new();
     for _ in 0..CROWD.1 {
         strangers.push(connect(target.address).await?);

@@ -52,6 +52,8 @@ impl Page {
 /// A run to which all is told that its folder knows.
 fn told(folder: &Path) -> anyhow::Result<Run> {
     let kept = Kept::read_unfinished(folder)?;
+    // `runs/latest` is going to be another run soon.
+    let folder = &folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
     let run = Run::new(&kept.name, folder);
     let last = fs::metadata(&kept.path).and_then(|file| file.modified()).unwrap_or(SystemTime::UNIX_EPOCH);
     let events = fs::read(folder.join(EVENTS)).unwrap_or_default(); // Without it, times are a guess.
