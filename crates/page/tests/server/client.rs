@@ -137,7 +137,7 @@ pub(crate) struct Watcher {
 }
 
 impl Watcher {
-    fn new(stream: TcpStream) -> Watcher {
+    pub(crate) fn new(stream: TcpStream) -> Watcher {
         let mut stream = BufReader::new(stream);
         let mut head = String::new();
         while !head.ends_with("\r\n\r\n") {

@@ -7,7 +7,7 @@ use std::{
 
 use page::Limits;
 
-use crate::client::{LONG, Page};
+use crate::client::{LONG, Page, Watcher};
 
 const SHORT: Duration = Duration::from_millis(100);
 
@@ -79,6 +79,24 @@ fn a_crowd_of_strangers_keeps_no_member_out() {
     let refused = page.get("/runs");
     assert_eq!((refused.status, refused.text()), (503, "Too many are watching: try again later.\n"));
     drop((crowd, second));
+}
+
+#[test]
+fn watchers_who_come_all_at_once_are_members_before_they_are_a_crowd() {
+    let page = Page::within(Limits { strangers: 8, ..Limits::default() });
+    let watchers: Vec<_> = (0..100)
+        .map(|_| {
+            let mut stream = page.connect();
+            write!(stream, "GET /runs/0/events HTTP/1.1\r\n{}\r\n", page.pass()).unwrap();
+            stream
+        })
+        .collect();
+    page.log("x");
+    for (number, stream) in watchers.into_iter().enumerate() {
+        let mut watcher = Watcher::new(stream);
+        watcher.reset();
+        assert!(watcher.next().is_some(), "{number}");
+    }
 }
 
 #[test]
