@@ -7,6 +7,7 @@ pub(crate) mod progress;
 mod stage;
 pub(crate) mod streaming;
 
+use event::Event;
 use terminal::Console;
 
 use self::{disk::Disk, page::Page, progress::Progress, streaming::StreamingLog};
@@ -30,6 +31,17 @@ impl Observers {
     pub(crate) fn new(console: Console) -> Self {
         let (streaming, disk, page) = (StreamingLog::default(), None, None);
         Self { progress: Progress::new(console.clone()), console, streaming, disk, page }
+    }
+
+    /// Who hears where the pages of a Spark of our own are.
+    pub(crate) fn on_spark_ui(&self) -> impl Fn(String) + Send + use<> {
+        let (console, page) = (self.console.clone(), self.page.clone());
+        move |ui| {
+            console.note(&format!("Spark UI: {ui}"));
+            if let Some(page) = &page {
+                page.tell(&Event::Spark { ui });
+            }
+        }
     }
 
     pub(crate) fn hear(&mut self, event: &ChildEvent) {

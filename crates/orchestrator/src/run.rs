@@ -145,8 +145,8 @@ impl Run {
     fn start_spark(&mut self) -> anyhow::Result<()> {
         let Some(home) = &self.setup.spark else { return Ok(()) };
         let partitions = self.config.training.partitions.unwrap_or(1); // It is always there by now.
-        let console = self.supervisor.observers.console.clone();
-        self.spark = Some(Server::start(home, &self.folder.join("spark"), partitions, console)?);
+        let on_ui = self.supervisor.observers.on_spark_ui();
+        self.spark = Some(Server::start(home, &self.folder.join("spark"), partitions, on_ui)?);
         Ok(())
     }
 

@@ -11,7 +11,6 @@ use std::{
 use anyhow::{Context, anyhow};
 use process::exit::{Code, OrExit};
 use setup::tool::Tool;
-use terminal::Console;
 use tokio::{
     io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
     process::{ChildStderr, Command},
@@ -53,8 +52,13 @@ pub(crate) struct Server {
 
 impl Server {
     /// Begins to start the server of the Spark in `home`; it works in the folder `dir`, which is made, and logs there.
-    /// It is to serve a trainer with so many partitions.
-    pub(crate) fn start(home: &Path, dir: &Path, partitions: u32, console: Console) -> anyhow::Result<Server> {
+    /// It is to serve a trainer with so many partitions. `on_ui` is told the address of Spark's own pages.
+    pub(crate) fn start(
+        home: &Path,
+        dir: &Path,
+        partitions: u32,
+        on_ui: impl Fn(String) + Send + 'static,
+    ) -> anyhow::Result<Server> {
         let _ = fs::remove_dir_all(dir); // A run that was killed may have left it.
         fs::create_dir_all(dir).with_context(|| format!("failed to create `{}`", dir.display()))?;
         let dir = dir.canonicalize()?;
@@ -62,7 +66,7 @@ impl Server {
         let mut tool = Tool::start(command(home, &dir, partitions, &token))?;
         let stderr = tool.child.stderr.take().context("no pipe to stderr")?;
         let (started, address) = oneshot::channel();
-        tokio::spawn(follow(stderr, dir.join(LOG), console, started));
+        tokio::spawn(follow(stderr, dir.join(LOG), on_ui, started));
         Ok(Server { tool, dir, token, address, until: Instant::now() + START_LIMIT, is_used: false })
     }
 
@@ -119,7 +123,7 @@ fn command(home: &Path, dir: &Path, partitions: u32, token: &str) -> Command {
 }
 
 /// Keeps the server's log, and picks out what is to be known.
-async fn follow(stderr: ChildStderr, log: PathBuf, console: Console, started: oneshot::Sender<String>) {
+async fn follow(stderr: ChildStderr, log: PathBuf, on_ui: impl Fn(String), started: oneshot::Sender<String>) {
     let Ok(mut log) = tokio::fs::File::create(log).await else { return };
     let mut lines = BufReader::new(stderr).lines();
     let mut started = Some(started);
@@ -128,7 +132,7 @@ async fn follow(stderr: ChildStderr, log: PathBuf, console: Console, started: on
         let _ = log.write_all(format!("{line}\n").as_bytes()).await;
         let _ = log.flush().await;
         if let Some((_, port)) = line.split_once(UI) {
-            console.note(&format!("Spark UI: http://127.0.0.1:{}", port.trim_end_matches('.')));
+            on_ui(format!("http://127.0.0.1:{}", port.trim_end_matches('.')));
         }
         if let Some((_, address)) = line.split_once(STARTED)
             && let Some(started) = started.take()
@@ -152,7 +156,7 @@ mod tests {
         fs::write(&submit, "#!/bin/sh\necho \"no memory; $SPARK_REMOTE\" >&2; exit 1\n").unwrap();
         fs::set_permissions(&submit, fs::Permissions::from_mode(0o755)).unwrap();
         let (dir, started) = (home.path().join("work"), Instant::now());
-        let mut spark = Server::start(home.path(), &dir, 2, Console::new()).unwrap();
+        let mut spark = Server::start(home.path(), &dir, 2, |_| {}).unwrap();
         let error = spark.environment().await.unwrap_err();
         spark.stop(true).await;
         assert!(started.elapsed() < START_LIMIT / 2, "{:?}", started.elapsed());

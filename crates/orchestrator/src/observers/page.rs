@@ -2,14 +2,20 @@
 
 use std::time::SystemTime;
 
+use event::Event;
 use page::{Happening, Run};
 
 use crate::child_event::{ChildEvent, What};
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Page(pub(crate) Run);
 
 impl Page {
+    /// Tells an event of no child.
+    pub(super) fn tell(&self, event: &Event) {
+        self.0.tell(None, SystemTime::now(), &Happening::Event(event));
+    }
+
     pub(super) fn hear(&self, heard: &ChildEvent) {
         let status;
         let what = match &heard.what {
