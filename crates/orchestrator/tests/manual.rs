@@ -26,9 +26,12 @@ fn in_bash(script: &str, commands: &str) -> String {
 #[test]
 fn bash_completes_the_flags_of_all_four_programs() {
     let bench = Bench::built();
-    for (program, flags) in
-        [("orchestrator", "--step"), ("receiver", "--streams"), ("sender", "--stream"), ("trainer", "--step")]
-    {
+    for (program, flags) in [
+        ("orchestrator", "--step --strategy"),
+        ("receiver", "--streams"),
+        ("sender", "--stream"),
+        ("trainer", "--step --strategy"),
+    ] {
         let named = if program == "orchestrator" { None } else { Some(program) };
         let run = bench.run_with(&["completions", "bash"].into_iter().chain(named).collect::<Vec<_>>());
         run.assert_code(0);

@@ -17,7 +17,7 @@ use crate::{CHECKPOINTS, Error, FINAL_MODEL, Sums, older, record::Record, seal};
 /// The next is for what an older trainer would misread: a checkpoint with the state of a server.
 const FORMATS: [&str; 2] = ["tributary checkpoint 1", "tributary checkpoint 2"];
 
-/// What a strategy remembers from round to round: lists with names, mostly with a number for each weight.
+/// What a strategy remembers from round to round: lists with names, with a number for each weight.
 pub type ServerState = Beside;
 
 /// What decides the bits of a model after a given round.
@@ -166,6 +166,10 @@ impl Checkpoint {
         let unlisted = metadata.get("unlisted").map_or(Ok(Sums::default()), |sums| serde_json::from_str(sums));
         let unlisted = unlisted.map_err(malformed)?;
         check_rounds(&unlisted, &history)?;
+        let weights = global.values().len();
+        if let Some((name, list)) = server.iter().find(|(_, list)| list.len() != weights) {
+            return Err(format!("its `{name}` has {} numbers, not {weights}", list.len()));
+        }
         Ok(Self { origin, history, unlisted, global, position: position.map_err(malformed)?, server })
     }
 

@@ -41,12 +41,17 @@ fn a_checkpoint_comes_back_as_it_was_written() {
 fn what_the_server_remembers_comes_back_and_only_then_the_format_is_a_new_one() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("round-002.safetensors");
-    let server = ServerState::from([("m".into(), vec![0.1 + 0.2; 7]), ("v".into(), vec![1e-6])]);
+    let list = |value: f64| vec![value; SIMPLE_CNN.weights()];
+    let server = ServerState::from([("m".into(), list(0.1 + 0.2)), ("v".into(), list(1e-6))]);
     let checkpoint = Checkpoint { server, ..checkpoint() };
     fs::write(&path, checkpoint.to_bytes().unwrap()).unwrap();
     assert_eq!(read(&path).unwrap(), checkpoint);
     assert_eq!(checkpoint.metadata()[seal::FORMAT], "tributary checkpoint 2");
     assert_eq!(self::checkpoint().metadata()[seal::FORMAT], "tributary checkpoint 1");
+    let short = Checkpoint { server: ServerState::from([("v".into(), vec![0.5; 7])]), ..checkpoint };
+    fs::write(&path, short.to_bytes().unwrap()).unwrap();
+    let error = read(&path).unwrap_err().to_string();
+    assert!(error.contains("its `v` has 7 numbers, not 421642"), "{error}");
 }
 
 #[test]
@@ -156,11 +161,11 @@ fn any_changed_byte_is_an_error_that_names_the_file() {
 #[test]
 fn a_checkpoint_of_another_format_is_not_called_damaged() {
     let dir = tempfile::tempdir().unwrap();
-    let metadata = BTreeMap::from([("format".to_owned(), "tributary checkpoint 2".to_owned())]);
+    let metadata = BTreeMap::from([("format".to_owned(), "tributary checkpoint 3".to_owned())]);
     let path = dir.path().join("round-001.safetensors");
     fs::write(&path, SIMPLE_CNN.init(1).to_safetensors(&metadata)).unwrap();
     let error = read(&path).unwrap_err().to_string();
-    assert!(error.contains("has the format `tributary checkpoint 2`") && !error.contains("damaged"), "{error}");
+    assert!(error.contains("has the format `tributary checkpoint 3`") && !error.contains("damaged"), "{error}");
 }
 
 #[test]

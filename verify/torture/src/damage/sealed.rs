@@ -90,6 +90,6 @@ fn checkpoint() -> Checkpoint {
         unlisted: Sums::default(),
         global: SIMPLE_CNN.init(1),
         position: None,
-        server: ServerState::from([("v".into(), vec![0.5; 9])]),
+        server: ServerState::default(),
     }
 }
