@@ -11,8 +11,8 @@ pub mod chart;
 mod number;
 mod sections;
 
-/// The style sheet of the page, which is in it.
-pub const STYLE: &str = include_str!("page.css");
+/// How a report looks, as a style sheet, for other pages that are to look like it. What only a report has is not in it.
+pub const STYLE: &str = include_str!("style.css");
 
 /// Classes that a sample can be of.
 pub const CLASSES: usize = 10;

@@ -23,7 +23,7 @@ pub(crate) fn page(report: &Report) -> Markup {
                 title { (report.name) " – Tributary" }
                 // Without one in the page, a browser asks a server for it.
                 link rel="icon" href="data:,";
-                style { (PreEscaped(STYLE)) }
+                style { (PreEscaped(STYLE)) (PreEscaped(include_str!("report.css"))) }
             }
             body {
                 a class="skip" href="#main" { "Skip to the figures" }
