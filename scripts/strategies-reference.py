@@ -113,7 +113,7 @@ def median(w, clients):
 
 def trimmed_mean(beta):
     def step(w, clients):
-        left_out = int(beta * len(clients))
+        left_out = int(beta * len(clients) + 1e-9)
         return np.sort(clients, axis=0)[left_out : len(clients) - left_out].mean(axis=0)
 
     return step

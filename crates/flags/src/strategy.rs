@@ -67,18 +67,23 @@ pub struct Adaptive {
 const NAMES: &str = "fedavg, fedavgm, fedadagrad, fedadam, fedyogi, diloco, median, trimmed-mean, krum, multi-krum";
 
 impl Strategy {
+    /// How many partitions it needs.
+    pub fn needs(&self) -> u32 {
+        let (f, m) = match *self {
+            Strategy::Krum { f } => (f, None),
+            Strategy::MultiKrum { f, m } => (f, m),
+            _ => return 1,
+        };
+        // Blanchard et al. 2017: 2f + 2 < n.
+        f.saturating_mul(2).saturating_add(3).max(m.unwrap_or(0))
+    }
+
     /// Whether so many partitions are enough for it.
     ///
     /// # Errors
     /// Saying how many it needs.
     pub fn check(&self, partitions: u32) -> Result<(), String> {
-        let (f, m) = match *self {
-            Strategy::Krum { f } => (f, None),
-            Strategy::MultiKrum { f, m } => (f, m),
-            _ => return Ok(()),
-        };
-        // Blanchard et al. 2017: 2f + 2 < n.
-        let needed = f.saturating_mul(2).saturating_add(3).max(m.unwrap_or(0));
+        let needed = self.needs();
         if partitions < needed {
             return Err(format!(
                 "--strategy {self} needs at least {needed} partitions, and there are {partitions}; give more --partitions"

@@ -24,10 +24,7 @@ use anyhow::Context;
 use dataset::Dataset;
 use flags::When;
 use model::{StateDict, logits, measure};
-use process::{
-    exit::{Code, OrExit},
-    shutdown::Shutdown,
-};
+use process::{exit::Code, shutdown::Shutdown};
 use run_folder::{
     LiveSummary,
     record::{PartitionRecord, Record},
@@ -112,10 +109,18 @@ impl TrainingLoop<'_> {
     ) -> anyhow::Result<Scores> {
         let (round, training) = (journal.next_round(), Instant::now());
         let updates = self.train_partitions(round, &given, journal)?; // Every partition takes part.
-        let enough = self.config.training.strategy.check(given.partitions); // The last slice of a live run may be short.
-        enough.map_err(anyhow::Error::msg).or_exit(Code::Usage)?;
         let mut server = journal.server().clone();
-        let global = strategy.step(&mut server, journal.global(), &updates);
+        let needed = self.config.training.strategy.needs();
+        let global = if given.partitions < needed {
+            // Only the last slice of a live run may have fewer samples than there are partitions.
+            let (strategy, partitions) = (self.config.training.strategy, given.partitions);
+            tracing::warn!(
+                "round {round} keeps the model as it was: its slice fills {partitions} of the {needed} partitions that {strategy} needs"
+            );
+            journal.global().clone()
+        } else {
+            strategy.step(&mut server, journal.global(), &updates)
+        };
         let train_seconds = training.elapsed().as_secs_f64();
 
         let evaluating = Instant::now();

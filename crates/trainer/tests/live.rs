@@ -300,3 +300,30 @@ fn figures_that_no_run_has_are_refused_by_the_name_of_their_checkpoint() {
     fs::remove_file(&path).unwrap();
     place.says(&["--resume", "run"]);
 }
+
+#[test]
+fn a_last_slice_with_too_few_samples_for_its_strategy_changes_no_weight() {
+    let place = Place::received();
+    let tested = |run: &str, strategy: &str| {
+        succeed(&mut place.train(run, &[&LIVE[..], &["--strategy", strategy]].concat()));
+        let [.., whole, short] = &place.rounds(run)[..] else { panic!("five rounds") };
+        [whole, short].map(|row| row[2..4].to_vec()) // Loss and accuracy on the test set.
+    };
+    // The last one has ten samples, so ten partitions of twelve.
+    let [whole, short] = tested("enough", "krum:f=3");
+    assert_ne!(whole, short);
+    let [whole, short] = tested("few", "krum:f=4");
+    assert_eq!(whole, short);
+}
+
+#[test]
+fn a_checkpoint_without_what_its_strategy_remembers_is_refused() {
+    let place = Place::received();
+    let mut live = Live::start(&mut place.train("run", &[&LIVE[..], &["--strategy", "fedadam"]].concat()));
+    live.hears("round", 2);
+    live.killed();
+    let name = rewrite(&place, "run", |checkpoint| checkpoint.server.clear());
+    let advice = "remove it to resume from the checkpoint before";
+    let line = format!("{name}` is damaged; {advice}: it does not hold what its strategy remembers");
+    place.fails(&["--resume", "run"], 65, &line);
+}

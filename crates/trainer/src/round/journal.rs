@@ -1,7 +1,7 @@
 //! The journal of a run: opened new or where the run stopped, told of every round, and finished. It keeps the run folder,
 //! and shows what happens.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, path::PathBuf};
 
 use anyhow::anyhow;
 use dataset::Dataset;
@@ -23,7 +23,7 @@ use super::{
     FinalEvaluation, RunInputs,
     board::{Board, Confusion},
     folder::RunFolder,
-    summary,
+    strategy, summary,
     tables::Tables,
 };
 use crate::{
@@ -45,6 +45,11 @@ pub(crate) struct Journal<'a> {
     state: Checkpoint,
 }
 
+fn damaged(path: PathBuf, what: String) -> anyhow::Error {
+    let advice = "; remove it to resume from the checkpoint before";
+    folder_failure(run_folder::Error::Damaged { path, advice, what })
+}
+
 impl<'a> Journal<'a> {
     /// Opens the run folder, and goes on from its newest checkpoint or else from the `initial` weights.
     pub(crate) fn open(
@@ -55,7 +60,13 @@ impl<'a> Journal<'a> {
     ) -> anyhow::Result<Self> {
         let folder = RunFolder::open(&config.folder, shutdown)?;
         let state = match checkpoint::newest(folder.path()).map_err(folder_failure)? {
-            Some(path) => Checkpoint::read(&path, ARCHITECTURE, &origin).map_err(folder_failure)?,
+            Some(path) => {
+                let state = Checkpoint::read(&path, ARCHITECTURE, &origin).map_err(folder_failure)?;
+                if !state.server.keys().eq(strategy::chosen(config).remembers()) {
+                    return Err(damaged(path, "it does not hold what its strategy remembers".into()));
+                }
+                state
+            }
             None => {
                 let (history, unlisted, server) = (Vec::new(), Sums::default(), ServerState::default());
                 Checkpoint { origin, history, unlisted, global: initial, position: None, server }
@@ -92,8 +103,7 @@ impl<'a> Journal<'a> {
 
     /// What to say of a newest checkpoint that is whole, but says what no run does.
     pub(crate) fn damaged(&self, what: String) -> anyhow::Error {
-        let advice = "; remove it to resume from the checkpoint before";
-        folder_failure(run_folder::Error::Damaged { path: self.folder.checkpoint(&self.state), advice, what })
+        damaged(self.folder.checkpoint(&self.state), what)
     }
 
     /// The rounds so far; the newest of a live run.

@@ -22,6 +22,8 @@ mod median;
 mod reference;
 mod trimmed_mean;
 
+use std::borrow::Borrow;
+
 use flags::{Training, Weighting};
 use model::StateDict;
 use run_folder::ServerState;
@@ -46,6 +48,11 @@ pub trait Strategy {
     /// What it remembers from round to round is in `state`, empty before the first round, and nowhere else: it is kept with
     /// the round's checkpoint, so that a resumed run is the same run.
     fn step(&self, state: &mut ServerState, global: &StateDict, updates: &[LocalUpdate]) -> StateDict;
+
+    /// The names of what is in `state` after each round, sorted.
+    fn remembers(&self) -> &'static [&'static str] {
+        &[]
+    }
 }
 
 /// The strategy that the flags name.
@@ -73,17 +80,18 @@ pub(crate) fn mean_train_loss(updates: &[LocalUpdate]) -> f64 {
 
 /// The mean of the updates' weights, each update counting by its samples or like every other. Sums of up to millions of f32
 /// in f64 stay exact to half a unit of f32, so the mean of equal weights is that weight, bit for bit.
-fn mean(updates: &[LocalUpdate], weighting: Weighting) -> Vec<f64> {
-    assert!(updates.is_sorted_by_key(|update| update.partition), "updates come in partition order");
+fn mean<U: Borrow<LocalUpdate>>(updates: &[U], weighting: Weighting) -> Vec<f64> {
+    assert!(updates.is_sorted_by_key(|update| update.borrow().partition), "updates come in partition order");
     let (first, rest) = updates.split_first().expect("every round has at least one partition");
     let weight = |update: &LocalUpdate| match weighting {
         Weighting::Samples => update.n_samples as f64,
         Weighting::Uniform => 1.0,
     };
-    let total: f64 = updates.iter().map(weight).sum();
+    let total: f64 = updates.iter().map(|update| weight(update.borrow())).sum();
+    let first = first.borrow();
     // Starting from the first term and not from zero keeps the sign of a negative zero.
     let mut sums: Vec<f64> = first.state_dict.values().iter().map(|&w| weight(first) * f64::from(w)).collect();
-    for update in rest {
+    for update in rest.iter().map(Borrow::borrow) {
         for (sum, &w) in sums.iter_mut().zip(update.state_dict.values()) {
             *sum += weight(update) * f64::from(w);
         }

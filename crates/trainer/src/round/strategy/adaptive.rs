@@ -15,6 +15,8 @@ use run_folder::ServerState;
 
 use super::{LocalUpdate, mean_change, model, remembered};
 
+const REMEMBERED: &[&str] = &["m", "v"];
+
 /// A step, in which `second(v, Δ²)` is the next second moment.
 fn step(
     Adaptive { eta, beta1, tau, .. }: Adaptive,

@@ -26,4 +26,8 @@ impl Strategy for DiLoCo {
         let moved = |((&w, change), b): ((&f32, f64), &mut f64)| f64::from(w) + self.eta * (change + self.mu * *b);
         model(global, global.values().iter().zip(change).zip(b).map(moved))
     }
+
+    fn remembers(&self) -> &'static [&'static str] {
+        &["b"]
+    }
 }

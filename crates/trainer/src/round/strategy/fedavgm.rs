@@ -25,4 +25,8 @@ impl Strategy for FedAvgM {
         v.iter_mut().zip(change).for_each(|(v, change)| *v = self.beta * *v + change);
         model(global, global.values().iter().zip(v).map(|(&w, v)| f64::from(w) + self.eta * *v))
     }
+
+    fn remembers(&self) -> &'static [&'static str] {
+        &["v"]
+    }
 }

@@ -36,21 +36,27 @@ impl Strategy for MultiKrum {
         let m = self.m.unwrap_or(updates.len() - self.f);
         let mut chosen = ranked(updates, self.f)[..m].to_vec();
         chosen.sort_unstable(); // Sums are in partition order.
-        let chosen: Vec<LocalUpdate> = chosen.into_iter().map(|index| updates[index].clone()).collect();
+        let chosen: Vec<&LocalUpdate> = chosen.into_iter().map(|index| &updates[index]).collect();
         model(global, mean(&chosen, Weighting::Uniform))
     }
 }
 
 /// The updates' indices, that of the least score first.
 fn ranked(updates: &[LocalUpdate], f: usize) -> Vec<usize> {
+    let n = updates.len();
+    let mut distances = vec![vec![0.0; n]; n];
+    for (one, other) in (0..n).flat_map(|other| (0..other).map(move |one| (one, other))) {
+        distances[one][other] = distance(&updates[one], &updates[other]);
+        distances[other][one] = distances[one][other];
+    }
     let score = |index: usize| -> f64 {
-        let others = updates.iter().enumerate().filter(|(other, _)| *other != index);
-        let mut distances: Vec<f64> = others.map(|(_, other)| distance(&updates[index], other)).collect();
-        distances.sort_unstable_by(f64::total_cmp);
-        distances[..updates.len() - f - 2].iter().sum()
+        let mut others: Vec<f64> =
+            (0..n).filter(|other| *other != index).map(|other| distances[index][other]).collect();
+        others.sort_unstable_by(f64::total_cmp);
+        others[..n - f - 2].iter().sum()
     };
-    let scores: Vec<f64> = (0..updates.len()).map(score).collect();
-    let mut ranked: Vec<usize> = (0..updates.len()).collect();
+    let scores: Vec<f64> = (0..n).map(score).collect();
+    let mut ranked: Vec<usize> = (0..n).collect();
     let order = |a: &usize, b: &usize| -> Ordering { scores[*a].total_cmp(&scores[*b]) };
     ranked.sort_by(order); // Stable: of equal scores the first partition's comes first.
     ranked

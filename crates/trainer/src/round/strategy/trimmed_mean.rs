@@ -15,8 +15,8 @@ pub struct TrimmedMean {
 
 impl Strategy for TrimmedMean {
     fn step(&self, _: &mut ServerState, global: &StateDict, updates: &[LocalUpdate]) -> StateDict {
-        // 0.2 of 5 is 1, also where 0.2 is a little less: the product of f64 is rounded to the nearest.
-        let left_out = (self.beta * updates.len() as f64).floor() as usize;
+        // 0.29 of 100 is 29, though not in f64.
+        let left_out = (self.beta * updates.len() as f64 + 1e-9).floor() as usize;
         model(global, trimmed(updates, left_out))
     }
 }

@@ -4,7 +4,7 @@ use flags::{Adaptive, Weighting};
 use model::StateDict;
 use run_folder::ServerState;
 
-use super::{LocalUpdate, step};
+use super::{LocalUpdate, REMEMBERED, step};
 use crate::round::strategy::Strategy;
 
 /// Adagrad: v ← v + Δ². In the paper β₁ is 0.
@@ -19,5 +19,9 @@ pub struct FedAdagrad {
 impl Strategy for FedAdagrad {
     fn step(&self, state: &mut ServerState, global: &StateDict, updates: &[LocalUpdate]) -> StateDict {
         step(self.adaptive, |v, square| v + square, state, (global, updates, self.weighting))
+    }
+
+    fn remembers(&self) -> &'static [&'static str] {
+        REMEMBERED
     }
 }

@@ -4,7 +4,7 @@ use flags::{Adaptive, Weighting};
 use model::StateDict;
 use run_folder::ServerState;
 
-use super::{LocalUpdate, step};
+use super::{LocalUpdate, REMEMBERED, step};
 use crate::round::strategy::Strategy;
 
 /// Adam: v ← β₂v + (1-β₂)Δ².
@@ -20,5 +20,9 @@ impl Strategy for FedAdam {
     fn step(&self, state: &mut ServerState, global: &StateDict, updates: &[LocalUpdate]) -> StateDict {
         let beta2 = self.adaptive.beta2;
         step(self.adaptive, |v, square| beta2 * v + (1.0 - beta2) * square, state, (global, updates, self.weighting))
+    }
+
+    fn remembers(&self) -> &'static [&'static str] {
+        REMEMBERED
     }
 }

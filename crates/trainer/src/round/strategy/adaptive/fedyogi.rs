@@ -4,7 +4,7 @@ use flags::{Adaptive, Weighting};
 use model::StateDict;
 use run_folder::ServerState;
 
-use super::{LocalUpdate, step};
+use super::{LocalUpdate, REMEMBERED, step};
 use crate::round::strategy::Strategy;
 
 /// Yogi: v ← v - (1-β₂) Δ² sign(v - Δ²).
@@ -25,6 +25,10 @@ impl Strategy for FedYogi {
             state,
             (global, updates, self.weighting),
         )
+    }
+
+    fn remembers(&self) -> &'static [&'static str] {
+        REMEMBERED
     }
 }
 
