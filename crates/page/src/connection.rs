@@ -1,6 +1,6 @@
 //! One connection: requests in, answers out.
 
-use std::{convert::Infallible, fs::File, io::Read, path::Path, sync::Arc, time::Duration};
+use std::{convert::Infallible, fs, path::Path, sync::Arc, time::Duration};
 
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::{
@@ -58,6 +58,8 @@ pub(crate) async fn serve(site: Arc<Site>, stream: TcpStream, place: Place, must
     let mut stopping = site.stopping.clone();
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(site.limits.head).max_buf_size(MAX_HEAD);
+    // One request for each connection: a browser that keeps several would take the places of others.
+    http.keep_alive(false);
     let socket = TokioIo::new(Socket::new(stream, site.limits.write));
     let service = service_fn(|request| async { Ok::<_, Infallible>(site.answer(request, &place).await) });
     let mut connection = std::pin::pin!(http.serve_connection(socket, service));
@@ -75,7 +77,9 @@ pub(crate) async fn serve(site: Arc<Site>, stream: TcpStream, place: Place, must
         () = leaves => {}
         () = stops => {
             connection.as_mut().graceful_shutdown();
-            let _ = connection.await;
+            if place.is_member() {
+                let _ = connection.await;
+            }
         }
     }
 }
@@ -169,12 +173,11 @@ fn busy() -> Answer {
     answer::last(answer::error(StatusCode::SERVICE_UNAVAILABLE, "too many ask at the same time: try again"))
 }
 
+/// A report. A link could lead to any file, and a pipe is waited for, for ever.
 fn read(path: &Path) -> Option<Vec<u8>> {
-    let file = File::open(path).ok()?;
-    if !file.metadata().ok()?.is_file() {
+    let found = fs::symlink_metadata(path).ok()?;
+    if !found.is_file() || found.len() > MAX_REPORT {
         return None;
     }
-    let mut bytes = Vec::new();
-    file.take(MAX_REPORT).read_to_end(&mut bytes).ok()?;
-    Some(bytes)
+    fs::read(path).ok()
 }

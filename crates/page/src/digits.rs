@@ -4,7 +4,7 @@ use std::path::Path;
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use hyper::StatusCode;
-use native::probabilities;
+use native::{best, probabilities};
 use picture::{Picture, Place, SIDE};
 use sample::CLASSES;
 use serde::Serialize;
@@ -58,8 +58,7 @@ pub(crate) fn recognise(png: &[u8], run_folder: &Path, kept: &mut Option<Model>)
         let probabilities = probabilities(&scores);
         let Place { x, y, width, height } = digit.place;
         Digit {
-            label: (1..CLASSES)
-                .fold(0, |best, class| if probabilities[class] > probabilities[best] { class } else { best }),
+            label: best(&scores),
             probabilities,
             seen: address(Picture::new(SIDE, SIDE, digit.pixels)),
             place: Rectangle { x, y, width, height },

@@ -46,7 +46,7 @@ pub struct Options {
 /// How long a server waits for others, and how many of them it serves.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Until the head of a request is there; also how long a connection may say nothing between two.
+    /// Until the head of a request is there.
     pub head: Duration,
     /// Until the body of a request is there.
     pub body: Duration,
@@ -71,7 +71,33 @@ impl Default for Limits {
             heartbeat: Duration::from_secs(10),
             stop: Duration::from_secs(2),
             members: 384,
-            strangers: 256,
+            strangers: 128,
+        }
+    }
+}
+
+impl Limits {
+    /// Descriptors that are left to the rest of the program.
+    const RESERVED: usize = 128;
+
+    /// With fewer connections, where there are not descriptors for all. Strangers that have to leave may still be here.
+    fn within(self, descriptors: usize) -> Self {
+        let most = descriptors.saturating_sub(Self::RESERVED).max(8);
+        Self { members: self.members.min(most / 2), strangers: self.strangers.min(most / 4), ..self }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connections_leave_descriptors_to_the_run() {
+        for (descriptors, members, strangers) in
+            [(0, 4, 2), (256, 64, 32), (1024, 384, 128), (usize::MAX, 384, 128), (640, 256, 128)]
+        {
+            let limits = Limits::default().within(descriptors);
+            assert_eq!((limits.members, limits.strangers), (members, strangers), "{descriptors}");
         }
     }
 }

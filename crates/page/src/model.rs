@@ -59,7 +59,8 @@ fn newest_of(
 }
 
 fn renew(path: &Path, kept: &mut Option<Model>) -> anyhow::Result<()> {
-    let found = fs::metadata(path)?;
+    let found = fs::symlink_metadata(path)?;
+    ensure!(found.is_file(), "`{}` is no file", path.display());
     let version = Version { path: path.to_owned(), length: found.len(), modified: found.modified().ok() };
     if kept.as_ref().is_some_and(|kept| kept.version == version) {
         return Ok(());

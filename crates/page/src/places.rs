@@ -58,9 +58,14 @@ impl Places {
 }
 
 impl Place {
+    /// Whether it is a member's.
+    pub(crate) fn is_member(&self) -> bool {
+        self.membership.get().is_some()
+    }
+
     /// Makes it a member's, who showed the token. Whether there is a place for another member.
     pub(crate) fn admit(&self) -> bool {
-        if self.membership.get().is_some() {
+        if self.is_member() {
             return true;
         }
         let Ok(permit) = Arc::clone(&self.places.members).try_acquire_owned() else { return false };

@@ -1,7 +1,7 @@
 //! The server: a socket, a thread of its own, and connections on it.
 
 use std::{
-    io,
+    fmt, io,
     net::{IpAddr, SocketAddr, UdpSocket},
     sync::Arc,
     thread::{self, JoinHandle},
@@ -35,13 +35,19 @@ const SEND_BUFFER: u32 = 64 << 10;
 const BREATH: Duration = Duration::from_millis(50);
 
 /// A server of pages, on a thread of its own. It ends when it is dropped.
-#[derive(Debug)]
 pub struct Server {
     address: String,
     warning: Option<String>,
     runs: Runs,
     stopping: watch::Sender<bool>,
     thread: Option<JoinHandle<()>>,
+}
+
+/// Without the address, which has the token.
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server").field("runs", &self.runs).finish_non_exhaustive()
+    }
 }
 
 impl Server {
@@ -60,26 +66,26 @@ impl Server {
     pub fn start_within(options: &Options, runs: Vec<Run>, limits: Limits) -> anyhow::Result<Server> {
         let Options { listen, token_file } = options;
         let is_open = !listen.ip().to_canonical().is_loopback();
-        let token = match token_file {
-            Some(file) => Token::of_file(file)?,
-            None if is_open => {
-                let advice = "other machines reach it, and a token in a file must be asked for there: add --page-token FILE, or \
-                              listen on 127.0.0.1";
-                return Err(failure(Code::Unsafe, anyhow!("the page is not served on {listen} in this way: {advice}")));
-            }
-            None => Token::draw()?,
-        };
+        if is_open && token_file.is_none() {
+            let advice = "other machines reach it, and a token in a file must be asked for there: add --page-token FILE, or \
+                          listen on 127.0.0.1";
+            return Err(failure(Code::Unsafe, anyhow!("the page is not served on {listen} in this way: {advice}")));
+        }
+        let limits = limits.within(descriptors());
         let runtime = Builder::new_current_thread().enable_all().max_blocking_threads(WORKERS).build();
         let runtime = runtime.context("failed to start the page").or_exit(Code::Io)?;
         let bound = {
             let _runtime = runtime.enter();
             bind(*listen)
         };
-        let listener = match bound {
-            Ok(listener) => listener,
+        let bound = bound.map_err(|error| failure(Code::Unavailable, anyhow!(unavailable(*listen, &error))));
+        // Only now, so that no file is made for a page that cannot be served.
+        let token = || token_file.as_deref().map_or_else(Token::draw, Token::of_file);
+        let (listener, token) = match bound.and_then(|listener| Ok((listener, token()?))) {
+            Ok(started) => started,
             Err(error) => {
                 runtime.shutdown_background(); // The caller may have a runtime, in which none may be waited for.
-                return Err(failure(Code::Unavailable, anyhow!(unavailable(*listen, &error))));
+                return Err(error);
             }
         };
         let bound = listener.local_addr().context("failed to start the page").or_exit(Code::Io)?;
@@ -135,6 +141,22 @@ impl Drop for Server {
     fn drop(&mut self) {
         self.end();
     }
+}
+
+/// How many descriptors this process may have; as many as the system lets it have from here on.
+#[cfg(unix)]
+fn descriptors() -> usize {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    let raised = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }).is_ok();
+    let limit = if raised { maximum } else { current };
+    limit.map_or(usize::MAX, |limit| limit.try_into().unwrap_or(usize::MAX))
+}
+
+#[cfg(not(unix))]
+fn descriptors() -> usize {
+    usize::MAX
 }
 
 fn bind(address: SocketAddr) -> io::Result<TcpListener> {

@@ -85,6 +85,13 @@ fn runs_have_names_and_a_report_when_it_is_there_and_nothing_else_of_their_folde
     fs::write(page.folder().join("config.toml"), "seed = 1").unwrap();
     let report = page.get("/runs/0/report");
     assert_eq!((report.status, report.text()), (200, "<!doctype html>of a run"));
+    // A link could lead anywhere.
+    #[cfg(unix)]
+    {
+        fs::remove_file(page.folder().join(run_folder::REPORT)).unwrap();
+        std::os::unix::fs::symlink("config.toml", page.folder().join(run_folder::REPORT)).unwrap();
+        assert_eq!(page.get("/runs/0/report").status, 404);
+    }
     for path in ["/runs/1/report", "/runs/0/config.toml", "/runs/0/../config.toml", "/runs/0/report/../config.toml"] {
         assert_eq!(page.get(path).status, 404, "{path}");
     }
@@ -100,7 +107,8 @@ fn an_address_that_cannot_be_served_is_one_line_with_what_to_do() {
         let error = Server::start(&Options { listen: listen.parse().unwrap(), token_file }, runs()).unwrap_err();
         (code_of(&error), format!("{error:#}"))
     };
-    let (code, line) = failure(&page.address.to_string(), None);
+    let (code, line) = failure(&page.address.to_string(), Some("made too early"));
+    assert!(!page.folder().join("made too early").exists(), "nothing is made for a page that cannot be served");
     assert!(code == Code::Unavailable && line.contains(&page.address.to_string()) && line.contains("in use"), "{line}");
     let (code, line) = failure("0.0.0.0:0", None);
     assert!(code == Code::Unsafe && line.contains("--page-token FILE"), "{line}");

@@ -100,6 +100,32 @@ fn watchers_who_come_all_at_once_are_members_before_they_are_a_crowd() {
 }
 
 #[test]
+fn a_browser_takes_no_place_but_while_it_is_answered() {
+    let page = Page::within(Limits { strangers: 4, members: 2, ..Limits::default() });
+    let asked = |_| {
+        let mut stream = page.connect();
+        write!(stream, "GET /page.js HTTP/1.1\r\n{}Connection: keep-alive\r\n\r\n", page.pass()).unwrap();
+        let mut said = String::new();
+        stream.read_to_string(&mut said).unwrap();
+        assert!(said.starts_with("HTTP/1.1 200"), "{said:.100}");
+        stream
+    };
+    let kept: Vec<_> = (0..20).map(asked).collect();
+    drop(kept);
+}
+
+#[test]
+fn a_stranger_in_the_middle_of_a_head_does_not_delay_the_end() {
+    let page = Page::within(Limits { stop: LONG, ..Limits::default() });
+    let mut slow = page.connect();
+    slow.write_all(b"GET / HT").unwrap();
+    assert_eq!(page.get("/runs").status, 200); // By now the other one is heard as well.
+    let start = Instant::now();
+    drop(page);
+    assert!(start.elapsed() < LONG / 2, "the end waited for a stranger");
+}
+
+#[test]
 fn a_head_that_is_too_long_is_refused_and_what_is_no_request_as_well() {
     let page = Page::new();
     let long = page.say(format!("GET / HTTP/1.1\r\n{}X: {}\r\n\r\n", page.pass(), "x".repeat(20_000)).as_bytes());

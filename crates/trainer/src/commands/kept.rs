@@ -54,7 +54,12 @@ impl<S> Kept<S> {
         }
         let config = run_folder::read_config(folder).map_err(folder_failure)?;
         let summary = of(Summary::read(folder).map_err(folder_failure)?).or_exit(Code::Data)?;
-        let none = || failure(Code::Data, anyhow!("there is no checkpoint in `{}`", folder.display()));
+        let none = || {
+            failure(
+                Code::Data,
+                anyhow!("there is no checkpoint in `{}`: no round of that run is over yet", folder.display()),
+            )
+        };
         let path = checkpoint::newest(folder).map_err(folder_failure)?.ok_or_else(none)?;
         let (global, metadata) = seal::read(&path, ARCHITECTURE).map_err(folder_failure)?;
         let checkpoint =

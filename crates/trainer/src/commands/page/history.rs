@@ -12,6 +12,9 @@ use serde::Deserialize;
 
 use crate::commands::kept::Kept;
 
+/// More than any run has; a folder may say anything.
+const MAX_SENDERS: u64 = 256;
+
 const RECEIVER: &str = "receiver";
 pub(super) const TRAINER: &str = "trainer";
 
@@ -99,9 +102,11 @@ impl History {
         }
         told.sort_by_key(|told| told.at); // What has the same time stays as it is.
         let plan = Happening::Plan {
-            senders: number("senders").or(summary.and_then(|summary| summary.n_streams)).map_or(1, |n| n as u32),
+            senders: number("senders")
+                .or(summary.and_then(|summary| summary.n_streams))
+                .map_or(1, |n| n.min(MAX_SENDERS) as u32),
             samples: if is("endless") { 0 } else { number("samples").unwrap_or(samples) },
-            partitions: partitions as u32,
+            partitions: u32::try_from(partitions).unwrap_or(u32::MAX),
             rounds: if live { 0 } else { rounds },
             live,
         };
