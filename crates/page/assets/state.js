@@ -2,7 +2,7 @@
 // the newest need be told, so that a log in which the rest was left out gives the same state.
 
 /** So many points of a curve are kept; beyond, every second of the older half goes. */
-const POINTS = 1000;
+export const POINTS = 1000;
 /** So many lines of a process' log. */
 const LINES = 50;
 /** A sender's rate is taken over at least so many seconds. */
@@ -49,9 +49,14 @@ const EVENTS = {
     const process = child_of(state, child);
     const again = process.state === "down";
     Object.assign(process, { pid, state: "running", status: "", starts: process.starts + 1, back: again ? at : 0 });
+    // The time of streaming begins when the senders do, as in the report.
+    const { points, samples } = state.receiver;
+    if (state.senders.has(child) && !samples && !points.length) points.push([at, 0]);
   },
   ended(state, { child, ok, status }) {
     Object.assign(child_of(state, child), { state: ok ? "done" : "down", status, again: false });
+    // What it had of a round is lost with it.
+    if (child === "trainer" && !ok) state.progress = state.tasks = null;
   },
   restarting(state, { child, count, of }) {
     Object.assign(child_of(state, child), { count, of, again: true, state: "down" });
@@ -113,17 +118,20 @@ const EVENTS = {
   },
   drift(state, { round, seq }) {
     if (!state.drifts.some((drift) => drift.seq === seq)) state.drifts.push({ round, seq });
+    thin(state.drifts);
   },
   progress(state, event) {
     state.progress = { ...event, partitions: event.partitions ?? [] };
   },
   round(state, event) {
-    state.roundAt = event.at;
     const { rounds } = state;
-    // A trainer that was started again may train a round a second time.
+    // A trainer that was started again tells its rounds again, and may train one a second time.
     const place = rounds.findIndex((round) => round.round >= event.round);
-    if (place < 0) rounds.push(event);
-    else rounds.splice(place, rounds[place].round === event.round ? 1 : 0, event);
+    if (place >= 0) rounds.splice(place, rounds[place].round === event.round ? 1 : 0, event);
+    else {
+      rounds.push(event);
+      state.roundAt = event.at;
+    }
     thin(rounds);
   },
   spark(state, { ui }) {
@@ -183,6 +191,11 @@ export function phase(state) {
     return { key: "run", words: `providing the dataset: ${providing.what}${share}` };
   }
   return { key: "wait", words: "starting" };
+}
+
+/** Whether only the trainer tells of the run: it is shown from its folder, or goes on when all samples are durable. */
+export function unheard({ receiver, children, training, finished }) {
+  return !receiver.ready && !receiver.samples && !children.has("receiver") && Boolean(training || finished?.ok);
 }
 
 /** How a process ended, in words: `signal: 9 (SIGKILL)` is `killed (SIGKILL)`. */
