@@ -71,7 +71,6 @@ export const count = (number) => Math.round(number).toLocaleString("en");
 export const percent = (share) => (Number.isFinite(share) ? `${(100 * share).toFixed(2)} %` : "–");
 /** `9,800 /s`, to two figures, so that it can be read while it changes. */
 export function perSecond(rate) {
-  if (!Number.isFinite(rate)) return "–";
   const step = 10 ** Math.max(0, Math.floor(Math.log10(Math.max(1, rate))) - 1);
   return `${count(Math.round(rate / step) * step)} /s`;
 }
@@ -79,7 +78,6 @@ export function perSecond(rate) {
 export const many = (number, what) => `${count(number)} ${what}${number === 1 ? "" : "s"}`;
 /** `49 s`, `2 min 5 s`, `3 h 7 min` */
 export function duration(seconds) {
-  if (!Number.isFinite(seconds)) return "–";
   if (seconds < 120) return `${seconds.toFixed(0)} s`;
   const minutes = Math.floor(seconds / 60);
   return minutes < 60 ? `${minutes} min ${Math.floor(seconds % 60)} s` : `${Math.floor(minutes / 60)} h ${minutes % 60} min`;

@@ -25,7 +25,7 @@ export function drawing(run, ready) {
   const context = canvas.getContext("2d");
   const pen = { x: SIDE / 2, y: SIDE / 4, down: false };
   let strokes = [];
-  let version = 0; // of the drawing; an answer to an older one is not shown after the paper was cleared
+  let version = 0; // of the drawing: an answer to what was cleared is not shown
   let asking = false;
   let again = false;
   let asked = 0;
@@ -140,7 +140,7 @@ export function drawing(run, ready) {
     answer(null);
     canvas.focus({ preventScroll: true });
   });
-  /** What is drawn is another thing from here on, and a stroke under way is over. */
+  /** Something was taken away; a stroke under way is over. */
   function changed() {
     version++;
     pointer = null;

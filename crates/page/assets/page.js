@@ -113,7 +113,7 @@ async function start() {
   }
 }
 
-/** Says that there is no connection, and why; it is no fault of a run that is over. */
+/** Says why there is no connection; after the end of a run it is no alarm. */
 function lost(why) {
   const place = get("lost");
   const words = why === AWAY && state.finished ? "The run is over, and this page is served no more." : why;
@@ -140,8 +140,7 @@ get("runs").addEventListener("change", ({ target }) => {
   connect();
   changed();
 });
-// Who comes back to the page, or to the network, need not wait. A hidden page leaves its connection to others, of which a browser
-// opens few to one server.
+// Who comes back to the page, or to the network, need not wait. A hidden page leaves to others the few connections that there are.
 const hurry = () => document.visibilityState === "visible" && source?.readyState !== EventSource.OPEN && start();
 addEventListener("online", hurry);
 document.addEventListener("visibilitychange", () => {

@@ -45,7 +45,7 @@ export function pipeline(river) {
     links = [
       ...parts.senders.cards.map((from) => link("data", from, receiver)),
       link("data", receiver, directory),
-      ...parts.partitions.cards.map((to) => link("data", directory, to, parts.partitions.cards[0])),
+      ...parts.partitions.cards.map((to) => link("data", directory, to)),
       ...parts.partitions.cards.map((from) => link("model", from, average)),
       link("model", average, test),
       link("model loop", average, parts.partitions.cluster),
@@ -60,10 +60,10 @@ export function pipeline(river) {
   const watcher = new ResizeObserver(() => {
     const origin = river.getBoundingClientRect();
     put(lines, "viewBox", `0 0 ${Math.max(1, origin.width)} ${Math.max(1, origin.height)}`);
-    for (const { bed, dots, from, to, first, kind } of links) {
-      const [a, b, top] = [from, to, first].map((end) => within(end.element.getBoundingClientRect(), origin));
-      const beneath = top.top >= a.bottom && b.top >= top.bottom;
-      const path = kind.includes("loop") ? loop(a, b, origin.width) : beneath ? around(a, b) : course(a, b);
+    const place = (element) => within(element.getBoundingClientRect(), origin);
+    for (const { bed, dots, from, to, kind } of links) {
+      const [a, b, first] = [from.element, to.element, to.element.parentNode.firstChild].map(place);
+      const path = kind.includes("loop") ? loop(a, b, origin.width) : course(a, b, first.bottom <= b.top);
       put(bed, "d", kind.includes("loop") ? path + head(path) : path);
       put(dots, "d", path);
     }
@@ -104,7 +104,7 @@ export function pipeline(river) {
   }
 }
 
-/** How much of its samples a partition has passed, from 0 to 1, as far as is known: one may hold a sample fewer than another. */
+/** The share of its samples that a partition has passed. One may hold a sample fewer; on Spark only the whole is known. */
 function passed({ samples, of, partitions }, index, known) {
   const own = partitions[index];
   if (own === undefined) return samples / of;
@@ -159,7 +159,6 @@ function stand(part, { sign: name, words }) {
 function drawSenders({ cards }, state, now) {
   for (const part of cards) {
     const { samples, of, at, points } = state.senders.get(part.name);
-    // Of a run that is shown from its folder alone, nobody knows what each sender said.
     const unsaid = !samples && (state.finished?.ok || unheard(state));
     fill(part.bar, of ? samples / of : samples || unsaid ? 1 : 0);
     say(part.value, unsaid ? "all" : count(samples));
@@ -221,7 +220,6 @@ function drawPartitions({ cards, link }, state, now, known) {
   const down = trainer && trainer.state !== "done" ? standing(trainer, now) : null;
   cards.forEach((part, index) => {
     const samples = progress?.partitions[index];
-    // Which partition has how many is not known where Spark has them: then each shows the whole.
     const whole = progress && passed(progress, index, known);
     const unsaid = !progress && state.finished?.ok;
     fill(part.bar, unsaid ? 1 : whole);
@@ -252,8 +250,8 @@ function drawModel({ average: { cards: [mean] }, test: { cards: [trial] } }, sta
   stand(trial, testing ? { sign: "run", words: "is measured" } : stands);
 }
 
-function link(kind, from, to, first = to) {
-  return { kind, from, to, first, bed: shape("path", { class: `bed ${kind}` }), dots: shape("path", { class: `dots ${kind}` }) };
+function link(kind, from, to) {
+  return { kind, from, to, bed: shape("path", { class: `bed ${kind}` }), dots: shape("path", { class: `dots ${kind}` }) };
 }
 
 function within(box, origin) {
@@ -261,10 +259,14 @@ function within(box, origin) {
   return { left, top, right: left + box.width, bottom: top + box.height, x: left + box.width / 2, y: top + box.height / 2 };
 }
 
-/** From one part to the next: sideways where they stand side by side, else down. */
-function course(a, b) {
+/** From one part to the next: sideways where they stand side by side, else down, and around those that stand between. */
+function course(a, b, between) {
   if (b.left >= a.right) return sideways(a.right, a.y, b.left, b.y);
   if (b.right <= a.left) return sideways(a.left, a.y, b.right, b.y);
+  if (between) {
+    const x = b.right + 7;
+    return `${bend([Math.min(a.right, x), a.y], [x, a.y], [x, a.y], [x, a.bottom])}L${point([x, b.y])}L${point([b.right, b.y])}`;
+  }
   const middle = (a.bottom + b.top) / 2;
   return bend([a.x, a.bottom], [a.x, middle], [b.x, middle], [b.x, b.top]);
 }
@@ -276,13 +278,6 @@ function sideways(x, y, u, v) {
 
 const point = ([x, y]) => `${px(x)} ${px(y)}`;
 const bend = (from, ...rest) => `M${point(from)}C${rest.map(point).join(" ")}`;
-
-/** Down beside those that stand between. */
-function around(a, b) {
-  const x = b.right + 4;
-  const [turn, middle, end, last] = [[x, a.y], [x, (a.y + b.y) / 2], [x, b.y], [b.right, b.y]].map(point);
-  return `M${point([Math.min(a.right, x), a.y])}C${turn} ${turn} ${middle}S${end} ${last}`;
-}
 
 /** From the average back to the partitions: below them, or beside them where they stand above. */
 function loop(a, b, width) {

@@ -187,11 +187,11 @@ const before = (a, b) => a.localeCompare(b, "en", { numeric: true }) < 0;
 
 function addRow(name) {
   const row = { mark: sign("wait"), words: make("span"), pid: make("td"), restarts: make("td"), log: [] };
-  Object.assign(row, { newest: make("code"), lines: make("pre") });
+  Object.assign(row, { newest: make("code"), lines: make("code") });
   const heading = make("th", "", name);
   if (name === "sender") heading.append(make("span", "remark", " prepares the data"));
   heading.scope = "row";
-  row.details = make("details", "", make("summary", "", make("span", "hidden", `Log of ${name}: `), row.newest), row.lines);
+  row.details = make("details", "", make("summary", "", make("span", "hidden", `Log of ${name}: `), row.newest), make("pre", "", row.lines));
   row.details.addEventListener("toggle", () => say(row.lines, row.log.join("\n")));
   const cell = make("td", "", row.details);
   cell.colSpan = 4;

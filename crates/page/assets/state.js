@@ -125,7 +125,7 @@ const EVENTS = {
   },
   round(state, event) {
     const { rounds } = state;
-    // A trainer that was started again tells its rounds again, and may train one a second time.
+    // A trainer that was started again may tell of a round again.
     const place = rounds.findIndex((round) => round.round >= event.round);
     if (place >= 0) rounds.splice(place, rounds[place].round === event.round ? 1 : 0, event);
     else {
@@ -170,16 +170,17 @@ export function phase(state) {
   if (finished) return { key: finished.ok ? "done" : "down", words: finished.ok ? "finished" : `ended: ${finished.text}` };
   if (!plan && !state.at) return { key: "wait", words: "waiting for the run to begin" };
   const last = state.rounds.at(-1)?.round ?? 0;
+  const complete = receiver.complete || unheard(state);
   if (training) {
     const of = training.live ? "" : ` of ${training.rounds}`;
-    const meanwhile = training.live && !receiver.complete ? ", while samples arrive" : "";
+    const meanwhile = training.live && !complete ? ", while samples arrive" : "";
     if (!training.live && last >= training.rounds) return { key: "run", words: "training is over, the report is made" };
     if (progress && progress.round > last && progress.samples >= progress.of) {
       return { key: "run", words: `averaging and testing round ${progress.round}${of}` };
     }
     const begun = Math.max(progress?.round ?? 0, state.slice?.round ?? 0, training.first_round);
     if (training.live && begun <= last) {
-      return { key: "run", words: receiver.complete ? "the stream has ended" : `waiting for the slice of round ${last + 1}` };
+      return { key: "run", words: complete ? "the stream has ended" : `waiting for the slice of round ${last + 1}` };
     }
     return { key: "run", words: `training round ${Math.max(begun, last + 1)}${of}${meanwhile}` };
   }
@@ -193,7 +194,7 @@ export function phase(state) {
   return { key: "wait", words: "starting" };
 }
 
-/** Whether only the trainer tells of the run: it is shown from its folder, or goes on when all samples are durable. */
+/** Whether only the trainer tells of the run: from its folder, or when all is durable. */
 export function unheard({ receiver, children, training, finished }) {
   return !receiver.ready && !receiver.samples && !children.has("receiver") && Boolean(training || finished?.ok);
 }
