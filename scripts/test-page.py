@@ -68,6 +68,21 @@ FOCUSED = """() => { const all = [...document.querySelectorAll('*')];
 SEEN = """() => { const text = what => document.querySelector(what).innerText.replace(/\\s+/g, ' ');
     const lines = [...document.querySelectorAll('svg.chart polyline')].map(line => line.getAttribute('points'));
     return {lines, headline: text('header'), river: text('#river'), processes: text('#rows'), words: text('#ingest-words')}; }"""
+# In place of the server, `tell` tells the page of events.
+TOLD = """window.EventSource = class extends EventTarget {
+        static OPEN = 1; readyState = 1;
+        constructor() { super(); window.tell = event => { const data = JSON.stringify({at: Date.now() / 1000, ...event});
+            this.dispatchEvent(new MessageEvent('message', {data})); };
+            setTimeout(() => tell({})); }
+        close() {} };"""
+# Rounds that follow each other faster than an answer comes.
+QUICK_ROUNDS = TOLD + """let round = 0;
+    setInterval(() => window.tell?.(round++ ? {event: 'round', round, test_accuracy: 0.5, test_loss: 1, train_loss: 1}
+        : {event: 'training', samples: 1000, partitions: 1, first_round: 1, rounds: 1e9}), 40);
+    const ask = fetch;
+    window.fetch = async (...what) => { const answer = await ask(...what);
+        if (/digits$/.test(what[0])) await new Promise(done => setTimeout(done, 200));
+        return answer; };"""
 MOVING = "() => document.getAnimations().filter(one => one.playState === 'running' && one.animationName).length"
 
 passed = failed = 0
@@ -134,9 +149,10 @@ class Program:
 class Watcher:
     """A page in a browser of its own, and what it loads and complains about."""
 
-    def __init__(self, browser, address, width=1440, scheme="light", **settings):
+    def __init__(self, browser, address, width=1440, scheme="light", script="", **settings):
         height = {390: 844, 768: 1024}.get(width, 900)
         self.context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=scheme, **settings)
+        self.context.add_init_script(script)
         self.page = self.context.new_page()
         self.page.set_default_timeout(LIMIT)
         self.complaints, self.requests, self.sizes = [], [], {}
@@ -166,10 +182,10 @@ class Watcher:
         elsewhere = lambda url: not url.startswith("data:") and urllib.parse.urlsplit(url).netloc != self.home
         return [url for url in self.requests if elsewhere(url)]
 
-    def wait(self, what, condition, argument=None):
+    def wait(self, what, condition, argument=None, limit=LIMIT):
         """Whether it comes to be, in the time that there is."""
         try:
-            self.page.wait_for_function(condition, arg=argument)
+            self.page.wait_for_function(condition, arg=argument, timeout=limit)
             check(what, True)
             return True
         except Late:
@@ -253,6 +269,9 @@ def watch_a_run(browser, bin_dir, work, data, page_flags, shots):
         check("what was drawn too soon is answered after all", page.evaluate(LABELS) == ["7"], page.evaluate(LABELS))
         late.wait("the drawing is asked again", "first => document.getElementById('model').textContent !== first", first)
         say(f"the drawing was answered thus: {first} Then: {late.text('#model')}")
+        words = [frame.evaluate("document.body.textContent") for frame in page.frames]
+        mean, reported = (float(re.search(r"On average ([\d,]+) samples", text)[1].replace(",", "")) for text in words)
+        check("the page and the report tell of one mean rate", abs(mean / reported - 1) < 0.02, [mean, reported])
         page.wait_for_timeout(800)
         one, other = early.page.evaluate(SEEN), late.page.evaluate(SEEN)
         for name in one:
@@ -268,7 +287,7 @@ def watch_a_run(browser, bin_dir, work, data, page_flags, shots):
         say(f"loaded: {sum(sizes.values())} bytes, of which report.html {sizes.get('/runs/0/report')}")
         check(f"all that is loaded is at most {BYTES} bytes", 0 < sum(sizes.values()) <= BYTES, sizes)
         check("something was loaded of each kind", {"/page.css", "/page.js", "/report.css", "/runs/0/report"} <= set(sizes), sizes)
-        late.close()
+        late.close(but=["422"])  # A stroke under way need not be a digit.
         by_tab(browser, program.address)
         program.stop()
         early.wait("a lost connection is said", "() => document.getElementById('lost').checkVisibility()")
@@ -289,7 +308,7 @@ def come_back(browser, bin_dir, run, other, page_flags, kept):
         other_figure = "before => ![before, '–'].includes(document.getElementById('figure').textContent)"
         watcher.wait("the other one is shown", other_figure, before)
         watcher.wait("to its end", FINISHED)
-        check("and it was live", "prequential" in watcher.text("#what"), watcher.text("#what"))
+        check("and it was live", "fading" in watcher.text("#what"), watcher.text("#what"))
         watcher.close()
     kept.wait("it is lost again", "() => document.getElementById('lost').checkVisibility()")
     without_token = [flag for flag in page_flags if "token" not in str(flag)]
@@ -303,22 +322,121 @@ def watch_live(browser, bin_dir, work, data, shots):
     """A live run with drift; its folder."""
     run = work / "live"
     flags = ["--live", "--samples", "10000", "--samples-per-round", "1000", "--drift", "rotate:90@5000", "--senders", "2"]
+    flags += ["--partitions", "3"]  # None of which has as many samples as another.
     places = ["--dir", work / "live-chunks", "--run-dir", run, "--key", work / "key"]
     page_flags = ["--page", "127.0.0.1:0", "--page-linger", "10min"]
     with Program(bin_dir / "orchestrator", *flags, *data, *places, *page_flags) as program:
         watcher = Watcher(browser, program.address, width=768)
-        figure = "() => document.getElementById('what').textContent.includes('prequential')"
-        watcher.wait("prequential accuracy is the figure of a live run", figure)
+        figure = "() => document.getElementById('what').textContent.includes('fading')"
+        watcher.wait("fading accuracy is the figure of a live run", figure)
         watcher.wait("its end is seen", FINISHED)
         events = [json.loads(line) for line in (run / "events.jsonl").read_text().splitlines()]
         drifts = {event["round"] for event in events if event["event"] == "drift"}
         marks = watcher.page.locator("#accuracy line.event").count()
         say(f"drifts seen in the live run: {len(drifts)}")
         check("each round with a drift has a rule", len(drifts) > 0 and marks == len(drifts), [marks, drifts])
+        states = watcher.page.evaluate("[...document.querySelectorAll('.partitions .state')].map(state => state.textContent)")
+        check("every partition is done with its share", states == ["done"] * 3, states)
         watcher.page.wait_for_timeout(500)
         watcher.shoot(shots, "live-768-light", full_page=True)
         watcher.close()
     return run
+
+
+def watch_a_stop(browser, bin_dir, work, data, shots):
+    """A run that is stopped while samples arrive: the server ends with it."""
+    places = ["--dir", work / "stopped-chunks", "--run-dir", work / "stopped", "--key", work / "key"]
+    flags = ["--samples", "10000", "--samples-per-batch", "10", "--batch-delay", "100ms", "--samples-per-chunk", "50"]
+    flags += ["--page", "127.0.0.1:0"]
+    with Program(bin_dir / "orchestrator", *flags, *data, *places) as program:
+        watcher = Watcher(browser, program.address)
+        watcher.wait("samples are seen", "() => /durable/.test(document.getElementById('headline').textContent)")
+        hidden = "state => { Object.defineProperty(document, 'visibilityState', {value: state, configurable: true});"
+        hidden += "document.dispatchEvent(new Event('visibilitychange')); }"
+        at = "() => Number(document.getElementById('main').dataset.at)"
+        watcher.page.evaluate(hidden, "hidden")
+        before = watcher.page.evaluate(at)
+        watcher.page.wait_for_timeout(1000)
+        check("a hidden page does not listen", watcher.page.evaluate(at) - before < 0.5, [before, watcher.page.evaluate(at)])
+        watcher.page.evaluate(hidden, "visible")
+        watcher.wait("and knows all when it is seen again", f"before => ({at})() > before + 0.5", before)
+        check("without a word about it", not watcher.page.locator("#lost").is_visible())
+        program.stop()
+        watcher.wait("that nothing is served any more is said", "() => document.getElementById('lost').checkVisibility()")
+        check("why the run ended stays", watcher.text("#words").startswith("ended: stopped"), watcher.text("#words"))
+        check("and that is no alarm twice", "no more" in watcher.text("#lost"), watcher.text("#lost"))
+        ticks = watcher.page.locator("#river .sign.done").count()
+        check("nothing of it is done or complete", ticks == 0, watcher.text("#river"))
+        watcher.shoot(shots, "stopped-1440-light")
+        watcher.close(but=["Failed to load resource", "net::ERR"])
+
+
+def tell_by_hand(browser, address):
+    """What a run shows too shortly to be seen for sure. The address is of no run."""
+    watcher = Watcher(browser, f"{address}#100%", script=TOLD)
+    page = watcher.page
+    trainer = {"child": "trainer"}
+    told = lambda *events: page.evaluate("events => events.forEach(tell)", list(events))
+    states = "part => [...document.querySelectorAll(`.${part} .state`)].map(state => state.textContent).join()"
+    is_so = f"([part, expected]) => ({states})(part) === expected"
+    stand = lambda part, expected: watcher.wait(f"{part}: {expected}", is_so, [part, expected], limit=5_000)
+    told({"event": "plan", "name": "told", "senders": 2, "samples": 0, "partitions": 3, "rounds": 0, "live": True})
+    stand("directory", "empty")
+    check("a directory without chunks has no squares", not page.locator(".squares").is_visible())
+    # A live run goes on when all is durable: only its trainer tells of it.
+    rounds = [{"event": "round", "round": round, "test_accuracy": 0.5, "test_loss": 1, "train_loss": 1,
+               "prequential": {"accuracy": 0.6, "loss": 1, "fading_accuracy": 0.48}} for round in (1, 2)]
+    told(trainer | {"event": "started", "pid": 1}, trainer | {"event": "live", "partitions": 3, "first_round": 3})
+    told(*({"event": "drift", "round": round, "seq": round} for round in (1, 2)), *rounds)
+    told({"event": "slice", "round": 3, "position": 3000, "behind_samples": 4000, "behind_seconds": 1})
+    stand("senders", "done,done")
+    stand("receiver", "complete")
+    stand("directory", "4,000 untrained")
+    directory = watcher.text(".directory .value")
+    check("all that is durable is counted", directory == "7,000", directory)
+    headline = " ".join(watcher.text("#headline").split())
+    check("the drifts are those of before, too", "drifts seen 2" in headline, headline)
+    told({"event": "progress", "round": 3, "samples": 767, "of": 1000, "partitions": [334, 333, 100]})
+    stand("partitions", "done,done,trains")
+    told({"event": "progress", "round": 3, "samples": 1000, "of": 1000, "partitions": [334, 333, 333]})
+    stand("average", "averages")
+    told(trainer | {"event": "ended", "ok": False, "status": "signal: 9 (SIGKILL)"})
+    stand("average", "waits")
+    stand("partitions", ",".join(["killed (SIGKILL)"] * 3))
+    watcher.close()
+
+
+def draw_while_rounds_are_quick(browser, address):
+    watcher = Watcher(browser, address, script=QUICK_ROUNDS)
+    watcher.wait("a round of many is seen", "() => document.querySelectorAll('#accuracy .mark').length > 1")
+    draw(watcher.page, STORED[7])
+    answered = f"() => ({LABELS})().join() === '7'"
+    watcher.wait("who draws while rounds are quick is answered", answered, limit=20_000)
+    watcher.close(but=["422"])
+
+
+def clear_under_a_stroke(browser, address):
+    watcher = Watcher(browser, address)
+    page, move = watcher.page, watcher.page.mouse.move
+    page.locator("#canvas").scroll_into_view_if_needed()
+    box = page.locator("#canvas").bounding_box()
+    for button in "clear", "undo":
+        move(box["x"] + 50, box["y"] + 50)
+        page.mouse.down()
+        move(box["x"] + 250, box["y"] + 250, steps=5)
+        page.evaluate("button => document.getElementById(button).click()", button)
+        move(box["x"] + 50, box["y"] + 250, steps=5)
+        page.mouse.up()
+        watcher.wait(f"nothing is awaited after {button}", ANSWERED, limit=20_000)
+        check(f"{button} ends the stroke under way", page.evaluate(LABELS) == ["?"] and page.locator("#hint").is_visible())
+    # A dot, while the answer to what was cleared is awaited.
+    draw(page, STORED[7])
+    page.evaluate("document.getElementById('clear').click()")
+    draw(page, [[280, 280]])
+    watcher.wait("what is drawn after it is answered", ANSWERED, limit=20_000)
+    said = watcher.text("#model")
+    check("and asked of the model", "while you draw" not in said, said)
+    watcher.close(but=["422"])
 
 
 def draw(page, strokes):
@@ -504,6 +622,7 @@ def main():
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"], timeout=60_000)
         stack.callback(browser.close)
         live = watch_live(browser, bin_dir, work, data, shots)
+        watch_a_stop(browser, bin_dir, work, data, shots)
         run, kept = watch_a_run(browser, bin_dir, work, data, page_flags, shots)
         come_back(browser, bin_dir, run, live, page_flags, kept)
         with Program(bin_dir / "trainer", "page", run, "--page", "127.0.0.1:0") as program:
@@ -511,6 +630,9 @@ def main():
             by_keys(browser, program.address, shots)
             by_finger(browser, program.address, shots)
             long_curves(browser, program.address)
+            tell_by_hand(browser, program.address)
+            draw_while_rounds_are_quick(browser, program.address)
+            clear_under_a_stroke(browser, program.address)
             for width in WIDTHS:
                 for scheme in SCHEMES:
                     examine(browser, program.address, width, scheme, shots)

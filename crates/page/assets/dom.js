@@ -28,7 +28,7 @@ export function say(element, text) {
 
 /** Whether it is there. */
 export function show(element, there) {
-  if (element.hidden === there) element.hidden = !there;
+  if (element.hasAttribute("hidden") === there) element.toggleAttribute("hidden", !there);
 }
 
 /** An attribute; `null` takes it away. */
@@ -49,6 +49,7 @@ const SIGNS = {
   down: "M3.5 3.5l9 9M12.5 3.5l-9 9",
   back: "M12.7 6.2A5 5 0 1 0 13 9M13 2.6v3.8H9.2",
   done: "M3 8.6l3.4 3.4L13 4.6",
+  stopped: "M4 4h8v8H4z",
 };
 
 /** A sign beside a word, never in place of one. */
@@ -68,16 +69,16 @@ export function setSign(picture, name) {
 export const count = (number) => Math.round(number).toLocaleString("en");
 /** `98.79 %` */
 export const percent = (share) => (Number.isFinite(share) ? `${(100 * share).toFixed(2)} %` : "–");
-/** `9,800 /s`, to three figures, so that it can be read while it changes. */
+/** `9,800 /s`, to two figures, so that it can be read while it changes. */
 export function perSecond(rate) {
-  if (!Number.isFinite(rate)) return "–";
   const step = 10 ** Math.max(0, Math.floor(Math.log10(Math.max(1, rate))) - 1);
   return `${count(Math.round(rate / step) * step)} /s`;
 }
 /** `1 sample`, `20,000 samples` */
 export const many = (number, what) => `${count(number)} ${what}${number === 1 ? "" : "s"}`;
-/** `4.9 s`, `2 min 5 s` */
+/** `49 s`, `2 min 5 s`, `3 h 7 min` */
 export function duration(seconds) {
-  if (!Number.isFinite(seconds)) return "–";
-  return seconds < 120 ? `${seconds.toFixed(0)} s` : `${Math.floor(seconds / 60)} min ${Math.floor(seconds % 60)} s`;
+  if (seconds < 120) return `${seconds.toFixed(0)} s`;
+  const minutes = Math.floor(seconds / 60);
+  return minutes < 60 ? `${minutes} min ${Math.floor(seconds % 60)} s` : `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
 }

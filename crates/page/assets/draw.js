@@ -18,14 +18,14 @@ const [STEP, LEAP] = [14, 70];
 
 /**
  * The paper, the pen and the answer. `run()` is the number of the run that is asked, `ready()` whether it has a model; the result
- * is called after a round, to ask anew.
+ * is called after a round, or when another run is shown, to ask anew.
  */
 export function drawing(run, ready) {
   const canvas = get("canvas");
   const context = canvas.getContext("2d");
   const pen = { x: SIDE / 2, y: SIDE / 4, down: false };
   let strokes = [];
-  let version = 0; // of the drawing; an answer to an older one is not shown after the paper was cleared
+  let version = 0; // of the drawing: an answer to what was cleared is not shown
   let asking = false;
   let again = false;
   let asked = 0;
@@ -90,6 +90,7 @@ export function drawing(run, ready) {
   };
   canvas.addEventListener("pointerup", end);
   canvas.addEventListener("pointercancel", end);
+  canvas.addEventListener("lostpointercapture", end);
 
   // By keys.
   const mark = get("pen");
@@ -128,22 +129,25 @@ export function drawing(run, ready) {
 
   get("clear").addEventListener("click", () => {
     strokes = [];
-    lift();
     changed();
-    paint();
     answer(null);
     canvas.focus({ preventScroll: true });
   });
   get("undo").addEventListener("click", () => {
     strokes.pop();
-    lift();
     changed();
-    paint();
     if (strokes.length) return ask(true);
     answer(null);
     canvas.focus({ preventScroll: true });
   });
-  const changed = () => version++;
+  /** Something was taken away; a stroke under way is over. */
+  function changed() {
+    version++;
+    pointer = null;
+    lift();
+    paint();
+    if (!asking) busy(false);
+  }
   const busy = (is) => get("digits").setAttribute("aria-busy", is);
 
   const long = () => [0, 1].some((axis) => {
@@ -156,40 +160,41 @@ export function drawing(run, ready) {
     if (!strokes.length || !(now || long())) return;
     if (!ready()) return answer({ error: "There is no model yet. It is asked as soon as the first round is over." });
     busy(true);
-    if (asking) return void (again = true);
+    if (asking) again = true;
+    else soonest(now ? 0 : PAUSE);
+  }
+
+  function soonest(pause) {
     clearTimeout(timer);
-    timer = setTimeout(post, now ? 0 : Math.max(0, asked + PAUSE - performance.now()));
+    timer = setTimeout(post, Math.max(0, asked + pause - performance.now()));
   }
 
   async function post() {
-    if (asking || !strokes.length) return;
+    if (!strokes.length) return;
     [asking, again, asked] = [true, false, performance.now()];
-    const about = version;
+    const [about, whom] = [version, run()];
+    const current = () => about === version && whom === run();
     paint();
     try {
       const body = await new Promise((done) => canvas.toBlob(done, "image/png"));
       const headers = { "Content-Type": "image/png" };
       const options = { method: "POST", headers, body, signal: AbortSignal.timeout(LIMIT) };
-      const response = await fetch(`/runs/${run()}/digits`, options);
+      const response = await fetch(`/runs/${whom}/digits`, options);
       const text = await response.text();
       const found = parsed(text) ?? { error: text || `The server answered ${response.status}.` };
-      if (about === version) answer(response.ok ? found : { error: found.error ?? "There was no answer." });
+      if (current()) answer(response.ok ? found : { error: found.error ?? "There was no answer." });
     } catch (error) {
       const late = error.name === "TimeoutError";
-      if (about === version) answer({ error: late ? "No answer came in time." : "The run’s page cannot be reached." });
+      if (current()) answer({ error: late ? "No answer came in time." : "The run’s page cannot be reached." });
     }
     asking = false;
-    if (again && strokes.length) ask();
+    if (again && strokes.length) soonest(PAUSE);
     else busy(false);
   }
 
-  /** Another run: the drawing stays, and is asked of that one. */
   paint();
   answer(null);
-  return () => {
-    changed();
-    ask(true);
-  };
+  return () => ask(pointer === null && !pen.down);
 }
 
 function parsed(text) {

@@ -8,8 +8,11 @@ import { apply, fresh } from "./state.js";
 
 /** Milliseconds until the connection is tried again: at first, and at most. */
 const [SOON, LATE] = [500, 5000];
+const AWAY = "The connection is lost. Trying again …";
 /** Motion ends, and seconds pass, without an event. */
 const TICK = 500;
+/** So long the page stays as it is while all that happened is told again. */
+const HOLD = 100;
 
 const parts = {
   headline: headline(),
@@ -30,9 +33,12 @@ const trained = () => state.rounds.length > 0 || state.finished || state.trainin
 const askAgain = drawing(() => run, trained);
 
 let frame = 0;
+let held = false;
 function changed() {
+  if (held) return;
   frame ||= requestAnimationFrame(() => {
     frame = 0;
+    if (held) return;
     const now = Number.isFinite(ahead) ? Date.now() / 1000 - ahead : state.at;
     parts.headline(state, now, state.at && document.body.classList.contains("cut"));
     const moves = parts.pipeline(state, now);
@@ -50,6 +56,7 @@ function changed() {
 function connect() {
   clearTimeout(timer);
   source?.close();
+  if (document.visibilityState !== "visible") return;
   const own = (source = new EventSource(`/runs/${run}/events`));
   own.addEventListener("open", () => {
     wait = SOON;
@@ -58,7 +65,12 @@ function connect() {
   own.addEventListener("reset", () => {
     state = fresh();
     ahead = Infinity;
-    changed();
+    // All is told again; it is drawn when it has come, so that nothing jumps.
+    held = true;
+    setTimeout(() => {
+      held = false;
+      changed();
+    }, HOLD);
   });
   own.addEventListener("message", ({ data }) => {
     const event = JSON.parse(data);
@@ -68,7 +80,7 @@ function connect() {
   });
   own.addEventListener("error", () => {
     if (own !== source) return;
-    lost("The connection is lost. Trying again …");
+    lost(AWAY);
     // The browser itself tries again, with the id of the last event, unless it has given up.
     if (own.readyState === EventSource.CLOSED) later();
   });
@@ -96,23 +108,24 @@ async function start() {
     choices(runs);
     connect();
   } catch {
-    lost("The connection is lost. Trying again …");
+    lost(AWAY);
     later();
   }
 }
 
-function lost(words) {
+/** Says why there is no connection; after the end of a run it is no alarm. */
+function lost(why) {
   const place = get("lost");
-  say(place, words);
+  const words = why === AWAY && state.finished ? "The run is over, and this page is served no more." : why;
   show(place, Boolean(words));
-  document.body.classList.toggle("cut", Boolean(words));
+  say(place, words);
+  document.body.classList.toggle("cut", Boolean(words) && !state.finished);
   changed();
 }
 
 function choices(runs) {
   const list = get("runs");
-  const wanted = decodeURIComponent(location.hash.slice(1));
-  const at = runs.findIndex(({ name }) => name === wanted);
+  const at = runs.findIndex(({ name }) => encodeURIComponent(name) === location.hash.slice(1));
   run = at < 0 ? 0 : at;
   list.replaceChildren(...runs.map(({ name }) => make("option", "", name)));
   list.selectedIndex = run;
@@ -127,10 +140,14 @@ get("runs").addEventListener("change", ({ target }) => {
   connect();
   changed();
 });
-// Who comes back to the page, or to the network, need not wait.
+// Who comes back to the page, or to the network, need not wait. A hidden page leaves to others the few connections that there are.
 const hurry = () => document.visibilityState === "visible" && source?.readyState !== EventSource.OPEN && start();
 addEventListener("online", hurry);
-document.addEventListener("visibilitychange", hurry);
+document.addEventListener("visibilitychange", () => {
+  if (document.visibilityState === "visible") return hurry();
+  clearTimeout(timer);
+  source?.close();
+});
 setInterval(() => {
   if (!state.finished && state.at && document.visibilityState === "visible") changed();
 }, TICK);

@@ -2,7 +2,7 @@
 // are text in a grid, which reflows; the lines are drawn behind them, from where the parts are.
 
 import { count, fill, make, many, percent, perSecond, put, say, setSign, shape, show, sign } from "./dom.js";
-import { rate, standing } from "./state.js";
+import { rate, standing, unheard } from "./state.js";
 
 /** A line flows for so many seconds after something went along it. */
 const FLOW = 1.2;
@@ -11,6 +11,10 @@ const MOST = 24;
 /** So many squares at most stand for the chunks. */
 const SQUARES = 60;
 const [WAITS, DONE] = [{ sign: "wait", words: "waits" }, { sign: "done", words: "done" }];
+const COMPLETE = { sign: "done", words: "complete" };
+const STOPPED = { sign: "stopped", words: "stopped" };
+/** How a part stands that does nothing, unless the run ended before its time. */
+const idle = ({ finished }, otherwise = WAITS) => (finished && !finished.ok ? STOPPED : otherwise);
 
 /** The picture within this element. */
 export function pipeline(river) {
@@ -56,9 +60,10 @@ export function pipeline(river) {
   const watcher = new ResizeObserver(() => {
     const origin = river.getBoundingClientRect();
     put(lines, "viewBox", `0 0 ${Math.max(1, origin.width)} ${Math.max(1, origin.height)}`);
+    const place = (element) => within(element.getBoundingClientRect(), origin);
     for (const { bed, dots, from, to, kind } of links) {
-      const [a, b] = [from, to].map((end) => within(end.element.getBoundingClientRect(), origin));
-      const path = kind.includes("loop") ? loop(a, b, origin.width) : course(a, b);
+      const [a, b, first] = [from.element, to.element, to.element.parentNode.firstChild].map(place);
+      const path = kind.includes("loop") ? loop(a, b, origin.width) : course(a, b, first.bottom <= b.top);
       put(bed, "d", kind.includes("loop") ? path + head(path) : path);
       put(dots, "d", path);
     }
@@ -99,10 +104,18 @@ export function pipeline(river) {
   }
 }
 
-/** Whether a partition is in the middle of its samples, as far as is known. */
-function takes(progress, index, of) {
-  const own = progress.partitions[index];
-  return own === undefined || (own > 0 && own < progress.of / of - 1);
+/** The share of its samples that a partition has passed. One may hold a sample fewer; on Spark only the whole is known. */
+function passed({ samples, of, partitions }, index, known) {
+  const own = partitions[index];
+  if (own === undefined) return samples / of;
+  const share = (own * known) / of;
+  return samples >= of || share > 0.99 ? 1 : share;
+}
+
+/** Whether it is in the middle of them. */
+function takes(progress, index, known) {
+  const share = passed(progress, index, known);
+  return share > 0 && share < 1;
 }
 
 /** A stage, with a card for each of these names, or one without a name. */
@@ -146,8 +159,7 @@ function stand(part, { sign: name, words }) {
 function drawSenders({ cards }, state, now) {
   for (const part of cards) {
     const { samples, of, at, points } = state.senders.get(part.name);
-    // Of a run that is shown from its folder alone, nobody knows what each sender said.
-    const unsaid = !samples && state.finished?.ok;
+    const unsaid = !samples && (state.finished?.ok || unheard(state));
     fill(part.bar, of ? samples / of : samples || unsaid ? 1 : 0);
     say(part.value, unsaid ? "all" : count(samples));
     say(part.more, unsaid ? "of its share" : of ? `of ${count(of)}` : "samples");
@@ -156,19 +168,21 @@ function drawSenders({ cards }, state, now) {
     const speed = now - at < 2 ? rate(points) : NaN;
     if (stands.sign === "down" || stands.sign === "back") stand(part, stands);
     else if (unsaid || stands.sign === "done" || (of > 0 && samples >= of)) stand(part, DONE);
-    else stand(part, speed > 0 ? { sign: "run", words: perSecond(speed) } : WAITS);
+    else stand(part, speed > 0 && !state.finished ? { sign: "run", words: perSecond(speed) } : idle(state));
   }
 }
 
 function drawReceiver(part, state, now) {
   const { receiver } = state;
-  say(part.value, count(receiver.samples));
+  const unsaid = unheard(state);
+  say(part.value, unsaid ? "all" : count(receiver.samples));
   say(part.more, `durable\n${count(receiver.queued)} queued`);
   const process = state.children.get("receiver");
   if (receiver.paused) return stand(part, { sign: "down", words: `paused: ${receiver.paused}` });
   const stands = process ? standing(process, now) : WAITS;
   if (stands.sign === "down" || stands.sign === "back") return stand(part, stands);
-  if (receiver.complete || state.finished) return stand(part, { sign: "done", words: "complete" });
+  if (receiver.complete || unsaid) return stand(part, COMPLETE);
+  if (state.finished) return stand(part, idle(state, COMPLETE));
   const speed = now - receiver.at < 2 ? rate(receiver.points.slice(-12)) : NaN;
   if (speed > 0) stand(part, { sign: "run", words: perSecond(speed) });
   else stand(part, receiver.ready ? { sign: "run", words: "listens" } : WAITS);
@@ -176,8 +190,8 @@ function drawReceiver(part, state, now) {
 
 function drawDirectory({ cards: [part], squares }, state) {
   const { receiver, plan, training, slice } = state;
-  // Of a run that is shown from its folder alone, only the trainer says how many samples there were.
-  const samples = receiver.samples || (training?.samples ?? slice?.position ?? 0);
+  // Where only the trainer tells of the run, it says how many samples there are.
+  const samples = receiver.samples || (training?.samples ?? (slice ? slice.position + slice.behind_samples : 0));
   say(part.value, count(receiver.chunks || samples));
   say(part.more, receiver.chunks ? `chunk${receiver.chunks === 1 ? "" : "s"}\n${many(samples, "sample")}` : "samples");
   const each = receiver.chunks ? receiver.samples / receiver.chunks : 0;
@@ -189,9 +203,12 @@ function drawDirectory({ cards: [part], squares }, state) {
     squares.replaceChildren(...Array.from({ length: shown }, (_, index) => shape("rect", at(index))));
     put(squares, "viewBox", `0 0 108 ${Math.max(1, Math.ceil(shown / 10)) * 11 - 2}`);
   }
+  show(squares, shown > 0);
   [...squares.children].forEach((square, index) => put(square, "class", index < filled ? "full" : "empty"));
-  if (state.finished || (receiver.complete && !slice)) stand(part, { sign: "done", words: "complete" });
+  const complete = receiver.complete || unheard(state);
+  if (state.finished) stand(part, complete ? COMPLETE : idle(state, COMPLETE));
   else if (slice?.behind_samples) stand(part, { sign: "run", words: `${count(slice.behind_samples)} untrained` });
+  else if (complete) stand(part, COMPLETE);
   else stand(part, samples ? { sign: "run", words: "grows" } : { sign: "wait", words: "empty" });
 }
 
@@ -203,17 +220,16 @@ function drawPartitions({ cards, link }, state, now, known) {
   const down = trainer && trainer.state !== "done" ? standing(trainer, now) : null;
   cards.forEach((part, index) => {
     const samples = progress?.partitions[index];
-    // Which partition has how many is not known where Spark has them: then each shows the whole.
-    const whole = progress && (samples === undefined ? progress.samples / progress.of : (samples * known) / progress.of);
+    const whole = progress && passed(progress, index, known);
     const unsaid = !progress && state.finished?.ok;
     fill(part.bar, unsaid ? 1 : whole);
     if (unsaid) say(part.value, "all");
     else say(part.value, progress && samples === undefined ? `${Math.floor(100 * whole)} %` : count(samples ?? 0));
     say(part.more, unsaid ? "of its share" : samples === undefined && progress ? "of the round" : "samples");
-    const busy = under && whole < 1 && (samples === undefined || samples > 0);
+    const busy = under && takes(progress, index, known);
     if (down && down.sign !== "run") stand(part, down);
     else if (busy && !state.finished) stand(part, { sign: "run", words: "trains" });
-    else stand(part, unsaid || whole >= 1 ? DONE : WAITS);
+    else stand(part, idle(state, unsaid || whole >= 1 ? DONE : WAITS));
   });
   show(link, Boolean(spark) || Boolean(tasks));
   if (tasks) say(link, `Spark: ${tasks.done} of ${many(tasks.of, "task")}`);
@@ -227,7 +243,7 @@ function drawModel({ average: { cards: [mean] }, test: { cards: [trial] } }, sta
   say(mean.value, last ? count(last.round) : "–");
   say(mean.more, last && of ? `of ${many(of, "round")}` : of ? many(of, "round") : "rounds");
   const testing = progress && progress.round > (last?.round ?? 0) && progress.samples >= progress.of && !finished;
-  const stands = finished ? DONE : WAITS;
+  const stands = idle(state, finished ? DONE : WAITS);
   stand(mean, testing ? { sign: "run", words: "averages" } : stands);
   say(trial.value, last ? percent(last.test_accuracy) : "–");
   say(trial.more, last ? `loss ${last.test_loss.toFixed(4)}` : "accuracy");
@@ -243,10 +259,14 @@ function within(box, origin) {
   return { left, top, right: left + box.width, bottom: top + box.height, x: left + box.width / 2, y: top + box.height / 2 };
 }
 
-/** From one part to the next: sideways where they stand side by side, else down. */
-function course(a, b) {
+/** From one part to the next: sideways where they stand side by side, else down, and around those that stand between. */
+function course(a, b, between) {
   if (b.left >= a.right) return sideways(a.right, a.y, b.left, b.y);
   if (b.right <= a.left) return sideways(a.left, a.y, b.right, b.y);
+  if (between) {
+    const x = b.right + 7;
+    return `${bend([Math.min(a.right, x), a.y], [x, a.y], [x, a.y], [x, a.bottom])}L${point([x, b.y])}L${point([b.right, b.y])}`;
+  }
   const middle = (a.bottom + b.top) / 2;
   return bend([a.x, a.bottom], [a.x, middle], [b.x, middle], [b.x, b.top]);
 }

@@ -2,7 +2,7 @@
 
 import { chart } from "./chart.js";
 import { count, duration, get, make, many, percent, perSecond, put, say, setSign, show, sign } from "./dom.js";
-import { ending, ingest, phase, rate, standing } from "./state.js";
+import { ending, ingest, phase, POINTS, rate, standing } from "./state.js";
 
 /** The headline, drawn anew from a state; `now` is in the run's Unix seconds. */
 export function headline() {
@@ -16,7 +16,7 @@ export function headline() {
     const { key, words } = lost ? { key: "down", words: "the connection is lost – trying again" } : phase(state);
     if (live) {
       say(get("figure"), percent(live.fading_accuracy));
-      say(get("what"), "prequential accuracy: of the samples last to come, each before it was trained on");
+      say(get("what"), "fading accuracy: of the samples last to come, each before it was trained on");
     } else if (last) {
       say(get("figure"), percent(last.test_accuracy));
       say(get("what"), `test accuracy after round ${last.round}, on images never trained on`);
@@ -40,7 +40,7 @@ export function headline() {
       receiver.samples && ["durable", many(receiver.samples, "sample")],
       Number.isFinite(speed) && ["ingest", perSecond(speed)],
       last && ["rounds", training?.rounds ? `${last.round} of ${training.rounds}` : `${last.round}`],
-      live && ["drifts seen", `${state.drifts.length}`],
+      live && ["drifts seen", state.drifts.length > POINTS / 2 ? `over ${POINTS / 2}` : `${state.drifts.length}`],
       state.children.size && state.began && ["since the start", duration(end - state.began)],
     ].filter(Boolean);
     if (facts !== (facts = JSON.stringify(shown))) {
@@ -145,9 +145,9 @@ function byTime({ receiver: { points } }) {
   if (!rates.length) return;
   const [first, last] = [points[0], points.at(-1)];
   const mean = (last[1] - first[1]) / (last[0] - first[0]);
+  const since = first[1] ? "the first samples were durable" : "the senders were started";
   chart(get("ingest"), {
-    id: "ingest-chart", title: "Durable samples per second over time", fromZero: true,
-    axis: "seconds since the first samples were durable",
+    id: "ingest-chart", title: "Durable samples per second over time", fromZero: true, axis: `seconds since ${since}`,
     description: `On average ${count(mean)} samples became durable in a second.`,
     // Steps: a rate is the mean of its span.
     lines: [{ name: "samples/s", class: "s1", points: rates.flatMap(([from, to, value]) => [[from, value], [to, value]]) }],
@@ -187,17 +187,19 @@ const before = (a, b) => a.localeCompare(b, "en", { numeric: true }) < 0;
 
 function addRow(name) {
   const row = { mark: sign("wait"), words: make("span"), pid: make("td"), restarts: make("td"), log: [] };
-  Object.assign(row, { newest: make("code"), lines: make("pre") });
+  Object.assign(row, { newest: make("code"), lines: make("code") });
   const heading = make("th", "", name);
+  if (name === "sender") heading.append(make("span", "remark", " prepares the data"));
   heading.scope = "row";
-  row.details = make("details", "", make("summary", "", make("span", "hidden", `Log of ${name}: `), row.newest), row.lines);
+  row.details = make("details", "", make("summary", "", make("span", "hidden", `Log of ${name}: `), row.newest), make("pre", "", row.lines));
   row.details.addEventListener("toggle", () => say(row.lines, row.log.join("\n")));
   const cell = make("td", "", row.details);
   cell.colSpan = 4;
   const process = make("tr", "process", heading, make("td", "", row.mark, row.words), row.pid, row.restarts);
+  process.dataset.name = name;
   row.all = [process, make("tr", "log", cell)];
   // In the order of their names, not of what they said first.
-  const after = [...get("rows").querySelectorAll(".process")].find((other) => before(name, other.cells[0].textContent));
+  const after = [...get("rows").querySelectorAll(".process")].find((other) => before(name, other.dataset.name));
   for (const one of row.all) get("rows").insertBefore(one, after ?? null);
   return row;
 }

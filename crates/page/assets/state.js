@@ -2,7 +2,7 @@
 // the newest need be told, so that a log in which the rest was left out gives the same state.
 
 /** So many points of a curve are kept; beyond, every second of the older half goes. */
-const POINTS = 1000;
+export const POINTS = 1000;
 /** So many lines of a process' log. */
 const LINES = 50;
 /** A sender's rate is taken over at least so many seconds. */
@@ -49,9 +49,14 @@ const EVENTS = {
     const process = child_of(state, child);
     const again = process.state === "down";
     Object.assign(process, { pid, state: "running", status: "", starts: process.starts + 1, back: again ? at : 0 });
+    // The time of streaming begins when the senders do, as in the report.
+    const { points, samples } = state.receiver;
+    if (state.senders.has(child) && !samples && !points.length) points.push([at, 0]);
   },
   ended(state, { child, ok, status }) {
     Object.assign(child_of(state, child), { state: ok ? "done" : "down", status, again: false });
+    // What it had of a round is lost with it.
+    if (child === "trainer" && !ok) state.progress = state.tasks = null;
   },
   restarting(state, { child, count, of }) {
     Object.assign(child_of(state, child), { count, of, again: true, state: "down" });
@@ -113,17 +118,20 @@ const EVENTS = {
   },
   drift(state, { round, seq }) {
     if (!state.drifts.some((drift) => drift.seq === seq)) state.drifts.push({ round, seq });
+    thin(state.drifts);
   },
   progress(state, event) {
     state.progress = { ...event, partitions: event.partitions ?? [] };
   },
   round(state, event) {
-    state.roundAt = event.at;
     const { rounds } = state;
-    // A trainer that was started again may train a round a second time.
+    // A trainer that was started again may tell of a round again.
     const place = rounds.findIndex((round) => round.round >= event.round);
-    if (place < 0) rounds.push(event);
-    else rounds.splice(place, rounds[place].round === event.round ? 1 : 0, event);
+    if (place >= 0) rounds.splice(place, rounds[place].round === event.round ? 1 : 0, event);
+    else {
+      rounds.push(event);
+      state.roundAt = event.at;
+    }
     thin(rounds);
   },
   spark(state, { ui }) {
@@ -162,16 +170,17 @@ export function phase(state) {
   if (finished) return { key: finished.ok ? "done" : "down", words: finished.ok ? "finished" : `ended: ${finished.text}` };
   if (!plan && !state.at) return { key: "wait", words: "waiting for the run to begin" };
   const last = state.rounds.at(-1)?.round ?? 0;
+  const complete = receiver.complete || unheard(state);
   if (training) {
     const of = training.live ? "" : ` of ${training.rounds}`;
-    const meanwhile = training.live && !receiver.complete ? ", while samples arrive" : "";
+    const meanwhile = training.live && !complete ? ", while samples arrive" : "";
     if (!training.live && last >= training.rounds) return { key: "run", words: "training is over, the report is made" };
     if (progress && progress.round > last && progress.samples >= progress.of) {
       return { key: "run", words: `averaging and testing round ${progress.round}${of}` };
     }
     const begun = Math.max(progress?.round ?? 0, state.slice?.round ?? 0, training.first_round);
     if (training.live && begun <= last) {
-      return { key: "run", words: receiver.complete ? "the stream has ended" : `waiting for the slice of round ${last + 1}` };
+      return { key: "run", words: complete ? "the stream has ended" : `waiting for the slice of round ${last + 1}` };
     }
     return { key: "run", words: `training round ${Math.max(begun, last + 1)}${of}${meanwhile}` };
   }
@@ -183,6 +192,11 @@ export function phase(state) {
     return { key: "run", words: `providing the dataset: ${providing.what}${share}` };
   }
   return { key: "wait", words: "starting" };
+}
+
+/** Whether only the trainer tells of the run: from its folder, or when all is durable. */
+export function unheard({ receiver, children, training, finished }) {
+  return !receiver.ready && !receiver.samples && !children.has("receiver") && Boolean(training || finished?.ok);
 }
 
 /** How a process ended, in words: `signal: 9 (SIGKILL)` is `killed (SIGKILL)`. */

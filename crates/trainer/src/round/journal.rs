@@ -205,6 +205,12 @@ impl<'a> Journal<'a> {
             if !logged.contains(&(record.round, record.model_sha256.clone())) {
                 self.folder.append_event(&event)?;
             }
+            if self.config.json {
+                // They were logged when they were seen.
+                for &seq in &record.drifts {
+                    output::show(true, &Event::Drift { round: record.round, seq }, "");
+                }
+            }
             output::show(self.config.json, &event, &record.line(self.columns()));
         }
         Ok(())
