@@ -16,6 +16,13 @@ pub(crate) fn below_one(text: &str) -> Result<f64, String> {
     }
 }
 
+pub(crate) fn share(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(number) if number > 0.0 && number <= 1.0 => Ok(number),
+        _ => Err("give a number above 0 and up to 1, such as 0.99".into()),
+    }
+}
+
 pub(crate) fn positive(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(rate) if rate > 0.0 && rate.is_finite() => Ok(rate),

@@ -5,7 +5,12 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 
-use crate::{local::Local, number::at_least_one, path, strategy::Strategy};
+use crate::{
+    local::Local,
+    number::{at_least_one, share},
+    path,
+    strategy::Strategy,
+};
 
 /// How the model is trained: trainer and orchestrator.
 #[derive(Args, Clone, Debug, Serialize)]
@@ -16,6 +21,16 @@ pub struct Training {
     /// there is a round for each slice
     #[arg(long, value_name = "N", default_value = "5", value_parser = at_least_one::<u32>)]
     pub rounds: u32,
+    /// End before --rounds, after the first round whose test accuracy is at least this, such as 0.99. With --live this is
+    /// ignored, too
+    #[arg(long, value_name = "ACCURACY", value_parser = share)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub until: Option<f64>,
+    /// End before --rounds, after so many rounds in a row in which the test accuracy has not become better. With --live this is
+    /// ignored, too
+    #[arg(long, value_name = "ROUNDS", value_parser = at_least_one::<u32>)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub patience: Option<u32>,
     /// How a partition trains.
     #[command(flatten)]
     #[serde(flatten)]

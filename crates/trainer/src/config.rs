@@ -176,6 +176,8 @@ pub(crate) mod tests {
             ("--strategy", "median", true),
             ("--strategy", "fedavg", false),
             ("--rounds", "9", false),
+            ("--until", "0.9", false),
+            ("--patience", "3", false),
             ("--dir", "elsewhere", false),
             ("--engine", "spark", false),
             ("--test-data", "elsewhere", false),

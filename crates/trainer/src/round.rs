@@ -4,9 +4,11 @@
 //! - `partition`: who gets which samples;
 //! - [`local`]: what happens in a partition; `self_check`: whether the native step is right on this processor;
 //! - [`strategy`]: what becomes of the updates;
+//! - `early_end`: whether there have been rounds enough;
 //! - `journal`: what a run remembers, in its folder (`folder`), as tables, as a summary, and for TensorBoard (`board`).
 
 mod board;
+mod early_end;
 mod folder;
 pub(crate) mod journal;
 pub mod local;
@@ -87,6 +89,9 @@ impl TrainingLoop<'_> {
         let mut last_scores = None;
         let flags = &self.config.training;
         for round in journal.next_round()..=flags.rounds {
+            if early_end::reason(flags, journal.history()).is_some() {
+                break;
+            }
             let measures_received = round == flags.rounds || flags.received_accuracy == When::EachRound;
             let given =
                 RoundInputs { engine, partitions: self.config.partitions, samples, measures_received, tested: None };

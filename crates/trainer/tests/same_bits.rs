@@ -64,6 +64,21 @@ fn a_run_is_not_resumed_by_another_strategy() {
 }
 
 #[test]
+fn a_run_that_ends_early_is_the_run_of_so_many_rounds() {
+    let place = Place::received();
+    let said = succeed(&mut place.train("early", &["--rounds", "50", "--until", "0.3"]));
+    let summary = place.summary("early");
+    let (rounds, accuracy) = (summary["rounds"].as_u64().unwrap(), summary["test_accuracy"].as_f64().unwrap());
+    assert!(rounds < 50 && accuracy >= 0.3, "{rounds} rounds, {accuracy}");
+    let line = format!("ended early        after round {rounds}: the test accuracy is at least 30.00 %\n");
+    assert!(said.contains(&line), "{said}");
+    let hash = place.hash_of("whole", &["--rounds", &rounds.to_string()]);
+    assert_eq!(summary["model_sha256"], hash.as_str());
+    place.resumes_to(&hash, "early", &[]);
+    assert_eq!(place.summary("early")["rounds"], rounds);
+}
+
+#[test]
 fn the_way_the_samples_arrived_changes_nothing() {
     let place = Place::received();
     let hash = place.hash_of("plain", &[]);

@@ -22,6 +22,7 @@ use terminal::count;
 use super::{
     FinalEvaluation, RunInputs,
     board::{Board, Confusion},
+    early_end,
     folder::RunFolder,
     strategy, summary,
     tables::Tables,
@@ -281,7 +282,9 @@ impl<'a> Journal<'a> {
         self.board.finish()?;
         let report = report::of_run(self.folder.path(), given.test_set, &model.scores)?;
         self.folder.write(REPORT, report.as_bytes())?;
-        let text = summary::text(&summary, &given.test_set.name, self.folder.path());
+        let ends_early = self.config.live.is_none() && self.state.rounds() < self.config.training.rounds;
+        let ended = early_end::reason(&self.config.training, &self.state.history).filter(|_| ends_early);
+        let text = summary::text(&summary, &given.test_set.name, self.folder.path(), ended);
         self.show(&Event::Summary { text: text.clone() }, &format!("\n{text}"))
     }
 

@@ -58,7 +58,8 @@ pub(super) fn of(
     }
 }
 
-pub(super) fn text(summary: &Summary, test_set: &str, run_folder: &Path) -> String {
+/// What people read at the end; `ended` is why it came early.
+pub(super) fn text(summary: &Summary, test_set: &str, run_folder: &Path, ended: Option<String>) -> String {
     let Seconds { total, send, train, evaluate } = summary.seconds;
     let [model, report] = [FINAL_MODEL, REPORT].map(|name| run_folder.join(name).display().to_string());
     let is_generated = Drift::of_name(&summary.dataset).0 == "generated";
@@ -72,6 +73,7 @@ pub(super) fn text(summary: &Summary, test_set: &str, run_folder: &Path) -> Stri
     let live = |value: fn(&LiveSummary) -> String| summary.live.as_ref().map(value);
     let lines = [
         ("dataset", generated),
+        ("ended early", ended),
         ("model", Some(model)),
         ("report", Some(report)),
         ("model SHA-256", Some(summary.model_sha256.clone())),
@@ -109,7 +111,7 @@ mod tests {
             "{always}received accuracy  50.00 % of 4000 samples\n\
              test accuracy      87.50 % of 100 samples"
         );
-        assert_eq!(text(&summary(), "mnist", Path::new("run")), expect);
+        assert_eq!(text(&summary(), "mnist", Path::new("run"), None), expect);
 
         let always = always
             .replace("receiving 1.0, training 2.0, evaluating 1.0", "training 2.0, evaluating 1.0; receiving took 1.0");
@@ -120,10 +122,10 @@ mod tests {
              prequential        accuracy 75.00 %, at the end 80.00 % (fading); kappa 0.7000, loss 0.5000\n\
              test accuracy      87.50 % of 100 samples"
         );
-        assert_eq!(text(&of_a_live_run, "mnist", Path::new("run")), expect);
+        assert_eq!(text(&of_a_live_run, "mnist", Path::new("run"), None), expect);
 
         let unmeasured = Summary { samples_per_second: Rates::default(), received_accuracy: None, ..summary() };
-        let said = text(&unmeasured, "mnist", Path::new("run"));
+        let said = text(&unmeasured, "mnist", Path::new("run"), None);
         assert!(!said.contains("NaN") && !said.contains("inf") && !said.contains("speed"), "{said}");
     }
 }
