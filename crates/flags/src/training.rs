@@ -28,7 +28,7 @@ pub struct Training {
     pub until: Option<f64>,
     /// End before --rounds, after so many rounds in a row in which the test accuracy has not become better. With --live this is
     /// ignored, too
-    #[arg(long, value_name = "ROUNDS", value_parser = at_least_one::<u32>)]
+    #[arg(long, value_name = "N", value_parser = at_least_one::<u32>)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub patience: Option<u32>,
     /// How a partition trains.

@@ -61,9 +61,14 @@ fn what_is_commented_out_of_an_example_is_a_configuration_too() {
         if name == "every-key.toml" {
             text = text.replace("endless = true", ""); // It contradicts `samples`.
             // These say what a value looks like; a model to begin with must be there.
-            for (placeholder, value) in
-                [("URL", "sc://host"), ("FILE|RUN", "."), ("WHAT", "landmark"), ("FACTOR", "0.5"), ("DELTA", "0.5")]
-            {
+            for (placeholder, value) in [
+                ("URL", "sc://host"),
+                ("FILE|RUN", "."),
+                ("WHAT", "landmark"),
+                ("FACTOR", "0.5"),
+                ("DELTA", "0.5"),
+                ("ACCURACY", "0.5"),
+            ] {
                 text = text.replace(&format!("\"{placeholder}\""), &format!("\"{value}\""));
             }
         }
