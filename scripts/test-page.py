@@ -14,6 +14,7 @@ import threading
 import time
 import urllib.parse
 
+from browser import check, launch, verdict
 from playwright.sync_api import TimeoutError as Late
 from playwright.sync_api import sync_playwright
 
@@ -84,17 +85,6 @@ QUICK_ROUNDS = TOLD + """let round = 0;
         if (/digits$/.test(what[0])) await new Promise(done => setTimeout(done, 200));
         return answer; };"""
 MOVING = "() => document.getAnimations().filter(one => one.playState === 'running' && one.animationName).length"
-
-passed = failed = 0
-
-
-def check(what, holds, found=""):
-    global passed, failed
-    if holds:
-        passed += 1
-    else:
-        failed += 1
-        print(f"FAILED {what}: {found}")
 
 
 def say(what):
@@ -363,8 +353,9 @@ def watch_a_stop(browser, bin_dir, work, data, shots):
         check("without a word about it", not watcher.page.locator("#lost").is_visible())
         program.stop()
         watcher.wait("that nothing is served any more is said", "() => document.getElementById('lost').checkVisibility()")
-        check("why the run ended stays", watcher.text("#words").startswith("ended: stopped"), watcher.text("#words"))
-        check("and that is no alarm twice", "no more" in watcher.text("#lost"), watcher.text("#lost"))
+        words = "([place, text]) => document.getElementById(place).textContent.includes(text)"
+        watcher.wait("why the run ended stays", words, ["words", "ended: stopped"])
+        watcher.wait("and that is no alarm twice", words, ["lost", "no more"])
         ticks = watcher.page.locator("#river .sign.done").count()
         check("nothing of it is done or complete", ticks == 0, watcher.text("#river"))
         watcher.shoot(shots, "stopped-1440-light")
@@ -608,7 +599,7 @@ def by_tab(browser, address):
 
 
 def main():
-    bin_dir, chromium, work, shots = sys.argv[1:5]
+    bin_dir, work, shots = sys.argv[1:4]
     bin_dir, work = pathlib.Path(bin_dir).resolve(), pathlib.Path(work).resolve()
     shots = pathlib.Path(shots) if shots else None
     if shots:
@@ -618,8 +609,7 @@ def main():
     data = ["--data", mnist] if what == "MNIST" else ["--dataset", "generated"]
     page_flags = ["--page", f"127.0.0.1:{free_port()}", "--page-token", work / "token"]
     with sync_playwright() as playwright, contextlib.ExitStack() as stack:
-        # Chromium's own sandbox does not run as root, which a build server is; the page is our own.
-        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"], timeout=60_000)
+        browser = launch(playwright)
         stack.callback(browser.close)
         live = watch_live(browser, bin_dir, work, data, shots)
         watch_a_stop(browser, bin_dir, work, data, shots)
@@ -636,8 +626,7 @@ def main():
             for width in WIDTHS:
                 for scheme in SCHEMES:
                     examine(browser, program.address, width, scheme, shots)
-    print(f"{passed} passed, {failed} failed")
-    return 1 if failed or not passed else 0
+    return verdict()
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 import pathlib
 import sys
 
+from browser import check, launch, verdict
 from playwright.sync_api import sync_playwright
 
 WIDTHS = [390, 768, 1440]
@@ -31,17 +32,6 @@ FOCUSABLE = """() => [...document.querySelectorAll('a[href], summary, [tabindex=
 FOCUSED = """() => { const all = [...document.querySelectorAll('*')];
     const element = document.activeElement;
     return element === document.body ? null : [all.indexOf(element), getComputedStyle(element).outlineStyle]; }"""
-
-passed = failed = 0
-
-
-def check(what, holds, found=""):
-    global passed, failed
-    if holds:
-        passed += 1
-    else:
-        failed += 1
-        print(f"FAILED {what}: {found}")
 
 
 def reached_by_tab(page, expected):
@@ -94,20 +84,18 @@ def examine(browser, url, width, scheme, shots):
 
 
 def main():
-    report, chromium, shots = sys.argv[1:4]
+    report, shots = sys.argv[1:3]
     shots = pathlib.Path(shots) if shots else None
     if shots:
         shots.mkdir(parents=True, exist_ok=True)
     url = pathlib.Path(report).resolve(strict=True).as_uri()
     with sync_playwright() as playwright:
-        # Chromium's own sandbox does not run as root, which a build server is; the page is our own file.
-        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"], timeout=60_000)
+        browser = launch(playwright)
         for width in WIDTHS:
             for scheme in SCHEMES:
                 examine(browser, url, width, scheme, shots)
         browser.close()
-    print(f"{passed} passed, {failed} failed")
-    return 1 if failed or not passed else 0
+    return verdict()
 
 
 if __name__ == "__main__":

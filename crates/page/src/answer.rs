@@ -5,7 +5,7 @@ use http_body_util::{Either, Full};
 use hyper::{
     Response, StatusCode,
     header::{
-        CACHE_CONTROL, CONNECTION, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, HeaderValue, REFERRER_POLICY,
+        CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, HeaderValue, REFERRER_POLICY,
         X_CONTENT_TYPE_OPTIONS,
     },
 };
@@ -45,12 +45,6 @@ pub(crate) fn report(html: Vec<u8>) -> Answer {
 
 pub(crate) fn events(events: Events) -> Answer {
     of(StatusCode::OK, "text/event-stream", PAGE, Either::Right(events))
-}
-
-/// The last answer on its connection.
-pub(crate) fn last(mut answer: Answer) -> Answer {
-    answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-    answer
 }
 
 fn of(

@@ -1,4 +1,4 @@
-//! One connection: requests in, answers out.
+//! One connection: a request in, an answer out.
 
 use std::{convert::Infallible, fs, path::Path, sync::Arc, time::Duration};
 
@@ -88,11 +88,11 @@ impl Site {
     async fn answer(&self, request: Request<Incoming>, place: &Place) -> Answer {
         let (head, body) = request.into_parts();
         match self.guard.entry(&head) {
-            Entry::Refused(status, why) => return answer::last(answer::text(status, why)),
+            Entry::Refused(status, why) => return answer::text(status, why),
             Entry::Welcome => return self.welcome(),
             Entry::Admitted if !place.admit() => {
                 let why = "Too many are watching: try again later.\n";
-                return answer::last(answer::text(StatusCode::SERVICE_UNAVAILABLE, why));
+                return answer::text(StatusCode::SERVICE_UNAVAILABLE, why);
             }
             Entry::Admitted => {}
         }
@@ -129,16 +129,16 @@ impl Site {
     async fn digits(&self, run: &Run, head: &Parts, body: Incoming) -> Answer {
         // A form of another site cannot send this type.
         if head.headers.get(CONTENT_TYPE).is_none_or(|given| given != "image/png") {
-            return answer::last(answer::error(StatusCode::UNSUPPORTED_MEDIA_TYPE, "send a PNG file, as image/png"));
+            return answer::error(StatusCode::UNSUPPORTED_MEDIA_TYPE, "send a PNG file, as image/png");
         }
         let png = match timeout(self.limits.body, Limited::new(body, MAX_BODY).collect()).await {
             Ok(Ok(body)) => body.to_bytes(),
             Ok(Err(error)) if error.is::<LengthLimitError>() => {
                 let why = format!("the picture has more than {MAX_BODY} bytes");
-                return answer::last(answer::error(StatusCode::PAYLOAD_TOO_LARGE, &why));
+                return answer::error(StatusCode::PAYLOAD_TOO_LARGE, &why);
             }
-            Ok(Err(_)) => return answer::last(answer::error(StatusCode::BAD_REQUEST, "the picture broke off")),
-            Err(_) => return answer::last(answer::error(StatusCode::REQUEST_TIMEOUT, "the picture took too long")),
+            Ok(Err(_)) => return answer::error(StatusCode::BAD_REQUEST, "the picture broke off"),
+            Err(_) => return answer::error(StatusCode::REQUEST_TIMEOUT, "the picture took too long"),
         };
         let run = run.clone();
         let answered = self.work(move || digits::recognise(&png, run.folder(), &mut run.model())).await;
@@ -170,7 +170,7 @@ impl Site {
 }
 
 fn busy() -> Answer {
-    answer::last(answer::error(StatusCode::SERVICE_UNAVAILABLE, "too many ask at the same time: try again"))
+    answer::error(StatusCode::SERVICE_UNAVAILABLE, "too many ask at the same time: try again")
 }
 
 /// A report. A link could lead to any file, and a pipe is waited for, for ever.
